@@ -1,0 +1,1 @@
+"""The operator's file: strict schema, every problem at once, atomic reload."""

@@ -1,0 +1,1 @@
+"""Pure computation: no await, no socket, no clock, no environment."""

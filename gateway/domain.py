@@ -1,0 +1,143 @@
+"""The words every room speaks: frozen values, no behaviour beyond reading themselves."""
+
+from __future__ import annotations
+
+from decimal import Decimal
+
+from msgspec import UNSET, Struct, UnsetType, field
+
+
+class Usage(Struct, frozen=True):
+    """What one call used, as its provider counted it. Cached and written tokens are inside `input`."""
+
+    input: int = 0
+    output: int = 0
+    cached: int = 0
+    cache_write: int = 0
+    reasoning: int = 0
+    audio_input: int = 0
+    audio_output: int = 0
+    raw: bytes = b""
+
+
+class Timeouts(Struct, frozen=True, forbid_unknown_fields=True):
+    """Seconds a provider may take at each step of one call."""
+
+    connect: float = 10.0
+    first_byte: float = 600.0
+    idle: float = 120.0
+    total: float = 1800.0
+
+
+class Credential(Struct, frozen=True):
+    """One login at a provider. `secrets` never leaves the process except to that provider."""
+
+    name: str
+    secrets: dict[str, str] = field(default_factory=dict)
+    weight: int = 1
+
+    @property
+    def api_key(self) -> str:
+        """The usual single secret; empty for providers that need none."""
+        return self.secrets.get("api_key", "")
+
+
+class Provider(Struct, frozen=True):
+    """One upstream host and the pool of credentials for it."""
+
+    name: str
+    adapter: str
+    base_url: str
+    credentials: tuple[Credential, ...] = ()
+    needs_credential: bool = True
+    timeouts: Timeouts = Timeouts()
+    max_connections: int = 1000
+    ca_file: str | None = None
+    options: dict[str, str] = field(default_factory=dict)
+
+
+class Price(Struct, frozen=True):
+    """A price row: unit-named decimal prices, and their content hash for receipts."""
+
+    lines: dict[str, Decimal] = field(default_factory=dict)
+    digest: str = ""
+
+    @property
+    def free(self) -> bool:
+        """True when every line is zero."""
+        return not any(self.lines.values())
+
+    def per_token(self, name: str) -> Decimal | None:
+        """A per-Mtok line as dollars per single token, the unit of the model list."""
+        price = self.lines.get(name)
+        return None if price is None else price / 1_000_000
+
+
+class Model(Struct, frozen=True):
+    """A canonical model: what it is, whoever serves it."""
+
+    id: str
+    name: str
+    vendor: str
+    kind: str
+    context: int | None = None
+    max_output: int | None = None
+    capabilities: tuple[str, ...] = ()
+    tier: str | None = None
+    created: int = 0
+
+
+class Route(Struct, frozen=True):
+    """One way to reach a model: the slug a client sends, and where it goes."""
+
+    slug: str
+    model: Model
+    provider: Provider
+    upstream: str
+    price: Price
+    region: str | None = None
+    name: str = ""
+    context: int | None = None
+    max_output: int | None = None
+    notes: str = ""
+    sunset: str | None = None
+    successor: str | None = None
+    options: dict[str, str] = field(default_factory=dict)
+
+
+class Key(Struct, frozen=True):
+    """A client's key as the gateway knows it; the secret itself is never kept."""
+
+    id: str
+    name: str
+    prefix: str
+    created_at: int
+    allow: tuple[str, ...] = ()
+    expires_at: int | None = None
+    revoked_at: int | None = None
+
+
+class Channel(Struct, frozen=True):
+    """Everything the upstream transport must know to keep one credential's traffic to itself."""
+
+    provider: str
+    credential: str
+    timeouts: Timeouts = Timeouts()
+    max_connections: int = 1000
+    ca_file: str | None = None
+
+
+class UpstreamRequest(Struct, frozen=True):
+    """One HTTP request to a provider, fully written by an adapter."""
+
+    method: str
+    url: str
+    headers: tuple[tuple[str, str], ...]
+    body: bytes = b""
+
+
+class KeyChange(Struct, frozen=True):
+    """What `keys create` hands back, once: the only place a secret is ever shown."""
+
+    key: Key
+    secret: str | UnsetType = UNSET

@@ -1,0 +1,94 @@
+"""The small contracts between the order of things (pipeline) and the rooms that do I/O."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Protocol
+
+from gateway.domain import Channel, Key, KeyChange, UpstreamRequest
+
+Headers = Sequence[tuple[str, str]]
+
+
+class UpstreamReply(Protocol):
+    """A provider's answer whose headers have arrived. Faults are raised as `errors.Fault`."""
+
+    @property
+    def status(self) -> int: ...
+
+    @property
+    def headers(self) -> Mapping[str, str]:
+        """Lower-case names; repeated headers joined by a comma."""
+        ...
+
+    async def read(self, limit: int) -> bytes:
+        """The whole body, decoded from its content encoding; over `limit` is a fault."""
+        ...
+
+    async def pump(self, receive: Callable[[bytes], None]) -> None:
+        """Hand each piece of the body to `receive` as it arrives; return at a clean end only."""
+        ...
+
+    def pause(self) -> None:
+        """Stop reading from the provider until `resume`: the client does not keep up."""
+        ...
+
+    def resume(self) -> None: ...
+
+    def close(self) -> None:
+        """Be done with the answer: a finished connection is pooled, an unfinished one is cut."""
+        ...
+
+
+class Upstream(Protocol):
+    """Sends one request to a provider."""
+
+    async def send(self, request: UpstreamRequest, channel: Channel) -> UpstreamReply: ...
+
+
+class Sink(Protocol):
+    """Where a call's answer goes. Writing never waits; `congested` says when to hold back."""
+
+    @property
+    def started(self) -> bool: ...
+
+    @property
+    def congested(self) -> bool: ...
+
+    def on_room(self, callback: Callable[[], None] | None) -> None:
+        """Whom to tell when the client has caught up again."""
+        ...
+
+    def start(self, status: int, headers: Headers) -> None: ...
+
+    def write(self, data: bytes) -> None: ...
+
+    def end(self) -> None:
+        """The clean end of a started answer."""
+        ...
+
+    def reply(self, status: int, headers: Headers, body: bytes) -> None:
+        """A whole answer at once."""
+        ...
+
+
+class Keys(Protocol):
+    """Client keys by secret."""
+
+    async def find(self, secret: bytes) -> Key | None: ...
+
+    async def create(
+        self, name: str, *, allow: Sequence[str] = (), expires_at: int | None = None
+    ) -> KeyChange: ...
+
+    async def revoke(self, id_or_name: str) -> Key | None: ...
+
+    async def list(self) -> list[Key]: ...
+
+
+class Clock(Protocol):
+    """Time as an argument: monotonic for limits, wall for records."""
+
+    def monotonic(self) -> float: ...
+
+    def time(self) -> float: ...

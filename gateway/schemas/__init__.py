@@ -1,0 +1,1 @@
+"""Public wire shapes, one module per operation."""

@@ -1,0 +1,1 @@
+"""What each endpoint does differently, and nothing else."""
