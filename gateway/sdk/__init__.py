@@ -1,1 +1,62 @@
-"""All that an adapter may import."""
+"""All that an adapter may import. The names in `__all__` are the contract with third parties."""
+
+from gateway.core.body import JsonBody
+from gateway.core.faults import (
+    clean,
+    fault_in_body,
+    provider_fault,
+    read_error,
+    retry_after,
+)
+from gateway.core.meter import StreamMeter, Translator
+from gateway.core.usage import openai_usage, reasoning_outside
+from gateway.domain import Credential, UpstreamRequest, Usage
+from gateway.errors import (
+    INVALID_REQUEST,
+    NO_UPSTREAM,
+    RATE_LIMIT_EXCEEDED,
+    REQUEST_TOO_LARGE,
+    UPSTREAM_ERROR,
+    UPSTREAM_TIMEOUT,
+    Fault,
+    ProviderError,
+    invalid,
+)
+from gateway.sdk.adapter import CONTRACT, PASSTHROUGH, Adapter, Call, Operation, Reply
+from gateway.sdk.compatible import Quirks, adapted, bearer, compatible, with_stream_usage
+
+__all__ = [
+    "CONTRACT",
+    "INVALID_REQUEST",
+    "NO_UPSTREAM",
+    "PASSTHROUGH",
+    "RATE_LIMIT_EXCEEDED",
+    "REQUEST_TOO_LARGE",
+    "UPSTREAM_ERROR",
+    "UPSTREAM_TIMEOUT",
+    "Adapter",
+    "Call",
+    "Credential",
+    "Fault",
+    "JsonBody",
+    "Operation",
+    "ProviderError",
+    "Quirks",
+    "Reply",
+    "StreamMeter",
+    "Translator",
+    "UpstreamRequest",
+    "Usage",
+    "adapted",
+    "bearer",
+    "clean",
+    "compatible",
+    "fault_in_body",
+    "invalid",
+    "openai_usage",
+    "provider_fault",
+    "read_error",
+    "reasoning_outside",
+    "retry_after",
+    "with_stream_usage",
+]

@@ -1,0 +1,231 @@
+"""A JSON object as the client sent it, with the place of every top-level member.
+
+Members are replaced in place, so each byte that nobody asked to change stays the client's own.
+msgspec takes the last of two equal keys, skips over invalid UTF-8 in what it does not decode, and
+raises three kinds of error; this module turns all of that into one refusal.
+"""
+
+from __future__ import annotations
+
+import codecs
+import re
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import msgspec
+
+from gateway.errors import Fault, invalid
+
+MAX_DEPTH = 128
+_CHECK_SLICE = 1 << 20
+
+_MEMBER = re.compile(rb'[\s]*,?[\s]*"((?:[^"\\]|\\.)*)"[\s]*:[\s]*')
+_SPACE = b" \t\r\n"
+_NOT_STRUCTURE = bytes(set(range(256)) - set(b'[]{}"\\'))
+_STRING = re.compile(rb'"[^"]*"')
+_FIELD_PATH = re.compile(r" - at `\$(?:\.key|\[\.\.\.\])?\.?([^`]*)`$")
+
+_decode_members: Callable[[bytes], dict[str, msgspec.Raw]] = msgspec.json.Decoder(
+    dict[str, msgspec.Raw]
+).decode
+
+
+class JsonBody:
+    """An immutable JSON object: raw bytes and the span of each member's value."""
+
+    __slots__ = ("_known", "raw")
+
+    def __init__(self, raw: bytes, spans: dict[str, tuple[int, int]] | None = None) -> None:
+        self.raw = raw
+        self._known = spans
+
+    @property
+    def _spans(self) -> dict[str, tuple[int, int]]:
+        """Member name -> start and end of its value; a rewritten body finds out when asked."""
+        if self._known is None:
+            self._known = _spans(self.raw, _decode_members(self.raw))
+        return self._known
+
+    @classmethod
+    def parse(cls, raw: bytes) -> JsonBody:
+        """Accept one strict JSON object, or raise a 400 that says why not."""
+        check_text(raw)
+        check_depth(raw)
+        try:
+            members = _decode_members(raw)
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+            raise _refusal(error) from None
+        return cls(raw, _spans(raw, members))
+
+    def __contains__(self, name: str) -> bool:
+        return name in self._spans
+
+    def names(self) -> list[str]:
+        """The members in the order the client sent them."""
+        return list(self._spans)
+
+    def get(self, name: str) -> bytes | None:
+        """A member's value, byte for byte."""
+        span = self._spans.get(name)
+        return None if span is None else self.raw[span[0] : span[1]]
+
+    def value(self, name: str) -> Any:
+        """A member's value, decoded; None when absent."""
+        raw = self.get(name)
+        return None if raw is None else msgspec.json.decode(raw)
+
+    def replace(self, changes: Mapping[str, bytes | None]) -> JsonBody:
+        """A body with members set to new raw values, or removed where the value is None."""
+        effective = {
+            name: value for name, value in changes.items() if value != self.get(name)
+        }
+        if not effective:
+            return self
+        if any(value is None for value in effective.values()):
+            return self._rebuilt(effective)
+        return self._spliced(effective)
+
+    def rename(self, names: Mapping[str, str]) -> JsonBody:
+        """A body with members renamed; one whose new name is already taken is dropped."""
+        present = [name for name in names if name in self._spans]
+        if not present:
+            return self
+        parts: dict[str, bytes] = {}
+        for name in self._spans:
+            target = names.get(name, name)
+            if target != name and target in self._spans:
+                continue
+            parts[target] = self.get(name) or b""
+        return _joined(parts)
+
+    def _spliced(self, changes: Mapping[str, bytes | None]) -> JsonBody:
+        raw = self.raw
+        known = sorted((self._spans[n], v) for n, v in changes.items() if n in self._spans)
+        pieces: list[bytes] = []
+        at = 0
+        for (start, end), value in known:
+            pieces += (raw[at:start], value or b"")
+            at = end
+        added = {n: v for n, v in changes.items() if n not in self._spans}
+        if not added:
+            pieces.append(raw[at:])
+        else:
+            close = raw.rindex(b"}")
+            pieces.append(raw[at:close].rstrip(_SPACE))
+            comma = b"," if self._spans else b""
+            for name, value in added.items():
+                pieces += (comma, msgspec.json.encode(name), b":", value or b"")
+                comma = b","
+            pieces.append(raw[close:])
+        return JsonBody(b"".join(pieces))
+
+    def _rebuilt(self, changes: Mapping[str, bytes | None]) -> JsonBody:
+        parts: dict[str, bytes] = {}
+        for name in [*self._spans, *changes]:
+            value = changes[name] if name in changes else self.get(name)
+            if value is not None:
+                parts[name] = value
+        return _joined(parts)
+
+
+def object_body(raw: bytes, param: str) -> JsonBody:
+    """A nested object that the gateway itself reads, under the same strictness."""
+    try:
+        return JsonBody.parse(raw)
+    except Fault:
+        raise invalid(f"'{param}' must be an object without duplicate members.", param) from None
+
+
+def check_text(raw: bytes) -> None:
+    """Refuse a body that is empty, starts with a BOM, or is not UTF-8 anywhere."""
+    if not raw:
+        raise invalid("The request body is empty; send a JSON object.")
+    if raw.isascii():
+        return
+    if raw.startswith(codecs.BOM_UTF8):
+        raise invalid("The request body starts with a byte order mark; send plain UTF-8 JSON.")
+    decoder = codecs.getincrementaldecoder("utf-8")()
+    try:
+        for at in range(0, len(raw), _CHECK_SLICE):
+            decoder.decode(raw[at : at + _CHECK_SLICE])
+        decoder.decode(b"", final=True)
+    except UnicodeDecodeError:
+        raise invalid("The request body is not valid UTF-8.") from None
+
+
+def check_depth(raw: bytes) -> None:
+    """Refuse nesting deeper than MAX_DEPTH; brackets inside strings do not count."""
+    if raw.count(b"[") + raw.count(b"{") <= MAX_DEPTH:
+        return
+    shape = raw.translate(None, _NOT_STRUCTURE).replace(b"\\\\", b"").replace(b'\\"', b"")
+    shape = _STRING.sub(b"", shape).replace(b"\\", b"")
+    for _ in range(MAX_DEPTH):
+        flatter = shape.replace(b"[]", b"").replace(b"{}", b"")
+        if len(flatter) == len(shape):
+            break
+        shape = flatter
+    # What is left when nothing collapses any more is unbalanced, and for the decoder to name.
+    if b"[]" in shape or b"{}" in shape or len(shape) > MAX_DEPTH:
+        raise invalid(f"The request body is nested deeper than {MAX_DEPTH} levels.")
+
+
+def decode_as(raw: bytes, decoder: msgspec.json.Decoder[Any]) -> Any:
+    """Decode known fields; a refusal names the field at fault."""
+    try:
+        return decoder.decode(raw)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        raise _refusal(error) from None
+
+
+def _refusal(error: Exception) -> Fault:
+    if isinstance(error, RecursionError):
+        return invalid(f"The request body is nested deeper than {MAX_DEPTH} levels.")
+    if isinstance(error, UnicodeDecodeError):
+        return invalid("The request body is not valid UTF-8.")
+    text = str(error)
+    if not isinstance(error, msgspec.ValidationError):
+        return invalid(f"The request body is not valid JSON: {text}.")
+    found = _FIELD_PATH.search(text)
+    path = found[1] if found else ""
+    reason = text[: found.start()] if found else text
+    missing = re.search(r"missing required field `([^`]+)`", reason)
+    if missing:
+        path = f"{path}.{missing[1]}" if path else missing[1]
+        return invalid(f"'{path}' is required.", path)
+    if not path:
+        return invalid("The request body must be a JSON object.")
+    return invalid(f"'{path}' is not valid: {reason[:1].lower()}{reason[1:]}.", path)
+
+
+def _spans(raw: bytes, members: Mapping[str, msgspec.Raw]) -> dict[str, tuple[int, int]]:
+    """Walk the object's members in order; the decoder has already proved it well formed."""
+    spans: dict[str, tuple[int, int]] = {}
+    at = raw.index(b"{") + 1
+    while True:
+        member = _MEMBER.match(raw, at)
+        if member is None:
+            return spans
+        key = member[1]
+        name = _unescaped(key) if b"\\" in key else key.decode()
+        value = bytes(members[name])
+        start = member.end()
+        end = start + len(value)
+        # A second member of the same name shows as a value that is not the one decoded last,
+        # or as a name met before.
+        if name in spans or raw[start:end] != value or not _ends_member(raw, end):
+            raise invalid(f"The member '{name}' appears twice in the request body.", name)
+        spans[name] = (start, end)
+        at = end
+
+
+def _ends_member(raw: bytes, at: int) -> bool:
+    return raw[at : at + 1] in (b",", b"}", b" ", b"\n", b"\r", b"\t")
+
+
+def _unescaped(key: bytes) -> str:
+    return str(msgspec.json.decode(b'"' + key + b'"', type=str))
+
+
+def _joined(parts: Mapping[str, bytes]) -> JsonBody:
+    members = (msgspec.json.encode(name) + b":" + value for name, value in parts.items())
+    return JsonBody(b"{" + b",".join(members) + b"}")

@@ -1,0 +1,134 @@
+"""Reads a stream on OpenAI's wire as it passes, and changes nothing but one thing.
+
+The gateway asks every provider for usage. A client that did not ask for it must not see the extra
+chunk, so that chunk alone is taken out. Events are passed on whole: a client can use nothing less,
+and an upstream cut in mid-event then leaves no half line in front of the error event.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Protocol
+
+import msgspec
+
+from gateway.core import sse
+from gateway.core.faults import fault_in_body
+from gateway.core.usage import decode_head, is_object, openai_usage, usage_of
+from gateway.domain import Usage
+from gateway.errors import Fault
+
+
+class Translator(Protocol):
+    """What stands between the provider's bytes and the client's; exact for any split."""
+
+    @property
+    def usage(self) -> Usage | None: ...
+
+    @property
+    def fault(self) -> Fault | None:
+        """An error that the provider sent inside a stream it had opened with 200."""
+        ...
+
+    @property
+    def complete(self) -> bool:
+        """True once the provider's own end mark has passed: anything less is a truncation."""
+        ...
+
+    def feed(self, data: bytes) -> bytes: ...
+
+    def finish(self) -> bytes: ...
+
+
+class StreamMeter:
+    """The translator of adapters whose provider already speaks OpenAI's wire."""
+
+    __slots__ = (
+        "_fault_in",
+        "_finished",
+        "_hide_usage",
+        "_read_usage",
+        "_splitter",
+        "_usage_raw",
+        "done",
+        "events",
+        "fault",
+    )
+
+    def __init__(
+        self,
+        *,
+        hide_usage: bool,
+        read_usage: Callable[[bytes], Usage] = openai_usage,
+        fault_in: Callable[[bytes], Fault | None] = fault_in_body,
+    ) -> None:
+        self._splitter = sse.Splitter()
+        self._hide_usage = hide_usage
+        self._read_usage = read_usage
+        self._fault_in = fault_in
+        self._usage_raw: bytes | None = None
+        self._finished = False
+        self.done = False
+        self.fault: Fault | None = None
+        self.events = 0
+
+    @property
+    def usage(self) -> Usage | None:
+        """The last usage the provider reported."""
+        return None if self._usage_raw is None else self._read_usage(self._usage_raw)
+
+    @property
+    def complete(self) -> bool:
+        """`[DONE]`, or a finish reason or the usage that only come at the end."""
+        return self.done or self._finished or self._usage_raw is not None
+
+    def feed(self, data: bytes) -> bytes:
+        """Return the events that `data` completes, less the usage chunk nobody asked for."""
+        splitter = self._splitter
+        # One whole event per read is what an unhurried stream looks like.
+        if (
+            splitter.idle
+            and data.startswith(b"data: ")
+            and data.endswith(b"\n\n")
+            and data.find(b"\n") == len(data) - 2
+            and b"\r" not in data
+        ):
+            return data if self._passes(data[6:-2]) else b""
+        passed: list[bytes] = []
+        for event in splitter.feed(data):
+            payload = None if splitter.oversize else sse.data_of(event)
+            if payload is None or self._passes(payload):
+                passed.append(event)
+        return passed[0] if len(passed) == 1 else b"".join(passed)
+
+    def finish(self) -> bytes:
+        """The end of the stream: a last event without its blank line still counts."""
+        rest = self._splitter.rest()
+        if not rest or self._splitter.oversize:
+            return rest
+        payload = sse.data_of(rest)
+        if payload is None or not self._passes(payload) or not self.complete:
+            return b""
+        return rest
+
+    def _passes(self, payload: bytes) -> bool:
+        self.events += 1
+        if payload == b"[DONE]":
+            self.done = True
+            return True
+        try:
+            head = decode_head(payload)
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+            return True
+        choices = head.choices
+        if choices and not self._finished and choices[0].finish_reason is not None:
+            self._finished = True
+        raw = usage_of(head)
+        if raw is not None:
+            self._usage_raw = raw
+            if self._hide_usage and not choices and is_object(head.usage):
+                return False
+        # A chunk with choices and a running answer is no error; the rest are few.
+        if not choices and self.fault is None:
+            self.fault = self._fault_in(payload)
+        return True

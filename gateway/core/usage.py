@@ -1,0 +1,103 @@
+"""Usage from an answer on OpenAI's wire: a whole body or one chunk of a stream.
+
+Providers spell the same figures in their own ways; all known spellings are read here, and what an
+adapter must still correct it does with its own `usage` function.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+
+from gateway.domain import Usage
+
+_NOTHING = msgspec.Raw()
+_LIMIT = 1 << 53
+
+
+class ChoiceHead(msgspec.Struct, gc=False):
+    """What the meter reads of a choice."""
+
+    finish_reason: str | None = None
+    usage: msgspec.Raw = _NOTHING
+
+
+class AnswerHead(msgspec.Struct, gc=False):
+    """What the meter reads of a body or a chunk."""
+
+    choices: list[ChoiceHead] | None = None
+    usage: msgspec.Raw = _NOTHING
+    error: msgspec.Raw = _NOTHING
+
+
+decode_head = msgspec.json.Decoder(AnswerHead).decode
+
+
+def is_object(raw: msgspec.Raw) -> bool:
+    """True for a member that is there and is an object (`null` and absence are not)."""
+    return bytes(raw)[:1] == b"{"
+
+
+def usage_of(head: AnswerHead) -> bytes | None:
+    """The raw usage object, wherever this provider puts it."""
+    if is_object(head.usage):
+        return bytes(head.usage)
+    for choice in head.choices or ():
+        if is_object(choice.usage):
+            return bytes(choice.usage)
+    return None
+
+
+def openai_usage(raw: bytes) -> Usage:
+    """Read a usage object in any spelling known on OpenAI's wire; odd values count as absent."""
+    try:
+        found: dict[str, Any] = msgspec.json.decode(raw, type=dict[str, Any])
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        return Usage(raw=raw)
+    prompt = _part(found, "prompt_tokens_details", "input_tokens_details")
+    answer = _part(found, "completion_tokens_details", "output_tokens_details")
+    cached = _count(prompt, "cached_tokens") or _count(
+        found, "cached_tokens", "prompt_cache_hit_tokens"
+    )
+    return Usage(
+        input=_count(found, "prompt_tokens", "input_tokens"),
+        output=_count(found, "completion_tokens", "output_tokens"),
+        cached=cached,
+        cache_write=_count(prompt, "cache_write_tokens", "cache_creation_input_tokens"),
+        reasoning=_count(answer, "reasoning_tokens"),
+        audio_input=_count(prompt, "audio_tokens"),
+        audio_output=_count(answer, "audio_tokens"),
+        raw=raw,
+    )
+
+
+def reasoning_outside(raw: bytes) -> Usage:
+    """The same wire where reasoning may stand outside the completion, and cached outside the prompt.
+
+    The provider's own total tells which it is; without one, outside is what such hosts do.
+    """
+    usage = openai_usage(raw)
+    total = _count(msgspec.json.decode(raw), "total_tokens") if usage != Usage(raw=raw) else 0
+    inside = total == usage.input + usage.output
+    return msgspec.structs.replace(
+        usage,
+        output=usage.output if inside else usage.output + usage.reasoning,
+        input=usage.input if usage.cached <= usage.input else usage.input + usage.cached,
+    )
+
+
+def _part(found: dict[str, Any], *names: str) -> dict[str, Any]:
+    for name in names:
+        part = found.get(name)
+        if isinstance(part, dict):
+            return part
+    return {}
+
+
+def _count(found: dict[str, Any], *names: str) -> int:
+    for name in names:
+        value = found.get(name)
+        if isinstance(value, int) and not isinstance(value, bool) and 0 <= value < _LIMIT:
+            return value
+    return 0

@@ -1,0 +1,81 @@
+"""The adapter contract: a provider as a value.
+
+An adapter is a module-level `ADAPTER`. Its operations are pure functions: they never await, open,
+sleep, log or keep state between calls. The gateway does all I/O.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from enum import Enum
+from typing import Final, Literal, TypeAlias
+
+from msgspec import Struct, field
+
+from gateway.core.body import JsonBody
+from gateway.core.faults import fault_in_body, provider_fault
+from gateway.core.meter import Translator
+from gateway.core.usage import openai_usage
+from gateway.domain import Credential, UpstreamRequest, Usage
+from gateway.errors import Fault
+
+CONTRACT: Final = 1
+
+
+class Call(Struct, frozen=True):
+    """What an adapter is told of a call: the client's body, and where the catalog sends it."""
+
+    operation: str
+    upstream: str
+    base_url: str
+    body: JsonBody
+    stream: bool = False
+    region: str | None = None
+    options: Mapping[str, str] = field(default_factory=dict)
+
+
+class Reply(Struct, frozen=True):
+    """A whole answer in the client's dialect, and what it used."""
+
+    body: bytes
+    usage: Usage | None = None
+    content_type: str = "application/json"
+
+
+class _PassThrough(Enum):
+    PASSTHROUGH = "passthrough"
+
+    def __repr__(self) -> str:
+        return "PASSTHROUGH"
+
+
+PASSTHROUGH: Final = _PassThrough.PASSTHROUGH
+PassThrough: TypeAlias = Literal[_PassThrough.PASSTHROUGH]
+
+Build: TypeAlias = Callable[[Call, Credential], UpstreamRequest]
+Parse: TypeAlias = Callable[[int, Mapping[str, str], bytes], Reply]
+OpenStream: TypeAlias = Callable[[Call], Translator]
+
+
+class Operation(Struct, frozen=True):
+    """One thing a provider can do.
+
+    With PASSTHROUGH the provider speaks the client's dialect and its bytes go through untouched;
+    `usage` and `fault_in` then say how to read the usage object and an error inside a 200.
+    """
+
+    build: Build
+    parse: Parse | PassThrough = PASSTHROUGH
+    stream: OpenStream | PassThrough = PASSTHROUGH
+    usage: Callable[[bytes], Usage] = openai_usage
+    fault_in: Callable[[bytes], Fault | None] = fault_in_body
+    fault: Callable[[int, Mapping[str, str], bytes], Fault] = provider_fault
+
+
+class Adapter(Struct, frozen=True):
+    """A provider: its capabilities are the keys of `operations`, not flags that can lie."""
+
+    name: str
+    operations: Mapping[str, Operation]
+    cached_inside_input: bool = True
+    contract: int = CONTRACT

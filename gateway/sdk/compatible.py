@@ -1,0 +1,139 @@
+"""OpenAI-compatible providers by declaration: a base path and their quirks."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+
+import msgspec
+from msgspec import Struct, field
+
+from gateway.core.body import JsonBody
+from gateway.core.faults import fault_in_body, provider_fault
+from gateway.core.usage import openai_usage
+from gateway.domain import Credential, UpstreamRequest, Usage
+from gateway.errors import Fault
+from gateway.sdk.adapter import Adapter, Call, Operation
+
+PATHS: Mapping[str, str] = {
+    "chat": "/chat/completions",
+    "completions": "/completions",
+    "embeddings": "/embeddings",
+}
+STREAMED = frozenset({"chat", "completions"})
+_WITH_USAGE = b'{"include_usage":true}'
+
+
+class Quirks(Struct, frozen=True):
+    """How a host departs from OpenAI's wire, in top-level members of the request."""
+
+    rename: Mapping[str, str] = field(default_factory=dict)
+    drop: frozenset[str] = frozenset()
+    default: Mapping[str, bytes] = field(default_factory=dict)
+    clamp: Mapping[str, tuple[float, float]] = field(default_factory=dict)
+    roles: Mapping[str, str] = field(default_factory=dict)
+    stream_usage: bool = True
+    headers: tuple[tuple[str, str], ...] = ()
+
+
+def compatible(
+    name: str,
+    *,
+    quirks: Quirks | None = None,
+    operations: tuple[str, ...] = ("chat", "completions", "embeddings"),
+    paths: Mapping[str, str] = PATHS,
+    usage: Callable[[bytes], Usage] = openai_usage,
+    fault_in: Callable[[bytes], Fault | None] = fault_in_body,
+    fault: Callable[[int, Mapping[str, str], bytes], Fault] = provider_fault,
+) -> Adapter:
+    """Declare an OpenAI-compatible provider."""
+    chosen = quirks or Quirks()
+    return Adapter(
+        name=name,
+        operations={
+            operation: Operation(
+                build=_builder(paths[operation], chosen),
+                usage=usage,
+                fault_in=fault_in,
+                fault=fault,
+            )
+            for operation in operations
+        },
+    )
+
+
+def bearer(credential: Credential) -> tuple[tuple[str, str], ...]:
+    """The usual headers; a host that needs no key gets none."""
+    content = ("Content-Type", "application/json")
+    if not credential.api_key:
+        return (content,)
+    return (content, ("Authorization", f"Bearer {credential.api_key}"))
+
+
+def with_stream_usage(body: JsonBody) -> bytes | None:
+    """The `stream_options` that ask for usage beside whatever the client asked for."""
+    given = body.get("stream_options")
+    if given is None or given == b"null":
+        return _WITH_USAGE
+    options = JsonBody.parse(given)
+    return options.replace({"include_usage": b"true"}).raw
+
+
+def _builder(path: str, quirks: Quirks) -> Callable[[Call, Credential], UpstreamRequest]:
+    def build(call: Call, credential: Credential) -> UpstreamRequest:
+        return UpstreamRequest(
+            method="POST",
+            url=call.base_url + path,
+            headers=bearer(credential) + quirks.headers,
+            body=adapted(call, quirks).raw,
+        )
+
+    return build
+
+
+def adapted(call: Call, quirks: Quirks) -> JsonBody:
+    """The client's body with the model's upstream name and the host's quirks applied."""
+    body = call.body
+    changes: dict[str, bytes | None] = {"model": msgspec.json.encode(call.upstream)}
+    if quirks.rename:
+        body = body.rename(quirks.rename)
+    for name in quirks.drop:
+        if name in body:
+            changes[name] = None
+    for name, value in quirks.default.items():
+        if name not in body:
+            changes[name] = value
+    for name, (low, high) in quirks.clamp.items():
+        clamped = _clamped(body.get(name), low, high)
+        if clamped is not None:
+            changes[name] = clamped
+    if quirks.roles:
+        messages = _with_roles(body.get("messages"), quirks.roles)
+        if messages is not None:
+            changes["messages"] = messages
+    if call.stream and quirks.stream_usage:
+        changes["stream_options"] = with_stream_usage(body)
+    return body.replace(changes)
+
+
+def _clamped(raw: bytes | None, low: float, high: float) -> bytes | None:
+    if raw is None or raw == b"null":
+        return None
+    value = msgspec.json.decode(raw)
+    if not isinstance(value, (int, float)) or low <= value <= high:
+        return None
+    return msgspec.json.encode(min(max(value, low), high))
+
+
+def _with_roles(raw: bytes | None, roles: Mapping[str, str]) -> bytes | None:
+    """Messages with their roles renamed, each other byte kept; None when nothing changes."""
+    if raw is None or not any(f'"{role}"'.encode() in raw for role in roles):
+        return None
+    messages = msgspec.json.decode(raw, type=list[msgspec.Raw])
+    written: list[bytes] = []
+    for message in messages:
+        body = JsonBody(bytes(message))
+        role = body.value("role")
+        if role in roles:
+            body = body.replace({"role": msgspec.json.encode(roles[role])})
+        written.append(body.raw)
+    return b"[" + b",".join(written) + b"]"
