@@ -5,13 +5,21 @@ All others pass through unread. Ranges that differ between providers are the pro
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from typing import Annotated
 
 import msgspec
-from msgspec import Meta, Struct
+from msgspec import Meta, Raw, Struct
+
+from gateway.errors import invalid
 
 Count = Annotated[int, Meta(ge=1, le=1 << 31)]
 Text = Annotated[str, Meta(min_length=1, max_length=512)]
+
+
+def text_or_list(raw: Raw, name: str) -> None:
+    """A field that may be large is checked by its first byte alone."""
+    if bytes(memoryview(raw)[:1]) not in (b'"', b"["):
+        raise invalid(f"'{name}' must be a string or an array.", name)
 
 
 class StreamOptions(Struct):
@@ -20,11 +28,17 @@ class StreamOptions(Struct):
     include_usage: bool | None = None
 
 
-class Message(Struct):
+class Part(Struct, gc=False):
+    """A content part or a tool says what it is; no more is decoded, so none costs memory."""
+
+    type: str
+
+
+class Message(Struct, gc=False):
     """A message has a role; what else it holds is between client and provider."""
 
     role: Annotated[str, Meta(min_length=1, max_length=64)]
-    content: str | list[dict[str, Any]] | None = None
+    content: str | list[Part] | None = None
 
 
 class ChatRequest(Struct):
@@ -43,9 +57,9 @@ class ChatRequest(Struct):
     presence_penalty: Annotated[float, Meta(ge=-2, le=2)] | None = None
     stop: str | list[str] | None = None
     seed: Annotated[int, Meta(ge=-(1 << 63), le=(1 << 63) - 1)] | None = None
-    tools: list[dict[str, Any]] | None = None
-    tool_choice: str | dict[str, Any] | None = None
-    response_format: dict[str, Any] | None = None
+    tools: list[Part] | None = None
+    tool_choice: str | dict[str, Raw] | None = None
+    response_format: dict[str, Raw] | None = None
     logprobs: bool | None = None
     top_logprobs: Annotated[int, Meta(ge=0, le=20)] | None = None
     parallel_tool_calls: bool | None = None

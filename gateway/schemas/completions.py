@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from typing import Annotated
 
 import msgspec
-from msgspec import Meta, Struct
+from msgspec import Meta, Raw, Struct
 
-from gateway.schemas.chat import Count, StreamOptions, Text
+from gateway.schemas.chat import Count, StreamOptions, Text, text_or_list
 
 
 class CompletionRequest(Struct):
     """The known fields of a text completion."""
 
     model: Text
-    prompt: str | list[Any]
+    prompt: Raw
     stream: bool | None = None
     stream_options: StreamOptions | None = None
     max_tokens: Annotated[int, Meta(ge=0, le=1 << 31)] | None = None
@@ -24,6 +24,10 @@ class CompletionRequest(Struct):
     top_p: Annotated[float, Meta(ge=0, le=1)] | None = None
     stop: str | list[str] | None = None
     user: str | None = None
+
+
+    def __post_init__(self) -> None:
+        text_or_list(self.prompt, "prompt")
 
 
 decoder = msgspec.json.Decoder(CompletionRequest)
