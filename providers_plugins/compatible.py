@@ -72,7 +72,7 @@ def minimax_fault_in(body: bytes) -> Fault | None:
     if said is None or said.status_code == 0:
         return None
     provider = ProviderError(status=200, code=str(said.status_code))
-    meaning, cause = _MINIMAX_CODES.get(said.status_code, ("", f"code_{said.status_code}"))
+    meaning, cause = _MINIMAX_CODES.get(said.status_code, ("", "provider_code"))
     text = clean(said.status_msg)
     if meaning == "invalid":
         return Fault(INVALID_REQUEST, text, cause=cause, provider=provider)

@@ -118,7 +118,9 @@ async def _ask_server(database: Path, do: str, arguments: Mapping[str, Any]) -> 
     finally:
         writer.close()
     if not line:
-        raise ConnectionResetError
+        raise CommandError(
+            "The server stopped before it answered; look whether the command took effect."
+        )
     answer = msgspec.json.decode(line, type=dict[str, Any])
     if "error" in answer:
         raise CommandError(answer["error"])

@@ -1,0 +1,72 @@
+"""How each provider has fared lately, from the calls that passed. No probes, no secrets."""
+
+from __future__ import annotations
+
+from collections import deque
+from typing import Literal
+
+from gateway.pipeline.record import Record
+
+_WINDOW = 50
+_DOWN_AFTER = 3
+
+State = Literal["unknown", "up", "degraded", "down"]
+
+
+class _Lately:
+    __slots__ = ("last_cause", "last_failure", "last_success", "outcomes")
+
+    def __init__(self) -> None:
+        self.outcomes: deque[bool] = deque(maxlen=_WINDOW)
+        self.last_success: float | None = None
+        self.last_failure: float | None = None
+        self.last_cause = ""
+
+
+class Health:
+    """Recent outcomes by provider."""
+
+    def __init__(self) -> None:
+        self._providers: dict[str, _Lately] = {}
+
+    def call(self, record: Record, now: float) -> None:
+        """Note an outcome; a client's own mistake or departure says nothing of the provider."""
+        if not record.sent_upstream:
+            return
+        fault = record.fault
+        if fault is not None and fault.kind.blame == "client" and fault.kind.status != 429:
+            return
+        lately = self._providers.get(record.provider)
+        if lately is None:
+            lately = self._providers[record.provider] = _Lately()
+        lately.outcomes.append(fault is None)
+        if fault is None:
+            lately.last_success = now
+        else:
+            lately.last_failure = now
+            lately.last_cause = fault.cause
+
+    def of(self, provider: str) -> dict[str, object]:
+        """What /api/status says of a provider."""
+        lately = self._providers.get(provider)
+        if lately is None:
+            return {"state": "unknown"}
+        return {
+            "state": _state(lately.outcomes),
+            "recent_calls": len(lately.outcomes),
+            "recent_failures": lately.outcomes.count(False),
+            "last_success_at": _seconds(lately.last_success),
+            "last_failure_at": _seconds(lately.last_failure),
+            "last_failure_cause": lately.last_cause or None,
+        }
+
+
+def _state(outcomes: deque[bool]) -> State:
+    tail = list(outcomes)[-_DOWN_AFTER:]
+    if len(tail) == _DOWN_AFTER and not any(tail):
+        return "down"
+    return "degraded" if outcomes.count(False) * 10 > len(outcomes) else "up"
+
+
+def _seconds(moment: float | None) -> int | None:
+    return None if moment is None else int(moment)

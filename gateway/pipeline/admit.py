@@ -1,0 +1,141 @@
+"""Who calls, what they may call, and which routes could serve it."""
+
+from __future__ import annotations
+
+from fnmatch import fnmatchcase
+
+from msgspec import Struct
+
+from gateway import errors
+from gateway.domain import Key, Route
+from gateway.errors import Fault
+from gateway.pipeline.services import Services
+from gateway.sdk import Operation
+
+# Which kind of model each operation serves, and the endpoint that each kind is for.
+KIND_OF = {"chat": "chat", "completions": "chat", "embeddings": "embedding"}
+ENDPOINT_OF = {
+    "chat": "chat/completions",
+    "embedding": "embeddings",
+    "image": "images/generations",
+    "video": "videos/generations",
+    "speech": "audio/speech",
+    "transcription": "audio/transcriptions",
+    "music": "music/generations",
+    "realtime": "realtime",
+}
+_SERVED_KINDS = frozenset(KIND_OF.values())
+_HOW = "Send it as 'Authorization: Bearer <key>'."
+
+
+class Candidate(Struct, frozen=True, gc=False):
+    """A route that could serve the call, and how its provider does it."""
+
+    route: Route
+    operation: Operation
+
+
+async def authenticate(services: Services, secret: bytes | None) -> Key:
+    """The caller's key, or a 401 that says what is wrong with it."""
+    if secret is None:
+        raise Fault(
+            errors.AUTHENTICATION_ERROR, f"No API key was sent. {_HOW}", cause="missing_key"
+        )
+    key = await services.keys.find(secret)
+    if key is None:
+        raise Fault(
+            errors.AUTHENTICATION_ERROR,
+            f"The API key is not known to this gateway. {_HOW}",
+            cause="unknown_key",
+        )
+    if key.revoked_at is not None:
+        raise Fault(
+            errors.AUTHENTICATION_ERROR,
+            "The API key has been revoked. Ask the gateway's operator for a new one.",
+            cause="revoked_key",
+        )
+    if key.expires_at is not None and key.expires_at <= services.clock.time():
+        raise Fault(
+            errors.AUTHENTICATION_ERROR,
+            "The API key has expired. Ask the gateway's operator for a new one.",
+            cause="expired_key",
+        )
+    return key
+
+
+def candidates(services: Services, key: Key, operation: str, model: str) -> list[Candidate]:
+    """The routes of `model` that this key may use and this gateway can serve now."""
+    routes = services.catalog.current.candidates(model)
+    if not routes:
+        raise Fault(
+            errors.MODEL_NOT_FOUND,
+            f"The model '{model}' does not exist here. GET /v1/models lists what does.",
+            param="model",
+        )
+    if key.allow:
+        routes = tuple(route for route in routes if allowed(key, route))
+        if not routes:
+            raise Fault(
+                errors.MODEL_NOT_ALLOWED,
+                f"The model '{model}' is not on this API key's allow-list.",
+                param="model",
+            )
+    _check_kind(routes[0], operation, model)
+    found = _implemented(services, routes, operation)
+    if not found:
+        raise Fault(
+            errors.NOT_IMPLEMENTED,
+            f"'{model}' is listed, but this gateway cannot yet serve "
+            f"{ENDPOINT_OF[KIND_OF[operation]]} through its provider.",
+            cause="no_adapter",
+        )
+    ready = [c for c in found if _reachable(c.route)]
+    if not ready:
+        raise Fault(
+            errors.NO_UPSTREAM,
+            f"No provider credential is configured for '{model}'.",
+            retry_after=60,
+            cause="no_credential",
+        )
+    return ready
+
+
+def allowed(key: Key, route: Route) -> bool:
+    """An empty list allows everything; patterns match the slug or the canonical model."""
+    return not key.allow or any(
+        fnmatchcase(route.slug, pattern) or fnmatchcase(route.model.id, pattern)
+        for pattern in key.allow
+    )
+
+
+def _check_kind(route: Route, operation: str, model: str) -> None:
+    kind = route.model.kind
+    if kind == KIND_OF[operation]:
+        return
+    endpoint = ENDPOINT_OF[kind]
+    if kind in _SERVED_KINDS:
+        raise errors.invalid(
+            f"'{model}' is a model of kind '{kind}': call POST /v1/{endpoint} instead.", "model"
+        )
+    raise Fault(
+        errors.NOT_IMPLEMENTED,
+        f"'{model}' is listed, but this gateway does not serve {endpoint} yet.",
+        param="model",
+        cause="no_operation",
+    )
+
+
+def _implemented(
+    services: Services, routes: tuple[Route, ...], operation: str
+) -> list[Candidate]:
+    found: list[Candidate] = []
+    for route in routes:
+        adapter = services.adapters.get(route.provider.adapter)
+        implementation = adapter.operations.get(operation) if adapter is not None else None
+        if implementation is not None:
+            found.append(Candidate(route, implementation))
+    return found
+
+
+def _reachable(route: Route) -> bool:
+    return bool(route.provider.credentials) or not route.provider.needs_credential

@@ -1,0 +1,36 @@
+"""What is known of one call while it runs: the line it leaves in the log and the metrics."""
+
+from __future__ import annotations
+
+from msgspec import Struct
+
+from gateway.domain import Usage
+from gateway.errors import Fault
+
+
+class Record(Struct, gc=False):
+    """Filled in along the way; never holds content or a secret."""
+
+    id: str
+    started: float
+    surface: str = ""
+    operation: str = ""
+    method: str = ""
+    client: str = ""
+    key: str = ""
+    model: str = ""
+    route: str = ""
+    provider: str = ""
+    stream: bool = False
+    status: int = 0
+    bytes_in: int = 0
+    bytes_out: int = 0
+    sent_upstream: float = 0.0
+    upstream_headers: float = 0.0
+    upstream_done: float = 0.0
+    first_byte: float = 0.0
+    finished: float = 0.0
+    upstream_status: int = 0
+    usage: Usage | None = None
+    fault: Fault | None = None
+    cause: str = ""

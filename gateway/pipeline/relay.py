@@ -1,0 +1,156 @@
+"""From the provider's answer to the client's: bytes through, usage read as it passes."""
+
+from __future__ import annotations
+
+import msgspec
+
+from gateway.core.meter import StreamMeter, Translator
+from gateway.core.usage import decode_head, usage_of
+from gateway.domain import Usage
+from gateway.errors import Fault, upstream_error
+from gateway.pipeline.attempt import Attempt, adapter_failed
+from gateway.pipeline.record import Record
+from gateway.ports import Clock, Headers, Sink
+from gateway.sdk import PASSTHROUGH, Reply
+
+MAX_REPLY = 64 << 20
+_MAX_ERROR = 1 << 20
+_EVENT_STREAM = "text/event-stream"
+
+
+async def whole(attempt: Attempt) -> Reply:
+    """The provider's whole answer in the client's dialect, or the fault it stands for."""
+    reply = attempt.reply
+    operation = attempt.candidate.operation
+    adapter = attempt.candidate.route.provider.adapter
+    if not 200 <= reply.status < 300:
+        raise await _refusal(attempt)
+    body = await reply.read(MAX_REPLY)
+    try:
+        if operation.parse is not PASSTHROUGH:
+            return operation.parse(reply.status, reply.headers, body)
+        return _passed(attempt, body)
+    except Fault as fault:
+        raise _scrubbed(fault, attempt) from None
+    except Exception as error:
+        raise adapter_failed(adapter, error) from error
+
+
+class Stream:
+    """Pumps a streamed answer into the sink as it arrives."""
+
+    def __init__(
+        self, attempt: Attempt, sink: Sink, headers: Headers, show_usage: bool, record: Record,
+        clock: Clock,
+    ) -> None:
+        self._attempt = attempt
+        self._reply = attempt.reply
+        self._sink = sink
+        self._headers = headers
+        self._record = record
+        self._clock = clock
+        self._translator = _translator(attempt, show_usage)
+        self._paused = False
+
+    @property
+    def usage(self) -> Usage | None:
+        """What the provider had reported when the stream ended, however it ended."""
+        return self._translator.usage
+
+    async def run(self) -> None:
+        """Relay until the provider's clean end; anything less is a fault."""
+        self._sink.on_room(self._resume)
+        try:
+            await self._reply.pump(self._receive)
+        finally:
+            self._sink.on_room(None)
+        self._send(self._translator.finish())
+        if not self._translator.complete:
+            raise upstream_error(
+                "The provider's stream ended before the answer was complete.", "truncated"
+            )
+        if not self._sink.started:
+            self._start()
+
+    def _receive(self, data: bytes) -> None:
+        self._send(self._translator.feed(data))
+
+    def _send(self, out: bytes) -> None:
+        if not out:
+            return
+        sink = self._sink
+        if not sink.started:
+            fault = self._translator.fault
+            if fault is not None:
+                raise _scrubbed(fault, self._attempt)
+            self._start()
+        sink.write(out)
+        if sink.congested and not self._paused:
+            self._paused = True
+            self._reply.pause()
+
+    def _start(self) -> None:
+        self._record.first_byte = self._clock.monotonic()
+        self._sink.start(200, [("Content-Type", _EVENT_STREAM), *self._headers])
+
+    def _resume(self) -> None:
+        if self._paused:
+            self._paused = False
+            self._reply.resume()
+
+
+async def is_stream(attempt: Attempt) -> bool:
+    """True when the provider opened a stream; a refusal is raised, a whole answer is False."""
+    reply = attempt.reply
+    if not 200 <= reply.status < 300:
+        raise await _refusal(attempt)
+    if attempt.candidate.operation.stream is not PASSTHROUGH:
+        return True
+    return reply.headers.get("content-type", "").lower().startswith(_EVENT_STREAM)
+
+
+def _translator(attempt: Attempt, show_usage: bool) -> Translator:
+    operation = attempt.candidate.operation
+    if operation.stream is not PASSTHROUGH:
+        return operation.stream(attempt.call)
+    return StreamMeter(
+        hide_usage=not show_usage, read_usage=operation.usage, fault_in=operation.fault_in
+    )
+
+
+def _passed(attempt: Attempt, body: bytes) -> Reply:
+    operation = attempt.candidate.operation
+    try:
+        head = decode_head(body)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        raise upstream_error(
+            "The provider's answer is not the JSON object it should be.", "bad_answer"
+        ) from None
+    if not head.choices:
+        fault = operation.fault_in(body)
+        if fault is not None:
+            raise fault
+    raw = usage_of(head)
+    return Reply(body, None if raw is None else operation.usage(raw))
+
+
+async def _refusal(attempt: Attempt) -> Fault:
+    reply = attempt.reply
+    try:
+        body = await reply.read(_MAX_ERROR)
+    except Fault:
+        body = b""  # the status alone says enough
+    operation = attempt.candidate.operation
+    try:
+        fault = operation.fault(reply.status, reply.headers, body)
+    except Exception as error:
+        return adapter_failed(attempt.candidate.route.provider.adapter, error)
+    return _scrubbed(fault, attempt)
+
+
+def _scrubbed(fault: Fault, attempt: Attempt) -> Fault:
+    """No text of a provider's ever shows the credential it was called with."""
+    for secret in attempt.credential.secrets.values():
+        if len(secret) >= 6 and secret in fault.message:
+            fault.message = fault.message.replace(secret, "[redacted]")
+    return fault

@@ -1,0 +1,107 @@
+"""Provider adapters by entry point: found by name, checked before they are trusted.
+
+Two packages that offer the same name are refused: a shadowing adapter would be handed the
+operator's API keys. An adapter that does not load takes only its own routes with it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from importlib.metadata import EntryPoint
+from typing import Any
+
+from stevedore.named import NamedExtensionManager
+
+from gateway.sdk import CONTRACT, Adapter, Operation
+
+GROUP = "gateway.providers"
+
+
+class PluginConflict(Exception):  # noqa: N818 - it names a state of the installation
+    """Two installed packages offer an adapter of the same name."""
+
+
+def installed() -> Sequence[EntryPoint]:
+    """Every adapter on offer; nothing is loaded."""
+    return list(_manager([]).list_entry_points())
+
+
+class Plugins:
+    """The adapters in use, and why others are not."""
+
+    def __init__(self, discover: Callable[[], Sequence[EntryPoint]] = installed) -> None:
+        self._discover = discover
+        self.adapters: dict[str, Adapter] = {}
+        self.failures: dict[str, str] = {}
+
+    def load(self, names: Iterable[str]) -> None:
+        """Load the adapters a catalog names, once each. A conflict refuses the catalog whole."""
+        wanted = sorted(set(names) - self.adapters.keys())
+        if not wanted:
+            return
+        offered = self._discover()
+        for name in wanted:
+            refuse_conflict(name, offered)
+        for name in wanted:
+            if not any(entry.name == name for entry in offered):
+                self.failures[name] = "not installed"
+                continue
+            self._load_one(name)
+
+    def _load_one(self, name: str) -> None:
+        try:
+            loaded = _load(name)
+            problem = contract_problem(loaded)
+        except KeyboardInterrupt:
+            raise
+        except BaseException as error:  # an adapter that calls sys.exit() must not end the gateway
+            problem = f"did not load: {type(error).__name__}"
+        if problem is not None:
+            self.failures[name] = problem
+            return
+        self.failures.pop(name, None)
+        self.adapters[name] = loaded
+
+
+def refuse_conflict(name: str, offered: Sequence[EntryPoint]) -> None:
+    """Raise when two different objects claim one name."""
+    values = sorted({entry.value for entry in offered if entry.name == name})
+    if len(values) > 1:
+        raise PluginConflict(
+            f"The adapter '{name}' is offered by {len(values)} packages ({', '.join(values)}). "
+            "Uninstall all but the one you trust with this provider's credentials."
+        )
+
+
+def contract_problem(loaded: object) -> str | None:
+    """What keeps an object from being an adapter of this contract; None when nothing does."""
+    if not isinstance(loaded, Adapter):
+        return f"is a {type(loaded).__name__}, not a gateway.sdk.Adapter"
+    if loaded.contract != CONTRACT:
+        return f"speaks contract {loaded.contract}; this gateway speaks {CONTRACT}"
+    if not loaded.operations:
+        return "declares no operations"
+    for name, operation in loaded.operations.items():
+        if not isinstance(operation, Operation) or not callable(operation.build):
+            return f"operation '{name}' is not a gateway.sdk.Operation"
+    return None
+
+
+def _load(name: str) -> Any:
+    failures: list[BaseException] = []
+    manager = _manager([name], lambda _manager, _entry, error: failures.append(error))
+    if failures:
+        raise failures[0]
+    return manager[name].plugin
+
+
+def _manager(
+    names: list[str], on_failure: Callable[[Any, Any, BaseException], None] | None = None
+) -> NamedExtensionManager[Any]:
+    return NamedExtensionManager(
+        GROUP,
+        names,
+        invoke_on_load=False,
+        on_load_failure_callback=on_failure,
+        on_missing_entrypoints_callback=None,
+    )

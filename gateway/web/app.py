@@ -1,0 +1,202 @@
+"""The path table and the one handler: find the endpoint, run it, answer for whatever it raised."""
+
+from __future__ import annotations
+
+import asyncio
+import secrets
+import traceback
+from collections.abc import Awaitable, Callable, Mapping
+from itertools import count
+from pathlib import Path
+from typing import cast
+
+from aiohttp import web
+from msgspec import Struct
+
+from gateway import errors
+from gateway.errors import Fault
+from gateway.pipeline.record import Record
+from gateway.web.connection import Connection
+from gateway.web.endpoints import inference, models, status
+from gateway.web.exchange import JSON, Exchange
+from gateway.web.replying import HttpSink, Sent, Style, error_body
+from gateway.web.site import Site, Surface
+
+Serve = Callable[[Exchange], Awaitable[None]]
+
+
+class Endpoint(Struct, frozen=True):
+    """What a path does. `quiet` ones leave no line in the log and answer while draining."""
+
+    method: str
+    operation: str
+    serve: Serve
+    surface: str = ""
+    style: Style = "openai"
+    quiet: bool = False
+
+
+# Below each surface; a name that ends in "/" takes the rest of the path as an object's id.
+ON_SURFACES: Mapping[str, tuple[str, str, Serve]] = {
+    "chat/completions": ("POST", "chat", inference.CHAT),
+    "completions": ("POST", "completions", inference.COMPLETIONS),
+    "embeddings": ("POST", "embeddings", inference.EMBEDDINGS),
+    "models": ("GET", "models", models.models),
+    "models/": ("GET", "model", models.model),
+    "embedding-models": ("GET", "embedding_models", models.embedding_models),
+    "transcription-models": ("GET", "transcription_models", models.transcription_models),
+    "providers": ("GET", "providers", models.providers),
+}
+
+AT_ROOT: Mapping[str, Endpoint] = {
+    "/api/status": Endpoint("GET", "status", status.status, quiet=True),
+    "/healthz": Endpoint("GET", "healthz", status.alive, quiet=True),
+    "/readyz": Endpoint("GET", "readyz", status.ready, quiet=True),
+    "/metrics": Endpoint("GET", "metrics", status.metrics, quiet=True),
+}
+
+
+class App:
+    """Serves requests; the only object that the server loop knows."""
+
+    def __init__(self, site: Site) -> None:
+        self.site = site
+        self._exact: dict[str, Endpoint] = {}
+        self._below: dict[str, Endpoint] = {}
+        self._clock = site.services.clock
+        self._id_prefix = f"req_{secrets.token_hex(8)}"
+        self._ids = count(1)
+        self.mount(site.catalog.current.surfaces)
+
+    def mount(self, surfaces: Mapping[str, Surface]) -> None:
+        """Build the path table for the catalog's surfaces."""
+        exact, below = dict(AT_ROOT), {}
+        for prefix, surface in surfaces.items():
+            for name, (method, operation, serve) in ON_SURFACES.items():
+                table = below if name.endswith("/") else exact
+                table[f"{prefix}/{name}"] = Endpoint(
+                    method, operation, serve, prefix, surface.style
+                )
+        self._exact, self._below = exact, below
+
+    async def handle(self, request: web.BaseRequest) -> web.StreamResponse:
+        """Serve one request from its head to the end of its answer."""
+        connection = cast(Connection, request.protocol)
+        connection.begin()
+        record = Record(f"{self._id_prefix}{next(self._ids):06x}", self._clock.monotonic())
+        record.method = request.method
+        sink = HttpSink(request, connection, record)
+        endpoint, rest = self._find(request.raw_path)
+        site = self.site
+        site.open_calls += 1
+        try:
+            await self._serve(endpoint, Exchange(site, request, connection, sink, record, rest))
+        except Fault as fault:
+            self._fail(request, sink, record, fault, endpoint)
+        except asyncio.CancelledError:
+            record.cause = errors.CLIENT_CLOSED.code
+            record.status = errors.CLIENT_CLOSED.status
+            raise
+        except Exception as error:
+            self._fail(request, sink, record, self._unexpected(record, error), endpoint)
+        finally:
+            self._close(endpoint, connection, record)
+        return sink.sent()
+
+    async def _serve(self, endpoint: Endpoint | None, exchange: Exchange) -> None:
+        request, sink = exchange.request, exchange.sink
+        if endpoint is None:
+            raise Fault(errors.NOT_FOUND, "There is no such endpoint; see /v1/models for a start.")
+        record = exchange.record
+        record.operation = endpoint.operation
+        record.surface = endpoint.surface
+        if self.site.draining:
+            sink.close_after()
+            if not endpoint.quiet:
+                raise Fault(
+                    errors.NO_UPSTREAM,
+                    "The gateway is shutting down. Retry in a moment.",
+                    retry_after=1,
+                    cause="draining",
+                )
+        if request.method != endpoint.method and not (
+            request.method == "HEAD" and endpoint.method == "GET"
+        ):
+            self._refuse_method(endpoint, exchange)
+            return
+        if "Upgrade" in request.headers and request.headers["Upgrade"].lower() == "websocket":
+            sink.close_after()
+            raise errors.invalid("This endpoint does not speak websocket.")
+        await endpoint.serve(exchange)
+
+    def _refuse_method(self, endpoint: Endpoint, exchange: Exchange) -> None:
+        fault = Fault(
+            errors.METHOD_NOT_ALLOWED,
+            f"This endpoint takes {endpoint.method}, not {exchange.request.method[:20]}.",
+        )
+        exchange.record.cause = fault.cause
+        if not exchange.request.content.is_eof():
+            exchange.sink.close_after()
+        body = error_body(fault, endpoint.style)
+        exchange.sink.reply(405, (JSON, ("Allow", endpoint.method)), body)
+
+    def _find(self, raw_path: str) -> tuple[Endpoint | None, str]:
+        path = raw_path.partition("?")[0]
+        endpoint = self._exact.get(path)
+        if endpoint is not None:
+            return endpoint, ""
+        for prefix, candidate in self._below.items():
+            if path.startswith(prefix) and len(path) > len(prefix):
+                return candidate, path[len(prefix) :]
+        return None, ""
+
+    def _fail(
+        self,
+        request: web.BaseRequest,
+        sink: HttpSink,
+        record: Record,
+        fault: Fault,
+        endpoint: Endpoint | None,
+    ) -> None:
+        record.fault = fault
+        record.cause = fault.cause
+        if not request.content.is_eof():
+            sink.close_after()
+        style = endpoint.style if endpoint is not None else self._style_of(request.raw_path)
+        sink.fail(fault, style)
+
+    def _style_of(self, path: str) -> Style:
+        """The style of an unknown path is that of the surface it lies under."""
+        surfaces = self.site.catalog.current.surfaces
+        for prefix in sorted(surfaces, key=len, reverse=True):
+            if path.startswith(prefix + "/"):
+                return surfaces[prefix].style
+        return "openai"
+
+    def _unexpected(self, record: Record, error: Exception) -> Fault:
+        """Something the gateway did not foresee: the place goes to the log, nothing to the client."""
+        frames = traceback.extract_tb(error.__traceback__)[-6:]
+        where = [f"{Path(frame.filename).name}:{frame.lineno} {frame.name}" for frame in frames]
+        self.site.log.event(
+            "error", "unexpected", id=record.id, error=type(error).__name__, where=where
+        )
+        return Fault(
+            errors.INTERNAL_ERROR,
+            f"The gateway failed on this call. Its operator finds it in the log as {record.id}.",
+            cause=f"unexpected:{type(error).__name__}",
+        )
+
+    def _close(self, endpoint: Endpoint | None, connection: Connection, record: Record) -> None:
+        site = self.site
+        record.finished = self._clock.monotonic()
+        connection.finish()
+        site.open_calls -= 1
+        if endpoint is None or not endpoint.quiet:
+            site.metrics.call(record)
+            site.log.call(record)
+            site.health.call(record, self._clock.time())
+        if site.open_calls == 0 and site.on_idle is not None:
+            site.on_idle()
+
+
+__all__ = ["App", "Endpoint", "Sent"]

@@ -1,0 +1,37 @@
+"""POST chat/completions, completions, embeddings: they differ in schema and limit alone."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+from msgspec import Struct
+
+from gateway.pipeline.run import Ask, run
+from gateway.schemas import chat, completions, embeddings
+from gateway.web.exchange import Exchange
+
+MIB = 1 << 20
+
+
+class Inference(Struct, frozen=True):
+    """An endpoint whose answer comes from a provider."""
+
+    operation: str
+    decoder: msgspec.json.Decoder[Any]
+    limit: int
+
+    async def __call__(self, exchange: Exchange) -> None:
+        """Run the call."""
+        ask = Ask(
+            operation=self.operation,
+            secret=exchange.secret(),
+            decoder=self.decoder,
+            read_body=exchange.body_reader(self.limit),
+        )
+        await run(exchange.site.services, ask, exchange.sink, exchange.record)
+
+
+CHAT = Inference("chat", chat.decoder, 32 * MIB)
+COMPLETIONS = Inference("completions", completions.decoder, 8 * MIB)
+EMBEDDINGS = Inference("embeddings", embeddings.decoder, 16 * MIB)

@@ -1,0 +1,133 @@
+"""GET models, models/{id}, embedding-models, transcription-models, providers."""
+
+from __future__ import annotations
+
+from decimal import Decimal
+from typing import Any
+from urllib.parse import unquote
+
+from gateway import errors
+from gateway.domain import Price, Provider, Route
+from gateway.errors import Fault
+from gateway.pipeline.admit import allowed
+from gateway.web.exchange import Exchange
+from gateway.web.site import CatalogView
+
+# Unit-named catalog prices that the list shows per single token, under the names clients know.
+_PER_TOKEN = {
+    "prompt": "input_per_mtok",
+    "completion": "output_per_mtok",
+    "input_cache_read": "cached_input_per_mtok",
+    "input_cache_write": "cache_write_5m_per_mtok",
+    "internal_reasoning": "reasoning_per_mtok",
+    "audio": "audio_input_per_mtok",
+    "audio_output": "audio_output_per_mtok",
+}
+
+
+async def models(exchange: Exchange) -> None:
+    """Every route this key may use."""
+    await _list(exchange, None)
+
+
+async def embedding_models(exchange: Exchange) -> None:
+    """The embedding models among them."""
+    await _list(exchange, "embedding")
+
+
+async def transcription_models(exchange: Exchange) -> None:
+    """The transcription models among them."""
+    await _list(exchange, "transcription")
+
+
+async def model(exchange: Exchange) -> None:
+    """One route by its slug, or a canonical model by its first route."""
+    key = await exchange.key()
+    name = unquote(exchange.rest)
+    routes = exchange.site.catalog.current.candidates(name)
+    routes = tuple(route for route in routes if allowed(key, route))
+    if not routes:
+        raise Fault(
+            errors.MODEL_NOT_FOUND,
+            f"The model '{name[:200]}' does not exist here. GET /v1/models lists what does.",
+            param="model",
+        )
+    exchange.answer({**_describe(routes[0]), "id": name})
+
+
+async def providers(exchange: Exchange) -> None:
+    """The providers behind the gateway, without their secrets."""
+    await exchange.key()
+    catalog = exchange.site.catalog.current
+    exchange.page([_provider(exchange, catalog, item) for item in catalog.providers.values()])
+
+
+async def _list(exchange: Exchange, kind: str | None) -> None:
+    key = await exchange.key()
+    exchange.page(
+        [
+            _describe(route)
+            for route in exchange.site.catalog.current.routes.values()
+            if (kind is None or route.model.kind == kind) and allowed(key, route)
+        ]
+    )
+
+
+def _describe(route: Route) -> dict[str, Any]:
+    model = route.model
+    described: dict[str, Any] = {
+        "id": route.slug,
+        "object": "model",
+        "created": model.created,
+        "owned_by": model.vendor,
+        "name": route.name or model.name,
+        "kind": model.kind,
+        "canonical_model": model.id,
+        "provider": route.provider.name,
+        "context_length": route.context or model.context,
+        "max_output_tokens": route.max_output or model.max_output,
+        "capabilities": list(model.capabilities),
+        "pricing": _pricing(route.price),
+        "free": route.price.free,
+    }
+    extra = {
+        "region": route.region,
+        "tier": model.tier,
+        "description": route.notes,
+        "sunset": route.sunset,
+        "successor": route.successor,
+    }
+    described.update({name: value for name, value in extra.items() if value})
+    return described
+
+
+def _pricing(price: Price) -> dict[str, str]:
+    shown = {
+        name: _decimal(value / 1_000_000)
+        for name, line in _PER_TOKEN.items()
+        if (value := price.lines.get(line)) is not None
+    }
+    rest = {
+        name: _decimal(value)
+        for name, value in price.lines.items()
+        if name not in _PER_TOKEN.values()
+    }
+    return shown | rest
+
+
+def _decimal(value: Decimal) -> str:
+    return format(value.normalize(), "f")
+
+
+def _provider(exchange: Exchange, catalog: CatalogView, provider: Provider) -> dict[str, Any]:
+    routes = [route for route in catalog.routes.values() if route.provider.name == provider.name]
+    return {
+        "id": provider.name,
+        "object": "provider",
+        "name": provider.name,
+        "models": len(routes),
+        "kinds": sorted({route.model.kind for route in routes}),
+        "configured": bool(provider.credentials) or not provider.needs_credential,
+        "implemented": provider.adapter in exchange.site.services.adapters,
+        "health": exchange.site.health.of(provider.name),
+    }

@@ -1,0 +1,60 @@
+"""GET /api/status, /healthz, /readyz, /metrics: public, and free of secrets."""
+
+from __future__ import annotations
+
+from gateway.web.exchange import Exchange
+
+_TEXT = ("Content-Type", "text/plain; charset=utf-8")
+_EXPOSITION = ("Content-Type", "text/plain; version=0.0.4; charset=utf-8")
+
+
+async def status(exchange: Exchange) -> None:
+    """What runs here, since when, from which catalog, and how its providers fare."""
+    site = exchange.site
+    catalog = site.catalog.current
+    now = site.services.clock.time()
+    exchange.answer(
+        {
+            "status": "draining" if site.draining else "ok",
+            "version": site.version,
+            "started_at": int(site.started_at),
+            "uptime_seconds": int(now - site.started_at),
+            "catalog": {
+                "revision": catalog.revision,
+                "loaded_at": int(site.catalog.loaded_at),
+                "last_error": site.catalog.last_error,
+                "models": len(catalog.models),
+                "routes": len(catalog.routes),
+            },
+            "upstreams": {
+                name: {
+                    "configured": bool(provider.credentials) or not provider.needs_credential,
+                    **site.health.of(name),
+                }
+                for name, provider in catalog.providers.items()
+            },
+            "adapters": {
+                "loaded": sorted(site.services.adapters),
+                "failed": dict(site.adapter_failures),
+            },
+            "open_calls": site.open_calls,
+        }
+    )
+
+
+async def alive(exchange: Exchange) -> None:
+    """The process answers."""
+    exchange.sink.reply(200, (_TEXT,), b"ok\n")
+
+
+async def ready(exchange: Exchange) -> None:
+    """New calls are welcome; 503 while draining."""
+    if exchange.site.draining:
+        exchange.sink.reply(503, (_TEXT, ("Retry-After", "1")), b"draining\n")
+    else:
+        exchange.sink.reply(200, (_TEXT,), b"ready\n")
+
+
+async def metrics(exchange: Exchange) -> None:
+    """Prometheus' exposition."""
+    exchange.sink.reply(200, (_EXPOSITION,), exchange.site.metrics.render().encode())

@@ -1,0 +1,96 @@
+"""One request and its answer, as an endpoint sees them."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+import msgspec
+from aiohttp import web
+from msgspec import Struct
+
+from gateway.domain import Key
+from gateway.errors import invalid
+from gateway.pipeline.admit import authenticate
+from gateway.pipeline.record import Record
+from gateway.web.connection import Connection
+from gateway.web.reading import read_json, secret_of
+from gateway.web.replying import HttpSink
+from gateway.web.site import Site
+
+JSON = ("Content-Type", "application/json")
+MAX_PAGE = 1000
+
+
+class Exchange(Struct, frozen=True, gc=False):
+    """What an endpoint works with. `rest` is the tail of a path that names an object."""
+
+    site: Site
+    request: web.BaseRequest
+    connection: Connection
+    sink: HttpSink
+    record: Record
+    rest: str = ""
+
+    def secret(self) -> bytes | None:
+        """The client's key, if it sent one."""
+        return secret_of(self.request)
+
+    async def key(self) -> Key:
+        """The client's key, checked."""
+        key = await authenticate(self.site.services, self.secret())
+        self.record.key = key.id
+        return key
+
+    def body_reader(self, limit: int) -> Callable[[], Awaitable[bytes]]:
+        """A reader for the body, called once the key is known to be good."""
+
+        async def read() -> bytes:
+            return await read_json(self.request, self.connection, limit)
+
+        return read
+
+    def answer(self, value: Any, status: int = 200) -> None:
+        """A JSON answer."""
+        self.sink.reply(status, (JSON,), msgspec.json.encode(value))
+
+    def page(self, items: list[dict[str, Any]]) -> None:
+        """A page of a list by cursor: `after` or `before` an id, at most `limit` items."""
+        query = self.request.query
+        after, before = query.get("after"), query.get("before")
+        if after is not None and before is not None:
+            raise invalid("Give either 'after' or 'before', not both.", "before")
+        limit = _limit(query.get("limit"))
+        if before is not None:
+            end = _place(items, before, "before")
+            start = max(0, end - limit)
+            more = start > 0
+        else:
+            start = 0 if after is None else _place(items, after, "after") + 1
+            end = min(len(items), start + limit)
+            more = end < len(items)
+        chosen = items[start:end]
+        self.answer(
+            {
+                "object": "list",
+                "data": chosen,
+                "has_more": more,
+                "first_id": chosen[0]["id"] if chosen else None,
+                "last_id": chosen[-1]["id"] if chosen else None,
+            }
+        )
+
+
+def _limit(value: str | None) -> int:
+    if value is None:
+        return MAX_PAGE
+    if not (value.isascii() and value.isdigit() and 1 <= len(value) <= 4 and int(value) >= 1):
+        raise invalid(f"'limit' must be a number from 1 to {MAX_PAGE}.", "limit")
+    return min(int(value), MAX_PAGE)
+
+
+def _place(items: list[dict[str, Any]], cursor: str, param: str) -> int:
+    for place, item in enumerate(items):
+        if item["id"] == cursor:
+            return place
+    raise invalid(f"'{param}' must be the id of an item of this list.", param)

@@ -1,0 +1,206 @@
+"""Answers on the wire: faults in each surface's style, and the sink that calls write into."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable
+from email.utils import formatdate
+from http import HTTPStatus
+from typing import TYPE_CHECKING, Any, Literal
+
+import msgspec
+from aiohttp import web
+
+from gateway.core import sse
+from gateway.errors import Fault
+from gateway.pipeline.record import Record
+from gateway.ports import Headers
+
+if TYPE_CHECKING:
+    from gateway.web.connection import Connection
+
+Style = Literal["openai", "error_type"]
+
+_STATUS_LINES = {
+    status.value: f"HTTP/1.1 {status.value} {status.phrase}\r\n".encode() for status in HTTPStatus
+}
+_JSON = ("Content-Type", "application/json")
+# SDKs retry by status alone; this header tells them when that is hopeless, or worth it.
+_NEVER_RETRY = frozenset({"budget_exhausted", "not_implemented", "internal_error"})
+
+
+class Sent(web.StreamResponse):
+    """Stands for an answer that is already on the wire; shared, since it holds nothing."""
+
+    async def prepare(self, request: web.BaseRequest) -> None:
+        """Nothing is left to prepare."""
+
+    async def write_eof(self, data: bytes = b"") -> None:
+        """Nothing is left to write."""
+
+
+def _sent(keep_alive: bool) -> Sent:
+    sent = Sent()
+    sent._keep_alive = keep_alive  # noqa: SLF001 - read back by the server loop, set only here
+    return sent
+
+
+SENT_KEEP = _sent(True)
+SENT_CLOSE = _sent(False)
+
+
+class HttpSink:
+    """The `Sink` port over a client connection. Writes go straight to the transport."""
+
+    __slots__ = (
+        "_chunked",
+        "_connection",
+        "_head_only",
+        "_keep_alive",
+        "_record",
+        "_transport",
+        "ended",
+        "started",
+    )
+
+    def __init__(self, request: web.BaseRequest, connection: Connection, record: Record) -> None:
+        transport = connection.transport
+        if transport is None:
+            raise ConnectionResetError
+        self._transport = transport
+        self._connection = connection
+        self._record = record
+        modern = request.version >= (1, 1)
+        self._chunked = modern
+        self._keep_alive = modern and request.keep_alive
+        self._head_only = request.method == "HEAD"
+        self.started = False
+        self.ended = False
+
+    @property
+    def congested(self) -> bool:
+        """True while the client is behind."""
+        return self._connection.writing_paused
+
+    def on_room(self, callback: Callable[[], None] | None) -> None:
+        """Whom to tell when the client has caught up."""
+        self._connection.on_room(callback)
+
+    def close_after(self) -> None:
+        """Let this answer be the connection's last."""
+        self._keep_alive = False
+
+    def start(self, status: int, headers: Headers) -> None:
+        """Open a streamed answer."""
+        framing = [("Transfer-Encoding", "chunked")] if self._chunked else []
+        caching = [("Cache-Control", "no-cache"), ("X-Accel-Buffering", "no")]
+        if not self._chunked:
+            self._keep_alive = False
+        self.started = True
+        self._transport.write(self._head(status, [*framing, *caching, *headers]))
+
+    def write(self, data: bytes) -> None:
+        """A piece of a streamed answer."""
+        self._record.bytes_out += len(data)
+        if self._chunked:
+            self._transport.write(b"%x\r\n%b\r\n" % (len(data), data))
+        else:
+            self._transport.write(data)
+
+    def end(self) -> None:
+        """The clean end of a streamed answer."""
+        if self.ended:
+            return
+        self.ended = True
+        if self._chunked:
+            self._transport.write(b"0\r\n\r\n")
+
+    def reply(self, status: int, headers: Headers, body: bytes) -> None:
+        """A whole answer at once."""
+        self.started = self.ended = True
+        self._record.bytes_out = len(body)
+        head = self._head(status, headers, len(body))
+        self._transport.write(head if self._head_only else head + body)
+
+    def fail(self, fault: Fault, style: Style) -> None:
+        """Tell the client what went wrong: an error answer, or an error event and the end."""
+        if self.ended:
+            return
+        if not self.started:
+            self.reply(fault.kind.status, (_JSON, *error_headers(fault)), error_body(fault, style))
+            return
+        self._keep_alive = False
+        self.write(sse.event(error_body(fault, style)))
+        self.end()
+
+    def sent(self) -> Sent:
+        """What the server loop is handed in place of a response."""
+        return SENT_KEEP if self._keep_alive else SENT_CLOSE
+
+    def _head(self, status: int, headers: Headers, length: int | None = None) -> bytes:
+        self._record.status = status
+        lines = [_status_line(status), _date()]
+        if length is not None and status != 204:
+            lines.append(b"Content-Length: %d\r\n" % length)
+        text = "".join([f"{name}: {value}\r\n" for name, value in headers])
+        closing = "" if self._keep_alive else "Connection: close\r\n"
+        lines.append(f"x-request-id: {self._record.id}\r\n{text}{closing}\r\n".encode("latin-1"))
+        return b"".join(lines)
+
+
+def error_body(fault: Fault, style: Style) -> bytes:
+    """The error in a surface's envelope."""
+    kind = fault.kind
+    code = kind.code.upper() if style == "error_type" else kind.code
+    error: dict[str, Any] = {
+        "message": fault.message,
+        "type": kind.type,
+        "code": code,
+        "param": fault.param,
+    }
+    if fault.provider is not None:
+        error["provider_error"] = fault.provider
+    envelope: dict[str, Any] = {"error": error}
+    if style == "error_type":
+        envelope["error_type"] = kind.error_type
+    return msgspec.json.encode(envelope)
+
+
+def error_headers(fault: Fault) -> Headers:
+    """When to come back, and whether it is worth it."""
+    headers: list[tuple[str, str]] = []
+    if fault.kind.status in (429, 503):
+        seconds = 1.0 if fault.retry_after is None else fault.retry_after
+        headers.append(("Retry-After", str(max(1, math.ceil(seconds)))))
+    elif fault.retry_after is not None:
+        headers.append(("Retry-After", str(max(1, math.ceil(fault.retry_after)))))
+    if fault.kind.code in _NEVER_RETRY:
+        headers.append(("x-should-retry", "false"))
+    return headers
+
+
+def raw_reply(fault: Fault) -> bytes:
+    """A whole error answer for a connection that never came to a request."""
+    body = error_body(fault, "openai")
+    extra = "".join([f"{name}: {value}\r\n" for name, value in error_headers(fault)])
+    head = f"Content-Type: application/json\r\nContent-Length: {len(body)}\r\n{extra}"
+    return _status_line(fault.kind.status) + f"{head}Connection: close\r\n\r\n".encode() + body
+
+
+def _status_line(status: int) -> bytes:
+    return _STATUS_LINES.get(status) or f"HTTP/1.1 {status} Error\r\n".encode()
+
+
+class _DateLine:
+    second = 0
+    line = b""
+
+
+def _date() -> bytes:
+    """The Date header, written anew once a second."""
+    now = int(time.time())
+    if now != _DateLine.second:
+        _DateLine.second = now
+        _DateLine.line = f"Date: {formatdate(now, usegmt=True)}\r\n".encode()
+    return _DateLine.line

@@ -1,0 +1,72 @@
+"""What the edge serves from: the services of a call, and the state that status pages show."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Protocol
+
+from msgspec import Struct
+
+from gateway.domain import Model, Provider, Route
+from gateway.observe.health import Health
+from gateway.observe.logs import Log
+from gateway.observe.metrics import Metrics
+from gateway.pipeline.services import Services
+from gateway.web.replying import Style
+
+
+class Surface(Protocol):
+    """A path prefix and the style of its errors."""
+
+    @property
+    def style(self) -> Style: ...
+
+
+class CatalogView(Protocol):
+    """One revision of the catalog, as lists and status pages read it."""
+
+    @property
+    def revision(self) -> str: ...
+
+    @property
+    def surfaces(self) -> Mapping[str, Surface]: ...
+
+    @property
+    def providers(self) -> Mapping[str, Provider]: ...
+
+    @property
+    def models(self) -> Mapping[str, Model]: ...
+
+    @property
+    def routes(self) -> Mapping[str, Route]: ...
+
+    def candidates(self, name: str) -> tuple[Route, ...]: ...
+
+
+class LiveCatalogView(Protocol):
+    """The catalog in force, and how its last reload went."""
+
+    @property
+    def current(self) -> CatalogView: ...
+
+    @property
+    def loaded_at(self) -> float: ...
+
+    @property
+    def last_error(self) -> str | None: ...
+
+
+class Site(Struct):
+    """All that endpoints may reach."""
+
+    services: Services
+    catalog: LiveCatalogView
+    log: Log
+    metrics: Metrics
+    health: Health
+    version: str
+    started_at: float
+    adapter_failures: Mapping[str, str]
+    draining: bool = False
+    open_calls: int = 0
+    on_idle: Callable[[], None] | None = None
