@@ -20,7 +20,7 @@ from gateway.web.connection import Connection
 from gateway.web.endpoints import inference, models, status
 from gateway.web.exchange import JSON, Exchange
 from gateway.web.replying import HttpSink, Sent, Style, error_body
-from gateway.web.site import Site, Surface
+from gateway.web.site import Site
 
 Serve = Callable[[Exchange], Awaitable[None]]
 
@@ -68,14 +68,14 @@ class App:
         self._ids = count(1)
         self.mount(site.catalog.current.surfaces)
 
-    def mount(self, surfaces: Mapping[str, Surface]) -> None:
+    def mount(self, surfaces: Mapping[str, str]) -> None:
         """Build the path table for the catalog's surfaces."""
         exact, below = dict(AT_ROOT), {}
-        for prefix, surface in surfaces.items():
+        for prefix, style in surfaces.items():
             for name, (method, operation, serve) in ON_SURFACES.items():
                 table = below if name.endswith("/") else exact
                 table[f"{prefix}/{name}"] = Endpoint(
-                    method, operation, serve, prefix, surface.style
+                    method, operation, serve, prefix, cast(Style, style)
                 )
         self._exact, self._below = exact, below
 
@@ -170,7 +170,7 @@ class App:
         surfaces = self.site.catalog.current.surfaces
         for prefix in sorted(surfaces, key=len, reverse=True):
             if path.startswith(prefix + "/"):
-                return surfaces[prefix].style
+                return cast(Style, surfaces[prefix])
         return "openai"
 
     def _unexpected(self, record: Record, error: Exception) -> Fault:

@@ -12,14 +12,6 @@ from gateway.observe.health import Health
 from gateway.observe.logs import Log
 from gateway.observe.metrics import Metrics
 from gateway.pipeline.services import Services
-from gateway.web.replying import Style
-
-
-class Surface(Protocol):
-    """A path prefix and the style of its errors."""
-
-    @property
-    def style(self) -> Style: ...
 
 
 class CatalogView(Protocol):
@@ -29,7 +21,7 @@ class CatalogView(Protocol):
     def revision(self) -> str: ...
 
     @property
-    def surfaces(self) -> Mapping[str, Surface]: ...
+    def surfaces(self) -> Mapping[str, str]: ...
 
     @property
     def providers(self) -> Mapping[str, Provider]: ...

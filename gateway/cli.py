@@ -1,0 +1,382 @@
+"""The command line. Rooms are imported by the command that needs them, so that help is instant."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import sys
+from collections.abc import Sequence
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NoReturn
+
+import click
+
+from gateway import __version__, settings
+
+if TYPE_CHECKING:
+    from gateway.catalog.compile import Catalog
+    from gateway.server import Server
+
+_UNITS = {"m": "minutes", "h": "hours", "d": "days", "w": "weeks"}
+
+catalog_option = click.option(
+    "--catalog",
+    type=click.Path(path_type=Path),
+    default=None,
+    help="The catalog file. Default: catalog.yaml here, else the one shipped with the gateway.",
+)
+db_option = click.option(
+    "--db",
+    type=click.Path(path_type=Path),
+    default=settings.DEFAULT_DB,
+    show_default=True,
+    help="The database file; made when it does not exist.",
+)
+json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON for a script.")
+prefix_option = click.option(
+    "--prefix", default=settings.KEY_PREFIX, show_default=True, help="What new keys start with."
+)
+
+
+@click.group(context_settings={"auto_envvar_prefix": "GATEWAY", "help_option_names": ["-h", "--help"]})
+@click.version_option(__version__, prog_name="gateway")
+def main() -> None:
+    """One OpenAI-compatible API in front of every major model provider."""
+
+
+@main.command()
+@catalog_option
+@db_option
+@click.option("--host", default=settings.DEFAULT_HOST, show_default=True)
+@click.option("--port", type=click.IntRange(0, 65535), default=settings.DEFAULT_PORT, show_default=True)
+@click.option(
+    "--drain",
+    type=click.FloatRange(0, 86_400),
+    default=settings.DEFAULT_DRAIN,
+    show_default=True,
+    help="Seconds that open calls get to finish after SIGTERM.",
+)
+@click.option(
+    "--log-format",
+    type=click.Choice(["text", "json"]),
+    default=None,
+    help="Default: text for a terminal, JSON lines else.",
+)
+@click.option(
+    "--max-connections", type=click.IntRange(1), default=10_000, show_default=True
+)
+@prefix_option
+def serve(
+    catalog: Path | None,
+    db: Path,
+    host: str,
+    port: int,
+    drain: float,
+    log_format: str | None,
+    max_connections: int,
+    prefix: str,
+) -> None:
+    """Run the gateway."""
+    from gateway.catalog.load import CatalogError
+    from gateway.observe.logs import Log, to_descriptor
+    from gateway.server import run
+    from gateway.store.database import StoreError
+
+    style: Any = log_format or ("text" if sys.stdout.isatty() else "json")
+    chosen = settings.Settings(
+        catalog=_catalog_path(catalog),
+        db=db,
+        host=host,
+        port=port,
+        drain=drain,
+        log_format=style,
+        key_prefix=prefix,
+        max_connections=max_connections,
+    )
+    log = Log(to_descriptor(sys.stdout.fileno()), style)
+
+    def ready(server: Server) -> None:
+        log.event(
+            "info",
+            "listening",
+            url=f"http://{_url_host(host)}:{server.port}",
+            version=__version__,
+            catalog=chosen.catalog.name,
+            revision=server.catalog.revision,
+            routes=len(server.catalog.current.routes),
+        )
+        for name, problem in server.plugins.failures.items():
+            log.event("warning", "adapter_unavailable", adapter=name, problem=problem)
+
+    try:
+        run(chosen, log, ready)
+    except (CatalogError, StoreError) as error:
+        _fail(str(error))
+    except OSError as error:
+        _fail(f"Cannot listen on {host}:{port}: {error.strerror or error}.")
+    finally:
+        log.close()
+
+
+@main.command()
+@catalog_option
+@json_option
+def check(catalog: Path | None, as_json: bool) -> None:
+    """Check a catalog file and say everything that is wrong with it."""
+    path = _catalog_path(catalog)
+    loaded = _load(path, as_json)
+    from gateway.plugins import Plugins
+
+    plugins = Plugins()
+    plugins.load({provider.adapter for provider in loaded.providers.values()})
+    without = sorted(
+        provider.name
+        for provider in loaded.providers.values()
+        if provider.needs_credential and not provider.credentials
+    )
+    summary = {
+        "ok": True,
+        "revision": loaded.revision,
+        "models": len(loaded.models),
+        "routes": len(loaded.routes),
+        "providers": len(loaded.providers),
+        "without_credential": without,
+        "adapters_unavailable": plugins.failures,
+    }
+    if as_json:
+        _print_json(summary)
+        return
+    click.echo(
+        f"{path} is good: {len(loaded.models)} models, {len(loaded.routes)} routes, "
+        f"{len(loaded.providers)} providers (revision {loaded.revision})."
+    )
+    if without:
+        click.echo(f"No credential yet for: {', '.join(without)}.")
+    for name, problem in plugins.failures.items():
+        click.echo(f"The adapter '{name}' {problem}; its routes answer 501.")
+
+
+@main.command()
+@catalog_option
+@json_option
+def models(catalog: Path | None, as_json: bool) -> None:
+    """List every route of the catalog."""
+    rows = [
+        {
+            "id": route.slug,
+            "model": route.model.id,
+            "kind": route.model.kind,
+            "provider": route.provider.name,
+            "context": route.context,
+            "price": {name: str(value) for name, value in route.price.lines.items()},
+        }
+        for route in _load(_catalog_path(catalog), as_json).routes.values()
+    ]
+    if as_json:
+        _print_json(rows)
+    else:
+        _print_table(
+            ("ID", "KIND", "PROVIDER", "CONTEXT"),
+            [(r["id"], r["kind"], r["provider"], r["context"] or "") for r in rows],
+        )
+
+
+@main.command()
+@catalog_option
+@json_option
+def providers(catalog: Path | None, as_json: bool) -> None:
+    """List the providers of the catalog and whether each has a credential."""
+    loaded = _load(_catalog_path(catalog), as_json)
+    rows = [
+        {
+            "id": provider.name,
+            "adapter": provider.adapter,
+            "credentials": len(provider.credentials),
+            "routes": sum(r.provider.name == provider.name for r in loaded.routes.values()),
+        }
+        for provider in loaded.providers.values()
+    ]
+    if as_json:
+        _print_json(rows)
+    else:
+        _print_table(
+            ("ID", "ADAPTER", "CREDENTIALS", "ROUTES"),
+            [tuple(row.values()) for row in rows],
+        )
+
+
+@main.group()
+def keys() -> None:
+    """Create, list and revoke client keys."""
+
+
+@keys.command("create")
+@click.argument("name")
+@click.option("--allow", multiple=True, help="A model or pattern the key may use; repeatable.")
+@click.option("--expires", default=None, help="A date, a time, or a span such as 12h or 30d.")
+@db_option
+@prefix_option
+@json_option
+def create_key(
+    name: str, allow: Sequence[str], expires: str | None, db: Path, prefix: str, as_json: bool
+) -> None:
+    """Make a key. Its secret is shown this once."""
+    if not name.strip() or len(name) > 200:
+        _fail("A key's name must have 1 to 200 characters.")
+    made = _command(
+        db,
+        "keys.create",
+        {"name": name, "allow": list(allow), "expires_at": _moment(expires)},
+        prefix,
+    )
+    if as_json:
+        _print_json(made)
+    else:
+        click.echo(f"{made['key']}\n", nl=False)
+        click.echo(f"Key '{name}' ({made['id']}) was made. It is not shown again.", err=True)
+
+
+@keys.command("list")
+@db_option
+@json_option
+def list_keys(db: Path, as_json: bool) -> None:
+    """List the keys, without their secrets."""
+    rows = _command(db, "keys.list", {}, settings.KEY_PREFIX)
+    if as_json:
+        _print_json(rows)
+        return
+    _print_table(
+        ("ID", "NAME", "KEY", "CREATED", "STATE"),
+        [
+            (
+                row["id"],
+                row["name"],
+                row["prefix"] + "…",
+                datetime.fromtimestamp(row["created_at"], UTC).strftime("%Y-%m-%d"),
+                _state(row),
+            )
+            for row in rows
+        ],
+    )
+
+
+@keys.command("revoke")
+@click.argument("key")
+@db_option
+@json_option
+def revoke_key(key: str, db: Path, as_json: bool) -> None:
+    """Revoke a key by its id or name; a running server refuses it at once."""
+    revoked = _command(db, "keys.revoke", {"key": key}, settings.KEY_PREFIX)
+    if as_json:
+        _print_json(revoked)
+    else:
+        click.echo(f"Key '{revoked['name']}' ({revoked['id']}) is revoked.")
+
+
+@main.command()
+@click.argument("model")
+@click.argument("prompt")
+@click.option("--url", default="http://127.0.0.1:8080/v1", show_default=True)
+@click.option("--key", default=None, help="Default: the environment's GATEWAY_KEY.")
+@json_option
+def call(model: str, prompt: str, url: str, key: str | None, as_json: bool) -> None:
+    """Ask a model of a running gateway; the answer streams to the terminal."""
+    from gateway.calling import CallFailed, ask
+
+    secret = key or os.environ.get("GATEWAY_KEY", "")
+    try:
+        asyncio.run(ask(url, secret, model, prompt, as_json, sys.stdout))
+    except CallFailed as error:
+        _fail(str(error))
+
+
+def _catalog_path(given: Path | None) -> Path:
+    if given is not None:
+        return given
+    here = Path("catalog.yaml")
+    if here.is_file():
+        return here
+    from importlib import resources
+
+    beside = Path(__file__).parent.parent / "catalog.yaml"
+    shipped = Path(str(resources.files("gateway"))) / "default_catalog.yaml"
+    return beside if beside.is_file() else shipped
+
+
+def _load(path: Path, as_json: bool) -> Catalog:
+    from gateway.catalog.load import CatalogError, load
+
+    try:
+        return load(path, os.environ)
+    except CatalogError as error:
+        if as_json:
+            _print_json({"ok": False, "problems": str(error).splitlines()})
+            sys.exit(1)
+        _fail(str(error))
+
+
+def _command(db: Path, do: str, arguments: dict[str, Any], prefix: str) -> Any:
+    from gateway.store.control import CommandError, run
+    from gateway.store.database import StoreError
+
+    try:
+        return asyncio.run(
+            run(db, do, arguments, prefix=prefix, clock=settings.SystemClock())
+        )
+    except (CommandError, StoreError) as error:
+        _fail(str(error))
+
+
+def _moment(value: str | None) -> int | None:
+    """A moment from a date, a date and time, or a span from now."""
+    if value is None:
+        return None
+    if value[:-1].isdigit() and value[-1] in _UNITS:
+        try:
+            span = timedelta(**{_UNITS[value[-1]]: int(value[:-1])})
+            return int((datetime.now(UTC) + span).timestamp())
+        except OverflowError:
+            _fail(f"'{value}' is too far away.")
+    try:
+        moment = datetime.fromisoformat(value)
+    except ValueError:
+        _fail(f"'{value}' is no date, time or span; write 2027-01-31, 2027-01-31T12:00Z or 30d.")
+    return int((moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp())
+
+
+def _state(row: dict[str, Any]) -> str:
+    if row["revoked_at"] is not None:
+        return "revoked"
+    expires = row["expires_at"]
+    if expires is None:
+        return "active"
+    day = datetime.fromtimestamp(expires, UTC).strftime("%Y-%m-%d %H:%M")
+    return f"expired {day}" if expires <= datetime.now(UTC).timestamp() else f"until {day}"
+
+
+def _url_host(host: str) -> str:
+    return f"[{host}]" if ":" in host else host
+
+
+def _print_json(value: Any) -> None:
+    import msgspec
+
+    click.echo(msgspec.json.encode(value).decode())
+
+
+def _print_table(head: tuple[str, ...], rows: list[tuple[Any, ...]]) -> None:
+    cells = [head, *[tuple(str(cell) for cell in row) for row in rows]]
+    widths = [max(len(row[column]) for row in cells) for column in range(len(head))]
+    for row in cells:
+        line = "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True))
+        click.echo(line.rstrip())
+
+
+def _fail(message: str) -> NoReturn:
+    click.echo(message, err=True)
+    sys.exit(1)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,238 @@
+"""One process' life: compose the rooms, listen, reload, drain. The only place that joins them."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import resource
+import signal
+from collections.abc import Callable, Iterable, Mapping
+from contextlib import AsyncExitStack
+
+from aiohttp import web
+
+from gateway import __version__
+from gateway.catalog.compile import Catalog
+from gateway.catalog.live import LiveCatalog
+from gateway.observe.health import Health
+from gateway.observe.logs import Log
+from gateway.observe.metrics import Metrics
+from gateway.pipeline.services import Services
+from gateway.plugins import Plugins
+from gateway.settings import Settings, SystemClock
+from gateway.store.control import Control, socket_path
+from gateway.store.database import Database
+from gateway.store.keys import SqliteKeys
+from gateway.upstream import HttpUpstream, SimUpstream, Upstreams
+from gateway.web.app import App
+from gateway.web.connection import Connection, Guards, Room
+from gateway.web.site import Site
+
+_DESCRIPTORS_PER_CONNECTION = 2
+_DESCRIPTORS_KEPT = 64
+_BACKLOG = 1024
+_LAST_WORDS = 0.25
+
+
+class Server:
+    """A gateway that is set up and can be started, drained and closed."""
+
+    def __init__(self, settings: Settings, environ: Mapping[str, str], log: Log) -> None:
+        self.settings = settings
+        self.log = log
+        self.plugins = Plugins()
+        self.catalog = LiveCatalog(settings.catalog, environ)
+        self._environ = environ
+        self._stack = AsyncExitStack()
+        self._listener: asyncio.Server | None = None
+        self._stop = asyncio.Event()
+        self._idle = asyncio.Event()
+        self.hard_stop = False
+
+    async def start(self) -> None:
+        """Open the store, load the adapters, listen."""
+        settings = self.settings
+        clock = SystemClock()
+        self._use_adapters(self.catalog.current)
+        database = await Database.open(settings.db)
+        self._stack.push_async_callback(database.close)
+        keys = SqliteKeys(database, clock, settings.key_prefix)
+        upstream = Upstreams(HttpUpstream(self._environ), SimUpstream())
+        self._stack.push_async_callback(upstream.close)
+        services = Services(
+            catalog=self.catalog,
+            adapters=self.plugins.adapters,
+            keys=keys,
+            upstream=upstream,
+            clock=clock,
+            turns={},
+        )
+        self.site = Site(
+            services=services,
+            catalog=self.catalog,
+            log=self.log,
+            metrics=Metrics(),
+            health=Health(),
+            version=__version__,
+            started_at=clock.time(),
+            adapter_failures=self.plugins.failures,
+        )
+        self.app = App(self.site)
+        self.catalog.on_swap.append(self._use_adapters)
+        self.catalog.on_swap.append(lambda new: self.app.mount(new.surfaces))
+        await self._listen()
+        control = Control(socket_path(settings.db), keys)
+        await control.open()
+        self._stack.push_async_callback(control.close)
+        watcher = asyncio.create_task(self._watch())
+        self._stack.callback(watcher.cancel)
+        self._register_gauges()
+
+    async def _listen(self) -> None:
+        loop = asyncio.get_running_loop()
+        guards = Guards(max_connections=connection_cap(self.settings.max_connections))
+        self.room = Room(guards, loop)
+        manager = web.Server(self.app.handle, handler_cancellation=True)
+        options = {
+            "access_log": None,
+            "auto_decompress": False,
+            "keepalive_timeout": 86_400.0,  # the room's sweep keeps the real deadline
+            "lingering_time": 2.0,
+        }
+        self._listener = await loop.create_server(
+            lambda: Connection(manager, self.room, **options),
+            self.settings.host,
+            self.settings.port,
+            backlog=_BACKLOG,
+        )
+        self.room.open()
+        self._stack.callback(self.room.close)
+        self._manager = manager
+
+    @property
+    def port(self) -> int:
+        """The port that is really listened on."""
+        assert self._listener is not None
+        return int(self._listener.sockets[0].getsockname()[1])
+
+    def stop(self) -> None:
+        """Begin to drain; asked a second time, end at once."""
+        if self._stop.is_set():
+            self.hard_stop = True
+            self._idle.set()
+        self._stop.set()
+
+    async def run_until_stopped(self) -> None:
+        """Serve until `stop`, then drain and close."""
+        await self._stop.wait()
+        await self.drain()
+        await self.close()
+
+    async def drain(self) -> None:
+        """Refuse new calls, let open ones finish within the time allowed."""
+        site = self.site
+        site.draining = True
+        self.log.event("info", "draining", open_calls=site.open_calls)
+        site.on_idle = self._idle.set
+        if site.open_calls and not self.hard_stop:
+            try:
+                await asyncio.wait_for(self._idle.wait(), self.settings.drain)
+            except TimeoutError:
+                self.log.event("warning", "drain_overdue", open_calls=site.open_calls)
+
+    async def close(self) -> None:
+        """Stop listening and put everything away; what is still open is cut."""
+        if self._listener is not None:
+            self._listener.close()
+            for connection in tuple(self.room.connections):
+                connection.force_close()
+            await self._manager.shutdown(_LAST_WORDS)
+        await self._stack.aclose()
+        self.log.event("info", "stopped")
+
+    async def reload(self) -> None:
+        """Read the catalog again and say how it went."""
+        await self.catalog.reload()
+
+    def _use_adapters(self, catalog: Catalog) -> None:
+        self.plugins.load({provider.adapter for provider in catalog.providers.values()})
+
+    async def _watch(self) -> None:
+        said: tuple[str, str | None] = (self.catalog.revision, self.catalog.last_error)
+        while True:
+            await asyncio.sleep(self.settings.watch_every)
+            await self.catalog.poll_once()
+            now = (self.catalog.revision, self.catalog.last_error)
+            if now != said:
+                said = now
+                self._report_catalog()
+
+    def _report_catalog(self) -> None:
+        error = self.catalog.last_error
+        if error is not None:
+            self.log.event("error", "catalog_refused", problems=error)
+        else:
+            self.log.event("info", "catalog_loaded", revision=self.catalog.revision)
+
+    def _register_gauges(self) -> None:
+        metrics, site, room = self.site.metrics, self.site, self.room
+        one: Mapping[str, str] = {}
+
+        def gauge(name: str, text: str, read: Callable[[], float]) -> None:
+            def values() -> Iterable[tuple[Mapping[str, str], float]]:
+                return [(one, read())]
+
+            metrics.gauge(name, text, values)
+
+        gauge("gateway_open_calls", "Calls being served.", lambda: site.open_calls)
+        gauge("gateway_connections", "Client connections.", lambda: len(room.connections))
+        gauge("gateway_connections_refused", "Connections over the cap.", lambda: room.refused)
+        gauge("gateway_log_lines_dropped", "Log lines not kept.", lambda: self.log.dropped)
+        gauge(
+            "gateway_catalog_bad",
+            "1 while the catalog file is refused and an older one serves.",
+            lambda: float(self.catalog.last_error is not None),
+        )
+
+
+def connection_cap(wanted: int) -> int:
+    """As many connections as the process can have descriptors for, raising its limit if allowed."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    needed = wanted * _DESCRIPTORS_PER_CONNECTION + _DESCRIPTORS_KEPT
+    if soft < needed:
+        soft = needed if hard == resource.RLIM_INFINITY else min(needed, hard)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+    return max(1, min(wanted, (soft - _DESCRIPTORS_KEPT) // _DESCRIPTORS_PER_CONNECTION))
+
+
+async def serve(settings: Settings, log: Log, ready: Callable[[Server], None]) -> None:
+    """Run a server until it is told to stop by SIGTERM or SIGINT; SIGHUP reloads the catalog."""
+    server = Server(settings, os.environ, log)
+    loop = asyncio.get_running_loop()
+    reloads: set[asyncio.Task[None]] = set()
+
+    def reload() -> None:
+        task = asyncio.create_task(server.reload())
+        reloads.add(task)
+        task.add_done_callback(reloads.discard)
+
+    try:
+        await server.start()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(number, server.stop)
+        loop.add_signal_handler(signal.SIGHUP, reload)
+        ready(server)
+    except BaseException:
+        await server.close()
+        raise
+    await server.run_until_stopped()
+
+
+def run(settings: Settings, log: Log, ready: Callable[[Server], None]) -> None:
+    """Run a server on uvloop, or on asyncio's own loop where there is no uvloop."""
+    try:
+        import uvloop
+    except ImportError:
+        asyncio.run(serve(settings, log, ready))
+    else:
+        uvloop.run(serve(settings, log, ready))
