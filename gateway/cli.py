@@ -299,9 +299,7 @@ def _catalog_path(given: Path | None) -> Path:
         return here
     from importlib import resources
 
-    beside = Path(__file__).parent.parent / "catalog.yaml"
-    shipped = Path(str(resources.files("gateway"))) / "default_catalog.yaml"
-    return beside if beside.is_file() else shipped
+    return Path(str(resources.files("gateway"))) / "default_catalog.yaml"
 
 
 def _load(path: Path, as_json: bool) -> Catalog:

@@ -9,6 +9,11 @@ from gateway.core.faults import (
     retry_after,
 )
 from gateway.core.meter import StreamMeter, Translator
+from gateway.core.script import Cut as ScriptCut
+from gateway.core.script import Script
+from gateway.core.script import Send as ScriptSend
+from gateway.core.script import Wait as ScriptWait
+from gateway.core.script import encode as encode_script
 from gateway.core.usage import openai_usage, reasoning_outside
 from gateway.domain import Credential, UpstreamRequest, Usage
 from gateway.errors import (
@@ -43,6 +48,10 @@ __all__ = [
     "ProviderError",
     "Quirks",
     "Reply",
+    "Script",
+    "ScriptCut",
+    "ScriptSend",
+    "ScriptWait",
     "StreamMeter",
     "Translator",
     "UpstreamRequest",
@@ -51,6 +60,7 @@ __all__ = [
     "bearer",
     "clean",
     "compatible",
+    "encode_script",
     "fault_in_body",
     "invalid",
     "openai_usage",

@@ -1,0 +1,291 @@
+"""The offline provider: echoes what it is sent, and misbehaves on request.
+
+Behaviour comes from the route's upstream name (`echo?status=429&retry_after=2`) and, over that,
+from a `sim` object in the request body: {"sim": {"pace": 0.1, "cut": 5}}. Known names:
+
+  text         answer this instead of the echo
+  tokens       answer this many tokens
+  pace         seconds between two streamed tokens
+  delay        seconds before anything is answered
+  status       answer with this HTTP status
+  retry_after  and this Retry-After
+  cut          break the connection after this many tokens
+  usage        0: report no usage
+
+A token here is a word with the space before it, so that counts are easy to check by hand.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+import struct
+from base64 import b64encode
+from collections.abc import Iterator
+from typing import Annotated, Any
+from urllib.parse import parse_qsl
+
+import msgspec
+from msgspec import Meta, Struct
+
+from gateway.sdk import (
+    PASSTHROUGH,
+    Adapter,
+    Call,
+    Credential,
+    JsonBody,
+    Operation,
+    Script,
+    UpstreamRequest,
+    encode_script,
+    invalid,
+)
+from gateway.sdk import ScriptCut as Cut
+from gateway.sdk import ScriptSend as Send
+from gateway.sdk import ScriptWait as Wait
+
+_MAX_TOKENS = 20_000
+_CREATED = 1_767_225_600
+_JSON = (("content-type", "application/json"),)
+_SSE = (("content-type", "text/event-stream"),)
+_TOKEN = re.compile(r"\s*\S+\s*\Z|\s*\S+")
+_MESSAGES = {
+    400: ("invalid_request_error", "The simulated provider refuses this request."),
+    401: ("authentication_error", "The simulated provider refuses this credential."),
+    429: ("rate_limit_error", "The simulated provider is rate limiting."),
+}
+
+Seconds = Annotated[float, Meta(ge=0, le=86_400)]
+Count = Annotated[int, Meta(ge=0, le=_MAX_TOKENS)]
+
+
+class Behaviour(Struct, frozen=True, forbid_unknown_fields=True):
+    """How to answer."""
+
+    text: str | None = None
+    tokens: Count | None = None
+    pace: Seconds = 0.0
+    delay: Seconds = 0.0
+    status: Annotated[int, Meta(ge=200, le=599)] = 200
+    retry_after: str | None = None
+    cut: Count | None = None
+    usage: bool = True
+
+
+def build(call: Call, credential: Credential) -> UpstreamRequest:
+    """Write the whole answer as a script; the gateway plays it."""
+    del credential
+    behaviour = behaviour_of(call)
+    script = _refusal(behaviour) if behaviour.status != 200 else _ANSWERS[call.operation](
+        call, behaviour
+    )
+    if behaviour.delay:
+        steps = (Wait(behaviour.delay), *script.steps)
+        script = Script(script.status, script.headers, steps)
+    return UpstreamRequest("POST", f"sim:{call.operation}", (), encode_script(script))
+
+
+def behaviour_of(call: Call) -> Behaviour:
+    """The route's behaviour, with what the request asks for laid over it."""
+    _, _, query = call.upstream.partition("?")
+    wanted: dict[str, Any] = dict(parse_qsl(query))
+    asked = call.body.get("sim")
+    try:
+        if asked is not None and asked != b"null":
+            wanted |= msgspec.json.decode(asked, type=dict[str, Any])
+        if isinstance(wanted.get("retry_after"), (int, float)):
+            wanted["retry_after"] = f"{wanted['retry_after']:g}"
+        return msgspec.convert(wanted, Behaviour, strict=False)
+    except msgspec.ValidationError as error:
+        raise invalid(f"'sim' is not valid: {error}.", "sim") from None
+
+
+def tokens_of(text: str) -> list[str]:
+    """Words with the space before them; joined they are the text again."""
+    return _TOKEN.findall(text)
+
+
+def _chat(call: Call, behaviour: Behaviour) -> Script:
+    prompt, last = _conversation(call.body)
+    answer = _answer(behaviour, last, _ceiling(call.body))
+    if call.stream:
+        return _streamed(call, behaviour, prompt, answer, _chat_chunk)
+    message = {"role": "assistant", "content": "".join(answer), "refusal": None}
+    choice = {"index": 0, "message": message, "logprobs": None, "finish_reason": _finish(answer)}
+    return _whole(call, behaviour, prompt, answer, "chat.completion", choice)
+
+
+def _completions(call: Call, behaviour: Behaviour) -> Script:
+    prompt = call.body.value("prompt")
+    text = prompt if isinstance(prompt, str) else "".join(map(str, prompt or ()))
+    answer = _answer(behaviour, text, _ceiling(call.body))
+    if call.stream:
+        return _streamed(call, behaviour, text, answer, _text_chunk)
+    choice = {
+        "index": 0,
+        "text": "".join(answer),
+        "logprobs": None,
+        "finish_reason": _finish(answer),
+    }
+    return _whole(call, behaviour, text, answer, "text_completion", choice)
+
+
+def _embeddings(call: Call, behaviour: Behaviour) -> Script:
+    given = call.body.value("input")
+    texts = [given] if isinstance(given, str) else list(given)
+    size = call.body.value("dimensions") or 8
+    base64 = call.body.value("encoding_format") == "base64"
+    data = [
+        {"object": "embedding", "index": index, "embedding": _vector(str(text), size, base64)}
+        for index, text in enumerate(texts)
+    ]
+    count = sum(len(tokens_of(str(text))) for text in texts)
+    body: dict[str, Any] = {"object": "list", "model": "echo", "data": data}
+    if behaviour.usage:
+        body["usage"] = {"prompt_tokens": count, "total_tokens": count}
+    return Script(200, _JSON, (Send(msgspec.json.encode(body)),))
+
+
+def _whole(
+    call: Call, behaviour: Behaviour, prompt: str, answer: list[str], kind: str, choice: Any
+) -> Script:
+    body: dict[str, Any] = {**_head(call, kind), "choices": [choice]}
+    if behaviour.usage:
+        body["usage"] = _usage(prompt, answer)
+    encoded = msgspec.json.encode(body)
+    if behaviour.cut is not None:
+        return Script(200, _JSON, (Send(encoded[: len(encoded) // 2]), Cut()))
+    return Script(200, _JSON, (Send(encoded),))
+
+
+def _streamed(
+    call: Call, behaviour: Behaviour, prompt: str, answer: list[str], chunk: Any
+) -> Script:
+    def steps() -> Iterator[Send | Wait | Cut]:
+        yield Send(_event(chunk(call, None, None)))
+        for place, token in enumerate(answer):
+            if place == behaviour.cut:
+                yield Cut()
+                return
+            if behaviour.pace:
+                yield Wait(behaviour.pace)
+            yield Send(_event(chunk(call, token, None)))
+        if behaviour.cut is not None:
+            yield Cut()
+            return
+        yield Send(_event(chunk(call, None, _finish(answer))))
+        if behaviour.usage:
+            last = chunk(call, None, None)
+            yield Send(_event({**last, "choices": [], "usage": _usage(prompt, answer)}))
+        yield Send(b"data: [DONE]\n\n")
+
+    return Script(200, _SSE, tuple(steps()))
+
+
+def _chat_chunk(call: Call, token: str | None, finish: str | None) -> dict[str, Any]:
+    if finish is not None:
+        delta: dict[str, str] = {}
+    elif token is None:
+        delta = {"role": "assistant", "content": ""}
+    else:
+        delta = {"content": token}
+    choice = {"index": 0, "delta": delta, "logprobs": None, "finish_reason": finish}
+    return {**_head(call, "chat.completion.chunk"), "choices": [choice]}
+
+
+def _text_chunk(call: Call, token: str | None, finish: str | None) -> dict[str, Any]:
+    choice = {"index": 0, "text": token or "", "logprobs": None, "finish_reason": finish}
+    return {**_head(call, "text_completion"), "choices": [choice]}
+
+
+def _head(call: Call, kind: str) -> dict[str, Any]:
+    digest = hashlib.sha256(call.body.raw).hexdigest()[:24]
+    return {"id": f"chatcmpl-{digest}", "object": kind, "created": _CREATED, "model": "echo"}
+
+
+def _refusal(behaviour: Behaviour) -> Script:
+    kind, message = _MESSAGES.get(
+        behaviour.status, ("server_error", "The simulated provider is out of order.")
+    )
+    headers = _JSON
+    if behaviour.retry_after is not None:
+        headers = (*_JSON, ("retry-after", behaviour.retry_after))
+    error = {"message": message, "type": kind, "code": None, "param": None}
+    return Script(behaviour.status, headers, (Send(msgspec.json.encode({"error": error})),))
+
+
+def _answer(behaviour: Behaviour, echo: str, ceiling: int | None) -> list[str]:
+    if behaviour.text is not None:
+        answer = tokens_of(behaviour.text)
+    elif behaviour.tokens is not None:
+        answer = ["word", *[" word"] * (behaviour.tokens - 1)][: behaviour.tokens]
+    else:
+        answer = tokens_of(echo)
+    limit = _MAX_TOKENS if ceiling is None else min(ceiling, _MAX_TOKENS)
+    return _Truncated(answer[:limit]) if len(answer) > limit else answer
+
+
+class _Truncated(list[str]):
+    """An answer that the ceiling cut short."""
+
+
+def _finish(answer: list[str]) -> str:
+    return "length" if isinstance(answer, _Truncated) else "stop"
+
+
+def _usage(prompt: str, answer: list[str]) -> dict[str, int]:
+    asked, given = len(tokens_of(prompt)), len(answer)
+    return {
+        "prompt_tokens": asked,
+        "completion_tokens": given,
+        "total_tokens": asked + given,
+    }
+
+
+def _conversation(body: JsonBody) -> tuple[str, str]:
+    """All the text of the messages, and the last user's."""
+    texts: list[str] = []
+    last = ""
+    for message in body.value("messages"):
+        text = _text(message.get("content"))
+        texts.append(text)
+        if message.get("role") == "user":
+            last = text
+    return "\n".join(texts), last or texts[-1]
+
+
+def _text(content: Any) -> str:
+    if isinstance(content, str):
+        return content
+    if isinstance(content, list):
+        return " ".join(str(part.get("text", f"[{part.get('type')}]")) for part in content)
+    return ""
+
+
+def _ceiling(body: JsonBody) -> int | None:
+    for name in ("max_completion_tokens", "max_tokens"):
+        value = body.value(name)
+        if isinstance(value, int):
+            return value
+    return None
+
+
+def _vector(text: str, size: int, base64: bool) -> Any:
+    """A unit-scale vector that depends on nothing but the text."""
+    seed = hashlib.shake_256(text.encode()).digest(2 * size)
+    numbers = [value / 65_535 for (value,) in struct.iter_unpack("<H", seed)]
+    return b64encode(struct.pack(f"<{size}f", *numbers)).decode() if base64 else numbers
+
+
+def _event(chunk: dict[str, Any]) -> bytes:
+    return b"data: " + msgspec.json.encode(chunk) + b"\n\n"
+
+
+_ANSWERS = {"chat": _chat, "completions": _completions, "embeddings": _embeddings}
+
+ADAPTER = Adapter(
+    name="sim",
+    operations={
+        name: Operation(build=build, parse=PASSTHROUGH, stream=PASSTHROUGH) for name in _ANSWERS
+    },
+)
