@@ -100,7 +100,7 @@ def serve(
         log.event(
             "info",
             "listening",
-            url=f"http://{_url_host(host)}:{server.port}",
+            url=f"http://{url_host(host)}:{server.port}",
             version=__version__,
             catalog=chosen.catalog.name,
             revision=server.catalog.revision,
@@ -112,9 +112,9 @@ def serve(
     try:
         run(chosen, log, ready)
     except (CatalogError, StoreError) as error:
-        _fail(str(error))
+        fail(str(error))
     except OSError as error:
-        _fail(f"Cannot listen on {host}:{port}: {error.strerror or error}.")
+        fail(f"Cannot listen on {host}:{port}: {error.strerror or error}.")
     finally:
         log.close()
 
@@ -223,7 +223,7 @@ def create_key(
 ) -> None:
     """Make a key. Its secret is shown this once."""
     if not name.strip() or len(name) > 200:
-        _fail("A key's name must have 1 to 200 characters.")
+        fail("A key's name must have 1 to 200 characters.")
     made = _command(
         db,
         "keys.create",
@@ -288,7 +288,7 @@ def call(model: str, prompt: str, url: str, key: str | None, as_json: bool) -> N
     try:
         asyncio.run(ask(url, secret, model, prompt, as_json, sys.stdout))
     except CallFailed as error:
-        _fail(str(error))
+        fail(str(error))
 
 
 def _catalog_path(given: Path | None) -> Path:
@@ -311,7 +311,7 @@ def _load(path: Path, as_json: bool) -> Catalog:
         if as_json:
             _print_json({"ok": False, "problems": str(error).splitlines()})
             sys.exit(1)
-        _fail(str(error))
+        fail(str(error))
 
 
 def _command(db: Path, do: str, arguments: dict[str, Any], prefix: str) -> Any:
@@ -323,7 +323,7 @@ def _command(db: Path, do: str, arguments: dict[str, Any], prefix: str) -> Any:
             run(db, do, arguments, prefix=prefix, clock=settings.SystemClock())
         )
     except (CommandError, StoreError) as error:
-        _fail(str(error))
+        fail(str(error))
 
 
 def _moment(value: str | None) -> int | None:
@@ -335,11 +335,11 @@ def _moment(value: str | None) -> int | None:
             span = timedelta(**{_UNITS[value[-1]]: int(value[:-1])})
             return int((datetime.now(UTC) + span).timestamp())
         except OverflowError:
-            _fail(f"'{value}' is too far away.")
+            fail(f"'{value}' is too far away.")
     try:
         moment = datetime.fromisoformat(value)
     except ValueError:
-        _fail(f"'{value}' is no date, time or span; write 2027-01-31, 2027-01-31T12:00Z or 30d.")
+        fail(f"'{value}' is no date, time or span; write 2027-01-31, 2027-01-31T12:00Z or 30d.")
     return int((moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp())
 
 
@@ -353,7 +353,7 @@ def _state(row: dict[str, Any]) -> str:
     return f"expired {day}" if expires <= datetime.now(UTC).timestamp() else f"until {day}"
 
 
-def _url_host(host: str) -> str:
+def url_host(host: str) -> str:
     return f"[{host}]" if ":" in host else host
 
 
@@ -371,7 +371,7 @@ def _print_table(head: tuple[str, ...], rows: list[tuple[Any, ...]]) -> None:
         click.echo(line.rstrip())
 
 
-def _fail(message: str) -> NoReturn:
+def fail(message: str) -> NoReturn:
     click.echo(message, err=True)
     sys.exit(1)
 
