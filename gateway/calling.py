@@ -16,9 +16,7 @@ class CallFailed(Exception):  # noqa: N818 - said to a person as it is
     """The call did not succeed; the text says why."""
 
 
-async def ask(
-    url: str, key: str, model: str, prompt: str, as_json: bool, out: TextIO
-) -> None:
+async def ask(url: str, key: str, model: str, prompt: str, as_json: bool, out: TextIO) -> None:
     """Send one prompt; text streams to `out`, or the whole answer is printed as JSON."""
     body = {
         "model": model,
@@ -37,9 +35,7 @@ async def ask(
             else:
                 await _print_stream(reply, out)
     except aiohttp.ClientConnectionError:
-        raise CallFailed(
-            f"No gateway answers at {url}. Start one with: gateway serve"
-        ) from None
+        raise CallFailed(f"No gateway answers at {url}. Start one with: gateway serve") from None
 
 
 async def _print_whole(reply: aiohttp.ClientResponse, out: TextIO) -> None:

@@ -39,7 +39,9 @@ prefix_option = click.option(
 )
 
 
-@click.group(context_settings={"auto_envvar_prefix": "GATEWAY", "help_option_names": ["-h", "--help"]})
+@click.group(
+    context_settings={"auto_envvar_prefix": "GATEWAY", "help_option_names": ["-h", "--help"]}
+)
 @click.version_option(__version__, prog_name="gateway")
 def main() -> None:
     """One OpenAI-compatible API in front of every major model provider."""
@@ -49,7 +51,9 @@ def main() -> None:
 @catalog_option
 @db_option
 @click.option("--host", default=settings.DEFAULT_HOST, show_default=True)
-@click.option("--port", type=click.IntRange(0, 65535), default=settings.DEFAULT_PORT, show_default=True)
+@click.option(
+    "--port", type=click.IntRange(0, 65535), default=settings.DEFAULT_PORT, show_default=True
+)
 @click.option(
     "--drain",
     type=click.FloatRange(0, 86_400),
@@ -63,9 +67,7 @@ def main() -> None:
     default=None,
     help="Default: text for a terminal, JSON lines else.",
 )
-@click.option(
-    "--max-connections", type=click.IntRange(1), default=10_000, show_default=True
-)
+@click.option("--max-connections", type=click.IntRange(1), default=10_000, show_default=True)
 @prefix_option
 def serve(
     catalog: Path | None,
@@ -319,9 +321,7 @@ def _command(db: Path, do: str, arguments: dict[str, Any], prefix: str) -> Any:
     from gateway.store.database import StoreError
 
     try:
-        return asyncio.run(
-            run(db, do, arguments, prefix=prefix, clock=settings.SystemClock())
-        )
+        return asyncio.run(run(db, do, arguments, prefix=prefix, clock=settings.SystemClock()))
     except (CommandError, StoreError) as error:
         fail(str(error))
 

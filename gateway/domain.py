@@ -8,7 +8,7 @@ from msgspec import UNSET, Struct, UnsetType, field
 
 
 class Usage(Struct, frozen=True):
-    """What one call used, as its provider counted it. Cached and written tokens are inside `input`."""
+    """What one call used, as its provider counted it; cached and written tokens are in `input`."""
 
     input: int = 0
     output: int = 0

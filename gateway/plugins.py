@@ -88,11 +88,10 @@ def contract_problem(loaded: object) -> str | None:
 
 
 def _load(name: str) -> Any:
-    failures: list[BaseException] = []
-    manager = _manager([name], lambda _manager, _entry, error: failures.append(error))
-    if failures:
-        raise failures[0]
-    return manager[name].plugin
+    def fail(_manager: object, _entry: object, error: BaseException) -> None:
+        raise error
+
+    return _manager([name], fail)[name].plugin
 
 
 def _manager(

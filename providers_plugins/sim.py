@@ -76,8 +76,10 @@ def build(call: Call, credential: Credential) -> UpstreamRequest:
     """Write the whole answer as a script; the gateway plays it."""
     del credential
     behaviour = behaviour_of(call)
-    script = _refusal(behaviour) if behaviour.status != 200 else _ANSWERS[call.operation](
-        call, behaviour
+    script = (
+        _refusal(behaviour)
+        if behaviour.status != 200
+        else _ANSWERS[call.operation](call, behaviour)
     )
     if behaviour.delay:
         steps = (Wait(behaviour.delay), *script.steps)
@@ -207,7 +209,7 @@ def _refusal(behaviour: Behaviour) -> Script:
     kind, message = _MESSAGES.get(
         behaviour.status, ("server_error", "The simulated provider is out of order.")
     )
-    headers = _JSON
+    headers: tuple[tuple[str, str], ...] = _JSON
     if behaviour.retry_after is not None:
         headers = (*_JSON, ("retry-after", behaviour.retry_after))
     error = {"message": message, "type": kind, "code": None, "param": None}

@@ -76,9 +76,7 @@ class JsonBody:
 
     def replace(self, changes: Mapping[str, bytes | None]) -> JsonBody:
         """A body with members set to new raw values, or removed where the value is None."""
-        effective = {
-            name: value for name, value in changes.items() if value != self.get(name)
-        }
+        effective = {name: value for name, value in changes.items() if value != self.get(name)}
         if not effective:
             return self
         if any(value is None for value in effective.values()):

@@ -73,7 +73,7 @@ def fault_in_body(body: bytes) -> Fault | None:
 
 
 def retry_after(headers: Mapping[str, str]) -> float | None:
-    """Seconds to wait, from seconds, milliseconds or a date; nonsense is None, excess is bounded."""
+    """Seconds to wait, from seconds, milliseconds or a date; nonsense is None, excess bounded."""
     milliseconds = _number(headers.get("retry-after-ms"))
     if milliseconds is not None:
         return _bounded(milliseconds / 1000)
@@ -187,8 +187,6 @@ def _bounded_date(value: str | None, now: str | None) -> float | None:
     if not value or not now:
         return None
     try:
-        return _bounded(
-            (parsedate_to_datetime(value) - parsedate_to_datetime(now)).total_seconds()
-        )
+        return _bounded((parsedate_to_datetime(value) - parsedate_to_datetime(now)).total_seconds())
     except (ValueError, TypeError, OverflowError):
         return None

@@ -73,7 +73,7 @@ def openai_usage(raw: bytes) -> Usage:
 
 
 def reasoning_outside(raw: bytes) -> Usage:
-    """The same wire where reasoning may stand outside the completion, and cached outside the prompt.
+    """The same wire where reasoning may stand outside the completion, cached outside the prompt.
 
     The provider's own total tells which it is; without one, outside is what such hosts do.
     """

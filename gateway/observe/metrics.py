@@ -1,4 +1,4 @@
-"""Prometheus figures with bounded labels: every label value comes from the catalog or a fixed table.
+"""Prometheus figures with bounded labels: each value comes from the catalog or a fixed table.
 
 What a client sends never becomes a label, so no client can grow the page.
 """
@@ -112,9 +112,7 @@ class Metrics:
     def render(self) -> str:
         """The whole page."""
         parts: list[str] = []
-        for family in (
-            self.calls, self.faults, self.tokens, self.bytes, self.seconds, self.ttft
-        ):
+        for family in (self.calls, self.faults, self.tokens, self.bytes, self.seconds, self.ttft):
             parts.extend(family.render())
         for name, text, read in self._gauges:
             parts.append(f"# HELP {name} {text}\n# TYPE {name} gauge\n")

@@ -125,9 +125,7 @@ def _check_kind(route: Route, operation: str, model: str) -> None:
     )
 
 
-def _implemented(
-    services: Services, routes: tuple[Route, ...], operation: str
-) -> list[Candidate]:
+def _implemented(services: Services, routes: tuple[Route, ...], operation: str) -> list[Candidate]:
     found: list[Candidate] = []
     for route in routes:
         adapter = services.adapters.get(route.provider.adapter)

@@ -40,7 +40,12 @@ class Stream:
     """Pumps a streamed answer into the sink as it arrives."""
 
     def __init__(
-        self, attempt: Attempt, sink: Sink, headers: Headers, show_usage: bool, record: Record,
+        self,
+        attempt: Attempt,
+        sink: Sink,
+        headers: Headers,
+        show_usage: bool,
+        record: Record,
         clock: Clock,
     ) -> None:
         self._attempt = attempt

@@ -25,7 +25,6 @@ class CompletionRequest(Struct):
     stop: str | list[str] | None = None
     user: str | None = None
 
-
     def __post_init__(self) -> None:
         text_or_list(self.prompt, "prompt")
 

@@ -21,7 +21,6 @@ class EmbeddingRequest(Struct):
     stream: Literal[False] | None = None
     stream_options: None = None
 
-
     def __post_init__(self) -> None:
         text_or_list(self.input, "input")
 

@@ -99,9 +99,7 @@ def adapted(call: Call, quirks: Quirks) -> JsonBody:
     for name in quirks.drop:
         if name in body:
             changes[name] = None
-    for name, value in quirks.default.items():
-        if name not in body:
-            changes[name] = value
+    changes |= {name: value for name, value in quirks.default.items() if name not in body}
     for name, (low, high) in quirks.clamp.items():
         clamped = _clamped(body.get(name), low, high)
         if clamped is not None:

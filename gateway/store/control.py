@@ -1,4 +1,4 @@
-"""One writer stays one writer: commands reach a running server through a socket beside its database.
+"""One writer stays one writer: commands reach a running server by a socket beside its database.
 
 The socket is the owner's alone (0600). One JSON object a line each way:
 {"do": "keys.create", "with": {...}} -> {"ok": ...} | {"error": "text for a person"}.
@@ -51,9 +51,7 @@ class Control:
                 listener.bind(address)
         finally:
             os.umask(previous)
-        self._server = await asyncio.start_unix_server(
-            self._serve, sock=listener, limit=_MAX_LINE
-        )
+        self._server = await asyncio.start_unix_server(self._serve, sock=listener, limit=_MAX_LINE)
 
     async def close(self) -> None:
         """Stop listening and take the socket away."""
@@ -89,8 +87,9 @@ def socket_path(database: Path) -> Path:
     return database.with_name(database.name + ".sock")
 
 
-async def run(database: Path, do: str, arguments: Mapping[str, Any], *, prefix: str,
-              clock: Clock) -> Any:
+async def run(
+    database: Path, do: str, arguments: Mapping[str, Any], *, prefix: str, clock: Clock
+) -> Any:
     """Run one command, in the running server if there is one, else on the file."""
     refusal = StoreError("")
     for _ in range(_ATTEMPTS):
@@ -127,8 +126,9 @@ async def _ask_server(database: Path, do: str, arguments: Mapping[str, Any]) -> 
     return answer["ok"]
 
 
-async def _run_here(database: Path, do: str, arguments: Mapping[str, Any], *, prefix: str,
-                    clock: Clock) -> Any:
+async def _run_here(
+    database: Path, do: str, arguments: Mapping[str, Any], *, prefix: str, clock: Clock
+) -> Any:
     opened = await Database.open(database)
     try:
         result = await commands(SqliteKeys(opened, clock, prefix))[do](**arguments)

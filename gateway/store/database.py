@@ -87,8 +87,8 @@ def _take_lock(path: Path) -> int:
 
 async def _connect(path: Path) -> aiosqlite.Connection:
     try:
-        if not path.exists():
-            os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
+        # Made by hand, so that nobody else may ever read it; one that exists is left as it is.
+        os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
         return await aiosqlite.connect(path)
     except (OSError, sqlite3.Error) as error:
         raise StoreError(f"{path} cannot be opened: {error}.") from None

@@ -70,7 +70,8 @@ class App:
 
     def mount(self, surfaces: Mapping[str, str]) -> None:
         """Build the path table for the catalog's surfaces."""
-        exact, below = dict(AT_ROOT), {}
+        exact = dict(AT_ROOT)
+        below: dict[str, Endpoint] = {}
         for prefix, style in surfaces.items():
             for name, (method, operation, serve) in ON_SURFACES.items():
                 table = below if name.endswith("/") else exact
@@ -174,7 +175,7 @@ class App:
         return "openai"
 
     def _unexpected(self, record: Record, error: Exception) -> Fault:
-        """Something the gateway did not foresee: the place goes to the log, nothing to the client."""
+        """What the gateway did not foresee: the place goes to the log, nothing to the client."""
         frames = traceback.extract_tb(error.__traceback__)[-6:]
         where = [f"{Path(frame.filename).name}:{frame.lineno} {frame.name}" for frame in frames]
         self.site.log.event(
