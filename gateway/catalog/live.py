@@ -45,12 +45,13 @@ class LiveCatalog:
         Any number of calls during one reading share one further reading, which starts after it:
         each caller's answer is about a file at least as new as its call.
         """
-        if self._running is None or self._running.done():
-            self._running = asyncio.create_task(self._reload())
-            return await asyncio.shield(self._running)
-        if self._again is None or self._again.done():
+        if self._again is not None:  # has not begun to read yet
+            return await asyncio.shield(self._again)
+        if self._running is not None and not self._running.done():
             self._again = asyncio.create_task(self._after(self._running))
-        return await asyncio.shield(self._again)
+            return await asyncio.shield(self._again)
+        self._running = asyncio.create_task(self._reload())
+        return await asyncio.shield(self._running)
 
     async def _after(self, earlier: asyncio.Task[bool]) -> bool:
         await asyncio.wait([earlier])
@@ -61,13 +62,12 @@ class LiveCatalog:
         self._seen = await asyncio.to_thread(_stamp, self._path)
         try:
             new = await asyncio.to_thread(load, self._path, self._environ)
+            for callback in self.on_swap:
+                callback(new)
         except CatalogError as error:
             self.last_error = str(error)
             return False
-        try:
-            for callback in self.on_swap:
-                callback(new)
-        except Exception as error:  # noqa: BLE001 - whatever a callback raises is its veto
+        except Exception as error:  # whatever a callback raises is its veto
             self.last_error = f"{self._path.name}: refused: {error}"
             return False
         self.current = new
