@@ -41,7 +41,7 @@ def check(file: File, report: Report) -> None:
     _surfaces(file, report)
     for name, provider in file.providers.items():
         _base_url(provider.base_url, ("providers", name, "base_url"), report)
-        names = [credential.name for credential in provider.credentials if credential]
+        names = [credential.name for credential in provider.credentials]
         if len(names) != len(set(names)):
             report.add(("providers", name, "credentials"), "two credentials have the same name")
     _names(file, report)

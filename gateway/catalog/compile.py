@@ -116,7 +116,8 @@ def _provider(name: str, it: schema.Provider) -> domain.Provider:
         name=name,
         adapter=it.adapter,
         base_url=it.base_url.rstrip("/") if it.base_url.startswith("http") else it.base_url,
-        credentials=tuple(_credential(entry) for entry in it.credentials if entry),
+        # One without any secret is absent: its variable is unset.
+        credentials=tuple(made for entry in it.credentials if (made := _credential(entry)).secrets),
         needs_credential=it.needs_credential,
         timeouts=domain.Timeouts(**timeouts),
         max_connections=it.max_connections,
@@ -128,7 +129,7 @@ def _provider(name: str, it: schema.Provider) -> domain.Provider:
 def _credential(it: schema.Credential) -> domain.Credential:
     values = asdict(it)
     name, weight = values.pop("name"), values.pop("weight")
-    secrets = {key: value for key, value in values.items() if value is not None}
+    secrets = {key: value for key, value in values.items() if value}
     return domain.Credential(name=name, secrets=secrets, weight=weight)
 
 

@@ -106,12 +106,7 @@ def _list(kind: object, value: object, path: Path, report: Report) -> object:
     if not isinstance(value, list):
         report.add(path, "must be a list")
         return _BAD
-    entries = [
-        # None: a credential that is absent; a null of the file is in the report.
-        _value(kind, entry, (*path, at), report)
-        for at, entry in enumerate(value)
-        if entry is not None
-    ]
+    entries = [_value(kind, entry, (*path, at), report) for at, entry in enumerate(value)]
     return [entry for entry in entries if entry is not _BAD]
 
 

@@ -72,7 +72,7 @@ def read(raw: bytes, file: str) -> Document:
 
 def _text(raw: bytes) -> str:
     if len(raw) > MAX_BYTES:
-        raise _Refused(1, f"the file has {len(raw)} bytes; at most {MAX_BYTES} are read")
+        raise _Refused(1, f"the file is larger than {MAX_BYTES} bytes")
     try:
         text = raw.decode("utf-8-sig")
     except UnicodeDecodeError as error:

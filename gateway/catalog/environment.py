@@ -22,45 +22,43 @@ class _Unset(Exception):  # noqa: N818 - a signal, not a fault
 
 
 def substitute(root: dict[str, Any], environ: Mapping[str, str], report: Report) -> None:
-    """Fill the references in place; drop the credentials whose variables are unset."""
+    """Fill the references in place; empty the secrets of credentials that are absent.
+
+    An absent credential stays in the document, so that the rest of it is checked all the same.
+    """
     providers = root.get("providers")
     if isinstance(providers, dict):
         for name, provider in providers.items():
             if isinstance(provider, dict) and isinstance(provider.get("credentials"), list):
-                path: Path = ("providers", name, "credentials")
-                _credentials(provider, path, environ, report)
+                for at, entry in enumerate(provider["credentials"]):
+                    if isinstance(entry, dict):
+                        path: Path = ("providers", name, "credentials", at)
+                        _credential(entry, path, environ, report)
     _fill(root, (), environ, report)
 
 
-def _credentials(
-    provider: dict[str, Any], path: Path, environ: Mapping[str, str], report: Report
+def _credential(
+    entry: dict[str, Any], path: Path, environ: Mapping[str, str], report: Report
 ) -> None:
-    """Keep each credential that is present, with its secrets in place, absent ones as None."""
-    entries = provider["credentials"]
-    for at, entry in enumerate(entries):
-        if isinstance(entry, dict) and not _present(entry, (*path, at), environ, report):
-            entries[at] = None
-
-
-def _present(entry: dict[str, Any], path: Path, environ: Mapping[str, str], report: Report) -> bool:
-    secrets = [key for key, value in entry.items() if key not in _NOT_SECRET and value is not None]
-    if not secrets:
+    secrets = {
+        key: value
+        for key, value in entry.items()
+        if key not in _NOT_SECRET and isinstance(value, str)
+    }
+    if not secrets and len(entry.keys() - _NOT_SECRET) == 0:
         report.add(path, "has no secret: give an api_key, or what the adapter asks for")
-        return True
-    for key in secrets:
-        value = entry[key]
-        if not isinstance(value, str):
-            continue
-        try:
-            entry[key] = _expand(value, environ, (*path, key), report, empty_is_unset=True)
-        except _Unset:
-            return False
-        if key not in _MULTILINE and _CONTROL.search(entry[key]):
+    try:
+        filled = {
+            key: _expand(value, environ, (*path, key), report, empty_is_unset=True)
+            for key, value in secrets.items()
+        }
+    except _Unset:
+        filled = dict.fromkeys(secrets, "")
+    entry.update(filled)
+    for key, value in filled.items():
+        if key not in _MULTILINE and _CONTROL.search(value):
             # Never the value itself: problems are logged.
             report.add((*path, key), "has a line break or another control character")
-    for key in [key for key in secrets if entry[key] == ""]:
-        del entry[key]
-    return any(key in entry for key in secrets)
 
 
 def _fill(

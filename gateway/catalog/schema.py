@@ -165,8 +165,7 @@ class Provider(Strict, frozen=True, forbid_unknown_fields=True):
 
     adapter: Name
     base_url: Text
-    # None stands for one whose variable is unset; a null in the file is refused by the reader.
-    credentials: list[Credential | None] = []
+    credentials: list[Credential] = []
     needs_credential: bool = True
     timeouts: Timeouts = Timeouts()
     max_connections: Annotated[
