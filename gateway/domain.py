@@ -57,15 +57,35 @@ class Provider(Struct, frozen=True):
 
 
 class Price(Struct, frozen=True):
-    """A price row: unit-named decimal prices, and their content hash for receipts."""
+    """A price row: unit-named decimal prices, and their content hash for receipts.
+
+    `above_tokens` (ascending) and `at_size` hold whole rows: the base lines with what differs
+    laid over them. An `unpriced` route is known but can't be sold.
+    """
 
     lines: dict[str, Decimal] = field(default_factory=dict)
     digest: str = ""
+    above_tokens: tuple[tuple[int, dict[str, Decimal]], ...] = ()
+    at_size: dict[str, dict[str, Decimal]] = field(default_factory=dict)
+    unpriced: bool = False
 
     @property
     def free(self) -> bool:
-        """True when every line is zero."""
-        return not any(self.lines.values())
+        """True when every line is zero, at every size and length."""
+        if self.unpriced or any(self.lines.values()):
+            return False
+        rows = [*(row for _, row in self.above_tokens), *self.at_size.values()]
+        return not any(any(row.values()) for row in rows)
+
+    def at(self, input_tokens: int = 0, size: str = "") -> dict[str, Decimal]:
+        """The lines that hold for a call this long, or for an output of this size."""
+        if size:
+            return self.at_size.get(size, self.lines)
+        lines = self.lines
+        for threshold, row in self.above_tokens:
+            if input_tokens > threshold:
+                lines = row
+        return lines
 
     def per_token(self, name: str) -> Decimal | None:
         """A per-Mtok line as dollars per single token, the unit of the model list."""
@@ -85,6 +105,7 @@ class Model(Struct, frozen=True):
     capabilities: tuple[str, ...] = ()
     tier: str | None = None
     created: int = 0
+    aliases: tuple[str, ...] = ()
 
 
 class Route(Struct, frozen=True):

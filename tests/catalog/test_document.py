@@ -1,0 +1,184 @@
+"""YAML is read strictly: nothing surprising gets in, nothing costly gets done."""
+
+import time
+
+import pytest
+
+from gateway.catalog.document import MAX_BYTES
+
+
+@pytest.mark.parametrize(
+    ("text", "line", "says"),
+    [
+        ("", 1, "empty"),
+        ("  \n\n", 1, "empty"),
+        ("# only a comment\n", 1, "one mapping"),
+        ("- 1\n", 1, "one mapping"),
+        ("version", 1, "one mapping"),
+        ("version: 1\n---\nversion: 1\n", 2, "more than one document"),
+        ("version: 1\na: &x {b: 1}\n", 2, "anchors"),
+        ("version: 1\na: *x\n", 2, "aliases"),
+        ("a: &a [*a]\n", 1, "anchors"),
+        ("version: 1\nb: {<<: {a: 1}}\n", 2, "merge keys"),
+        ("version: !!int 1\n", 1, "tags"),
+        ("version: !!python/object/apply:os.system ['true']\n", 1, "tags"),
+        ("version: 1\nmodels: {a: {\n", 3, "not valid YAML"),
+        ("version: 1\n\tx: 2\n", 2, "not valid YAML"),
+        ("version: 1\nx: \x07\n", 2, "forbidden character"),
+        ("? [a, b]\n: 1\n", 1, "a key must be a plain word"),
+        ("? {a: b}\n: 1\n", 1, "a key must be a plain word"),
+        ("version: 1\nno: 1\n", 2, "quote it"),
+        ("version: 1\n1.5: 1\n", 2, "quote it"),
+        ("version: 1\n~: 1\n", 2, "quote it"),
+        ("version: 1\n2026-01-01: 1\n", 2, "quote it"),
+    ],
+)
+def test_a_trap_is_refused_at_its_line(refuse, text, line, says):
+    """One problem, the right line, a reason."""
+    (problem,) = refuse(text)
+    assert (problem.line, says in problem.message) == (line, True), problem
+
+
+def test_other_encodings_are_refused(refuse):
+    """UTF-16 and broken UTF-8 never reach the parser."""
+    assert "not UTF-8" in refuse("version: 1\n".encode("utf-16"))[0].message
+    (problem,) = refuse(b"version: 1\nmodels: {}\nx: \xff\n")
+    assert (problem.line, problem.message) == (3, "not UTF-8")
+
+
+def test_a_byte_order_mark_is_nothing(load, good):
+    """Editors on Windows write one."""
+    assert load("\ufeff" + good).models
+
+
+def test_a_huge_file_is_refused_at_once(refuse):
+    """A file over the limit is not parsed."""
+    began = time.perf_counter()
+    (problem,) = refuse(b"a: " + b"x" * MAX_BYTES)
+    assert "larger than" in problem.message
+    assert time.perf_counter() - began < 1
+
+
+def test_100_megabytes_on_disk_are_not_read(tmp_path):
+    """Only the limit and one byte are ever taken from the file."""
+    from gateway.catalog.load import CatalogError, load
+
+    path = tmp_path / "catalog.yaml"
+    with path.open("wb") as file:
+        file.truncate(100 * 1024 * 1024)
+    with pytest.raises(CatalogError, match="larger than 8388608 bytes"):
+        load(path, {})
+
+
+@pytest.mark.parametrize("piece", ["[", "{a: ", "- ", "{[", "? "])
+def test_deep_nesting_is_cheap_to_refuse(refuse, piece):
+    """A hundred thousand levels cost no stack and no time."""
+    began = time.perf_counter()
+    (problem,) = refuse("version: 1\na: " + piece * 100_000 if piece != "- " else piece * 100_000)
+    assert problem.message
+    assert time.perf_counter() - began < 2
+
+
+def test_thirty_two_levels_are_the_limit(refuse):
+    """The level beyond is named."""
+    (problem,) = refuse("version: 1\na: " + "[" * 31 + "]" * 31 + "\nb: " + "[" * 32 + "]" * 32)
+    assert problem.line == 3
+    assert "deeper than 32" in problem.message
+
+
+def test_an_alias_bomb_stops_at_the_first_anchor(refuse):
+    """Nothing is ever expanded."""
+    lines = ["a0: &a0 [x, x]"] + [f"a{n}: &a{n} [*a{n - 1}, *a{n - 1}]" for n in range(1, 40)]
+    (problem,) = refuse("\n".join(lines))
+    assert (problem.line, "anchors" in problem.message) == (1, True)
+
+
+@pytest.mark.parametrize(
+    ("value", "says"),
+    [
+        ("no", "YAML reads no as true or false"),
+        ("On", "YAML reads On as true or false"),
+        ("010", "its own reading of 010"),
+        ("0x10", "its own reading of 0x10"),
+        ("1_000", "its own reading of 1_000"),
+        ("12:30:45", "its own reading of 12:30:45"),
+        (".nan", "its own reading of .nan"),
+        ("-.inf", "its own reading of -.inf"),
+        ("1.5e+3", "its own reading of 1.5e+3"),
+        ("~", "has no value"),
+        ("", "has no value"),
+        ("1e3", "must be a whole number"),
+        ("-5", "must be a whole number"),
+        ("0", "must be a whole number"),
+        ("2.5", "must be a whole number"),
+        ("true", "must be a whole number"),
+        ('"1000"', "must be a whole number"),
+        ("99999999999999999999", "its own reading"),
+    ],
+)
+def test_a_number_must_be_a_plain_number(refuse, value, says):
+    """What YAML would silently turn into something else is refused where a count stands."""
+    (problem,) = refuse("context: 1000000", f"context: {value}")
+    assert problem.path == "models.big.context"
+    assert says in problem.message
+
+
+@pytest.mark.parametrize(
+    ("value", "fine"),
+    [
+        ('"5.00"', True),
+        ("'5'", True),
+        ('"0"', True),
+        ('"0.000000000001"', True),
+        ('"9999999.999999999999"', True),
+        ("5.00", False),
+        ("5", False),
+        ("1e3", False),
+        ("12:30:45", False),
+        (".nan", False),
+        ("-5.00", False),
+        ("no", False),
+        ('"-5.00"', False),
+        ('"+5"', False),
+        ('"NaN"', False),
+        ('"Infinity"', False),
+        ('"1e3"', False),
+        ('"5."', False),
+        ('".5"', False),
+        ('"05"', False),
+        ('"5,00"', False),
+        ('" 5"', False),
+        ('"5\\n"', False),
+        ('"٥"', False),
+        ('""', False),
+        ('"0.0000000000001"', False),
+        ('"10000000"', False),
+        ("[5]", False),
+        ("{a: 5}", False),
+    ],
+)
+def test_a_price_must_be_a_quoted_decimal(load, refuse, good, value, fine):
+    """Money never passes through a float."""
+    if fine:
+        assert load(good.replace('"5.00"', value)).routes["big"].price.lines
+        return
+    (problem,) = refuse('"5.00"', value)
+    assert problem.path == "models.big.routes.big.price.input_per_mtok"
+
+
+def test_doubled_keys_are_refused_at_any_level(refuse):
+    """The second line and the first are both named."""
+    (top,) = refuse("version: 1\n", "version: 1\nversion: 1\n")
+    assert (top.path, top.message) == ("version", "written twice (line 1 and line 2)")
+    (inner,) = refuse('input_per_mtok: "5.00"', 'input_per_mtok: "5.00", input_per_mtok: "6.00"')
+    assert inner.path == "models.big.routes.big.price.input_per_mtok"
+    (quoted,) = refuse("vendor: Acme\n", 'vendor: Acme\n    "vendor": Other\n')
+    assert quoted.path == "models.big.vendor"
+
+
+def test_a_doubled_mapping_does_not_confuse_what_follows(refuse):
+    """The one doubled is reported, and what is inside the second copy is read past."""
+    problems = refuse(
+        "  echo:\n    name: Echo\n", "  big: {name: no, x: [{y: ~}]}\n  echo:\n    name: Echo\n"
+    )
+    assert "models.big" in {problem.path for problem in problems}
