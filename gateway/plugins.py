@@ -52,9 +52,7 @@ class Plugins:
         try:
             loaded = _load(name)
             problem = contract_problem(loaded)
-        except KeyboardInterrupt:
-            raise
-        except BaseException as error:  # an adapter that calls sys.exit() must not end the gateway
+        except (Exception, SystemExit) as error:  # sys.exit() on import must not end the gateway
             problem = f"did not load: {type(error).__name__}"
         if problem is not None:
             self.failures[name] = problem

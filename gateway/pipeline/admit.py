@@ -89,7 +89,15 @@ def candidates(services: Services, key: Key, operation: str, model: str) -> list
             f"{ENDPOINT_OF[KIND_OF[operation]]} through its provider.",
             cause="no_adapter",
         )
-    ready = [c for c in found if _reachable(c.route)]
+    priced = [c for c in found if not c.route.price.unpriced]
+    if not priced:
+        raise Fault(
+            errors.NO_UPSTREAM,
+            f"'{model}' has no price in this gateway's catalog yet, so it cannot be called.",
+            retry_after=60,
+            cause="no_price",
+        )
+    ready = [c for c in priced if _reachable(c.route)]
     if not ready:
         raise Fault(
             errors.NO_UPSTREAM,
