@@ -6,7 +6,7 @@ operator's API keys. An adapter that does not load takes only its own routes wit
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from importlib.metadata import EntryPoint
 from typing import Any
 
@@ -79,7 +79,8 @@ def contract_problem(loaded: object) -> str | None:
         return f"speaks contract {loaded.contract}; this gateway speaks {CONTRACT}"
     if not loaded.operations:
         return "declares no operations"
-    for name, operation in loaded.operations.items():
+    declared: Mapping[str, object] = loaded.operations
+    for name, operation in declared.items():
         if not isinstance(operation, Operation) or not callable(operation.build):
             return f"operation '{name}' is not a gateway.sdk.Operation"
     return None
