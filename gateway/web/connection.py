@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
-from typing import Any
+from typing import Any, cast
 
 from aiohttp import web
 from msgspec import Struct
@@ -211,7 +211,7 @@ class Room:
 
 
 def _refuse(transport: asyncio.BaseTransport) -> None:
-    assert isinstance(transport, asyncio.WriteTransport)
+    writer = cast("asyncio.WriteTransport", transport)  # uvloop's transports are no subclasses
     message = "The gateway has no room for another connection. Retry shortly."
-    transport.write(raw_reply(Fault(errors.NO_UPSTREAM, message, retry_after=1)))
-    transport.close()
+    writer.write(raw_reply(Fault(errors.NO_UPSTREAM, message, retry_after=1)))
+    writer.close()
