@@ -23,7 +23,7 @@ from gateway.settings import Settings, SystemClock
 from gateway.store.control import Control, socket_path
 from gateway.store.database import Database
 from gateway.store.keys import SqliteKeys
-from gateway.upstream import HttpUpstream, SimUpstream, Upstreams
+from gateway.upstream import Upstreams
 from gateway.web.app import App
 from gateway.web.connection import Connection, Guards, Room
 from gateway.web.site import Site
@@ -57,7 +57,7 @@ class Server:
         database = await Database.open(settings.db)
         self._stack.push_async_callback(database.close)
         keys = SqliteKeys(database, clock, settings.key_prefix)
-        upstream = Upstreams(HttpUpstream(self._environ), SimUpstream())
+        upstream = Upstreams(self._environ)
         self._stack.push_async_callback(upstream.close)
         services = Services(
             catalog=self.catalog,
