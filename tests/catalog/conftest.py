@@ -17,7 +17,8 @@ providers:
   acme:
     adapter: acme
     base_url: https://api.acme.example
-    credentials: [{name: main, api_key: "${ACME_KEY}", weight: 2}, {name: spare, api_key: "${ACME_KEY_2}"}]
+    credentials:
+      [{name: main, api_key: "${ACME_KEY}", weight: 2}, {name: spare, api_key: "${ACME_KEY_2}"}]
   sim: {adapter: sim, base_url: "sim://local", needs_credential: false}
 models:
   big:
@@ -29,7 +30,8 @@ models:
     capabilities: [streaming, tools]
     tier: frontier
     routes:
-      big: {provider: acme, upstream: big-1, price: {input_per_mtok: "5.00", output_per_mtok: "25.00"}}
+      big:
+        {provider: acme, upstream: b1, price: {input_per_mtok: "5.00", output_per_mtok: "25.00"}}
       sim-big: {provider: sim, upstream: echo, price: {input_per_mtok: "5", output_per_mtok: "20"}}
   echo:
     name: Echo

@@ -14,9 +14,12 @@ def credentials(catalog):
         ({"ACME_KEY": ""}, []),
         ({"ACME_KEY": "k"}, [("main", {"api_key": "k"}, 2)]),
         ({"ACME_KEY_2": "s"}, [("spare", {"api_key": "s"}, 1)]),
-        ({"ACME_KEY": "k", "ACME_KEY_2": "s"}, [("main", {"api_key": "k"}, 2), ("spare", {"api_key": "s"}, 1)]),
+        (
+            {"ACME_KEY": "k", "ACME_KEY_2": "s"},
+            [("main", {"api_key": "k"}, 2), ("spare", {"api_key": "s"}, 1)],
+        ),
     ],
-)  # fmt: skip
+)
 def test_a_credential_whose_variable_is_unset_or_empty_is_absent(load, environ, expected):
     """And its provider stays."""
     assert credentials(load(environ=environ)) == expected
@@ -44,7 +47,7 @@ def test_an_empty_default_makes_one_secret_optional(load, good):
 def test_elsewhere_an_unset_variable_is_an_error(refuse):
     """With the name of the variable and the line."""
     (problem,) = refuse("vendor: Acme", 'vendor: "${VENDOR}"')
-    assert (problem.line, problem.path) == (15, "models.big.vendor")
+    assert (problem.line, problem.path) == (16, "models.big.vendor")
     assert problem.message == "the environment variable VENDOR is not set"
 
 
