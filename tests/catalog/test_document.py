@@ -182,3 +182,17 @@ def test_a_doubled_mapping_does_not_confuse_what_follows(refuse):
         "  echo:\n    name: Echo\n", "  big: {name: no, x: [{y: ~}]}\n  echo:\n    name: Echo\n"
     )
     assert "models.big" in {problem.path for problem in problems}
+
+
+def test_without_the_c_parser_nothing_differs(load, refuse, good, shipped, monkeypatch):
+    """PyYAML may have been built without libyaml."""
+    import yaml
+
+    from gateway.catalog import document
+
+    quick = load(shipped.read_text())
+    monkeypatch.setattr(document, "_Loader", yaml.SafeLoader)
+    assert load(shipped.read_text()) == quick
+    for text in ("a: &x 1\n", "a: [1\n", "a: \x07\n", "a: no\na: 1\n", "version: 1\n---\n"):
+        assert refuse(text)
+    assert "deeper than" in refuse("a: " + "[" * 100_000)[0].message

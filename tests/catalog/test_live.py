@@ -147,7 +147,10 @@ async def test_callbacks_see_the_new_one_before_it_serves_and_may_refuse(served,
 
 
 async def test_reloads_at_once_share_one_reading(served, path, good, monkeypatch):
-    """A hundred callers during one reading cost one more, which begins after it."""
+    """A hundred callers during one reading cost one more, which begins after it.
+
+    The first reads twice: the file changes under it.
+    """
     begun, go, count = asyncio.Event(), threading.Event(), 0
     loop = asyncio.get_running_loop()
 
@@ -168,10 +171,10 @@ async def test_reloads_at_once_share_one_reading(served, path, good, monkeypatch
     go.set()
     assert await first
     assert all(await asyncio.gather(*others))
-    assert count == 2
+    assert count == 3
     assert served.current.models["big"].name == "Bigger"
     assert await served.reload()
-    assert count == 3
+    assert count == 4
 
 
 async def test_a_caller_that_gives_up_does_not_stop_the_reload(served, path, good, monkeypatch):
@@ -197,6 +200,28 @@ async def test_a_caller_that_gives_up_does_not_stop_the_reload(served, path, goo
         await first
 
 
+async def test_a_file_that_changes_while_it_is_read_is_read_again(served, path, good, monkeypatch):
+    """A torn reading could look whole; one that never comes to rest is refused."""
+    texts = iter([good.replace(*OTHER), good.replace("name: Big", "name: Biggest")])
+
+    def meanwhile(*args):
+        result = load(*args)
+        if (text := next(texts, None)) is not None:
+            replace(path, text)
+        return result
+
+    monkeypatch.setattr(live, "load", meanwhile)
+    assert await served.reload()
+    assert served.current.models["big"].name == "Biggest"
+    assert not await served.poll_once()
+    kept = served.current
+    texts = iter([f"{good}# {n}\n" for n in range(99)])
+    assert not await served.reload()
+    assert (served.current, "written to" in (served.last_error or "")) == (kept, True)
+    texts = iter([])
+    assert await served.poll_once()
+
+
 async def test_watch_polls_until_cancelled(served, path, good):
     """The task the server runs; the swap callback is the signal, not a sleep."""
     swapped = asyncio.Event()
@@ -207,3 +232,24 @@ async def test_watch_polls_until_cancelled(served, path, good):
     task.cancel()
     with pytest.raises(asyncio.CancelledError):
         await task
+
+
+async def test_watch_waits_until_a_growing_file_rests(served, path, good, monkeypatch):
+    """A slow copy is a good, smaller catalog for a while: it is never served."""
+    cut = good.index("auto:\n")
+    texts = iter([good[:cut], good[: cut + len("auto:\n")], good.replace(*OTHER)])
+    seen, swapped = [], asyncio.Event()
+    served.on_swap.append(lambda new: (seen.append(new), swapped.set()))
+    sleep = asyncio.sleep
+
+    async def tick(_seconds):
+        if (text := next(texts, None)) is not None:
+            path.write_text(text)
+        await sleep(0)
+
+    monkeypatch.setattr(live.asyncio, "sleep", tick)
+    task = asyncio.create_task(served.watch())
+    await asyncio.wait_for(swapped.wait(), 5)
+    task.cancel()
+    assert [new.models["big"].name for new in seen] == ["Bigger"]
+    assert served.last_error is None
