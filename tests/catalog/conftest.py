@@ -74,9 +74,7 @@ def load() -> Load:
 def refuse() -> Refuse:
     """The problems of a text, or of the good one with some of it replaced."""
 
-    def refuse(
-        *text: str | bytes, environ: dict[str, str] | None = None, **_: object
-    ) -> list[Problem]:
+    def refuse(*text: str | bytes, environ: dict[str, str] | None = None) -> list[Problem]:
         if len(text) == 1:
             raw = text[0] if isinstance(text[0], bytes) else text[0].encode()
         else:

@@ -83,6 +83,14 @@ def test_a_secret_with_a_line_break_is_refused_unseen(refuse):
     assert "hush" not in str(problem)
 
 
+def test_a_problem_never_repeats_a_value_from_the_file(refuse):
+    """A key pasted without quotes may look like a number."""
+    for value in ("01234567", "5550123", "12:34:56", "[5550123]"):
+        problems = refuse('api_key: "${ACME_KEY}"', f"api_key: {value}")
+        assert problems
+        assert not any(value.strip("[]") in str(problem) for problem in problems)
+
+
 def test_a_service_account_may_have_lines(load, good):
     """It is a JSON document."""
     text = good.replace('api_key: "${ACME_KEY}"', 'service_account: "${ACME_KEY}"')
