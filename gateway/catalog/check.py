@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterator
 from datetime import date
 from urllib.parse import urlsplit
 
@@ -45,9 +45,9 @@ def check(file: File, report: Report) -> None:
         if len(names) != len(set(names)):
             report.add(("providers", name, "credentials"), "two credentials have the same name")
     _names(file, report)
-    for model_id, model in file.models.items():
-        _model(file, model_id, model, report)
     targets = set(_targets(file))
+    for model_id, model in file.models.items():
+        _model(model, ("models", model_id), file.providers, targets, report)
     for name, auto in file.auto.items():
         _auto(auto, ("auto", name), targets, report)
     _groups(file, targets | file.auto.keys(), report)
@@ -121,33 +121,29 @@ def _names(file: File, report: Report) -> None:
         claim(name, ("auto", name), f"the auto model {name}")
 
 
-def _model(file: File, model_id: str, model: Model, report: Report) -> None:
-    here: Path = ("models", model_id)
-    if not model.routes and not report.has((*here, "routes")):
+def _model(
+    model: Model, here: Path, providers: Collection[str], targets: set[str], report: Report
+) -> None:
+    if not model.routes:
         report.add((*here, "routes"), "must have at least one route")
-    _reference(model.successor, file, (*here, "successor"), report)
-    _date(model.sunset, (*here, "sunset"), report)
     _date(model.created, (*here, "created"), report)
+    _ending(model, here, targets, report)
     for slug, route in model.routes.items():
         path = (*here, "routes", slug)
-        _route(file, model.kind, route, path, report)
+        _known(route.provider, "provider", providers, (*path, "provider"), report)
+        _ending(route, path, targets, report)
+        _price(route.price, model.kind, (*path, "price"), report)
 
 
-def _route(file: File, kind: str, route: Route, path: Path, report: Report) -> None:
-    if route.provider not in file.providers:
-        guess = near_miss(route.provider, file.providers)
-        report.add((*path, "provider"), f"there is no provider {route.provider}{guess}")
-    _reference(route.successor, file, (*path, "successor"), report)
-    _date(route.sunset, (*path, "sunset"), report)
-    _price(route.price, kind, (*path, "price"), report)
+def _ending(of: Model | Route, path: Path, targets: set[str], report: Report) -> None:
+    _date(of.sunset, (*path, "sunset"), report)
+    if of.successor is not None:
+        _known(of.successor, "model or route", targets, (*path, "successor"), report)
 
 
-def _reference(name: str | None, file: File, path: Path, report: Report) -> None:
-    if name is None:
-        return
-    targets = set(_targets(file))
-    if name not in targets:
-        report.add(path, f"there is no model or route {name}{near_miss(name, targets)}")
+def _known(name: str, what: str, known: Collection[str], path: Path, report: Report) -> None:
+    if name not in known:
+        report.add(path, f"there is no {what} {name}{near_miss(name, known)}")
 
 
 def _date(text: str | None, path: Path, report: Report) -> None:
@@ -199,21 +195,15 @@ def _auto(auto: Auto, path: Path, targets: set[str], report: Report) -> None:
     if all(part is None for part in said):
         report.add((*path, "among"), "must say among which: tier, free, capabilities or models")
     for at, name in enumerate(among.models or ()):
-        if name not in targets:
-            here = (*path, "among", "models", at)
-            report.add(here, f"there is no model or route {name}{near_miss(name, targets)}")
+        _known(name, "model or route", targets, (*path, "among", "models", at), report)
 
 
-def _groups(file: File, names: Iterable[str], report: Report) -> None:
-    known = set(names)
+def _groups(file: File, names: set[str], report: Report) -> None:
     for group_name, group in file.groups.items():
-        if not isinstance(group.routes, list):
-            continue
-        for at, entry in enumerate(group.routes):
-            if entry not in known:
+        if isinstance(group.routes, list):
+            for at, entry in enumerate(group.routes):
                 here = ("groups", group_name, "routes", at)
-                report.add(here, f"there is no model or route {entry}{near_miss(entry, known)}")
-    anonymous = file.anonymous
-    if anonymous and anonymous.group not in file.groups:
-        guess = near_miss(anonymous.group, file.groups)
-        report.add(("anonymous", "group"), f"there is no group {anonymous.group}{guess}")
+                _known(entry, "model or route", names, here, report)
+    if file.anonymous:
+        path = ("anonymous", "group")
+        _known(file.anonymous.group, "group", file.groups, path, report)

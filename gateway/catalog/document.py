@@ -16,6 +16,8 @@ from gateway.catalog.problems import CatalogError, Lines, Problem, Report
 
 MAX_BYTES = 8 * 1024 * 1024
 MAX_DEPTH = 32
+# Of parser events; a catalog of a thousand models has under 100,000. Bounds the time a file takes.
+MAX_EVENTS = 400_000
 
 _PLAIN_INT = re.compile(r"-?(?:0|[1-9][0-9]{0,17})\Z")
 _PLAIN_FLOAT = re.compile(r"-?(?:0|[1-9][0-9]{0,17})\.[0-9]+\Z")
@@ -58,8 +60,10 @@ def read(raw: bytes, file: str) -> Document:
     try:
         text = _text(raw)
         builder = _Builder()
-        for event in _events(text):
+        for count, event in enumerate(_events(text)):
             builder.take(event)
+            if count > MAX_EVENTS:
+                raise _Refused(_line(event), "the file holds too many entries")
         root = builder.root()
     except _Refused as error:
         raise CatalogError([Problem(file, error.line, "", error.message)]) from None
@@ -227,7 +231,10 @@ def _resolve(text: str) -> str:
 
 
 def _plain(text: str) -> tuple[object, str]:
-    """The value of an unquoted scalar, and what to say if YAML's reading of it is a trap."""
+    """The value of an unquoted scalar, and what to say if YAML's reading of it is a trap.
+
+    Not the scalar itself: it may be a secret in the wrong place.
+    """
     value: object = text
     complaint = ""
     match _resolve(text):
@@ -236,11 +243,13 @@ def _plain(text: str) -> tuple[object, str]:
         case "float" if _PLAIN_FLOAT.match(text):
             value = float(text)
         case "int" | "float":
-            complaint = "YAML has its own reading of {}: write a plain decimal number, or quote it"
+            complaint = (
+                "YAML has its own reading of this: write a plain decimal number, or quote it"
+            )
         case "bool" if text in ("true", "false"):
             value = text == "true"
         case "bool":
-            complaint = "YAML reads {} as true or false: write true or false, or quote it"
+            complaint = "YAML reads this as true or false: write true or false, or quote it"
         case "null":
             value, complaint = None, "has no value: give one, or leave the key out"
-    return value, complaint.format(text)
+    return value, complaint

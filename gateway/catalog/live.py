@@ -8,9 +8,11 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from gateway.catalog.compile import Catalog
-from gateway.catalog.load import CatalogError, load
+from gateway.catalog.load import CatalogError, Problem, load
 
 Stamp = tuple[int, int, int]
+
+_TRIES = 5
 
 
 class LiveCatalog:
@@ -59,9 +61,8 @@ class LiveCatalog:
         return await self._reload()
 
     async def _reload(self) -> bool:
-        self._seen = await asyncio.to_thread(_stamp, self._path)
         try:
-            new = await asyncio.to_thread(load, self._path, self._environ)
+            new = await asyncio.to_thread(self._read)
             for callback in self.on_swap:
                 callback(new)
         except CatalogError as error:
@@ -75,6 +76,28 @@ class LiveCatalog:
         self.last_error = None
         return True
 
+    def _read(self) -> Catalog:
+        """Load the file; again while it is being written to: a torn reading could look whole.
+
+        Runs in a thread, and never twice at once.
+        """
+        for _ in range(_TRIES):
+            self._seen = _stamp(self._path)
+            try:
+                new: Catalog | CatalogError = load(self._path, self._environ)
+            except CatalogError as error:
+                new = error
+            if _stamp(self._path) == self._seen:
+                break
+        else:
+            self._seen = None  # whatever it is by the next poll, it is new
+            new = CatalogError(
+                [Problem(self._path.name, 1, "", "is being written to all the time")]
+            )
+        if isinstance(new, CatalogError):
+            raise new
+        return new
+
     async def poll_once(self) -> bool:
         """Reload if the file is another than the one last read; True when it swapped.
 
@@ -85,10 +108,17 @@ class LiveCatalog:
         return await self.reload()
 
     async def watch(self, interval: float = 0.5) -> None:
-        """Poll until cancelled."""
+        """Poll until cancelled, each time the file has been at rest for one interval.
+
+        A file that is still growing can be cut where it happens to be a whole, smaller catalog.
+        """
+        last = self._seen
         while True:
             await asyncio.sleep(interval)
-            await self.poll_once()
+            now = await asyncio.to_thread(_stamp, self._path)
+            if now == last:
+                await self.poll_once()
+            last = now
 
 
 def _stamp(path: Path) -> Stamp | None:

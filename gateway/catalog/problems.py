@@ -9,6 +9,9 @@ from msgspec import Struct
 
 Path = tuple[str | int, ...]
 
+# The report ends up in logs and in /api/status: past this it would help nobody.
+MAX_PROBLEMS = 1000
+
 
 class Problem(Struct, frozen=True, order=True):
     """One thing to mend, and where."""
@@ -61,7 +64,7 @@ class Report:
 
     def add(self, path: Path, message: str) -> None:
         """Note a problem at a path, unless that path already has one."""
-        if path not in self._found:
+        if len(self._found) < MAX_PROBLEMS and path not in self._found:
             self._found[path] = Problem(self._file, self._lines.of(path), dotted(path), message)
 
     def has(self, path: Path) -> bool:

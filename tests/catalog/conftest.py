@@ -17,7 +17,8 @@ providers:
   acme:
     adapter: acme
     base_url: https://api.acme.example
-    credentials: [{name: main, api_key: "${ACME_KEY}", weight: 2}, {name: spare, api_key: "${ACME_KEY_2}"}]
+    credentials:
+      [{name: main, api_key: "${ACME_KEY}", weight: 2}, {name: spare, api_key: "${ACME_KEY_2}"}]
   sim: {adapter: sim, base_url: "sim://local", needs_credential: false}
 models:
   big:
@@ -29,7 +30,8 @@ models:
     capabilities: [streaming, tools]
     tier: frontier
     routes:
-      big: {provider: acme, upstream: big-1, price: {input_per_mtok: "5.00", output_per_mtok: "25.00"}}
+      big:
+        {provider: acme, upstream: b1, price: {input_per_mtok: "5.00", output_per_mtok: "25.00"}}
       sim-big: {provider: sim, upstream: echo, price: {input_per_mtok: "5", output_per_mtok: "20"}}
   echo:
     name: Echo
@@ -72,9 +74,7 @@ def load() -> Load:
 def refuse() -> Refuse:
     """The problems of a text, or of the good one with some of it replaced."""
 
-    def refuse(
-        *text: str | bytes, environ: dict[str, str] | None = None, **_: object
-    ) -> list[Problem]:
+    def refuse(*text: str | bytes, environ: dict[str, str] | None = None) -> list[Problem]:
         if len(text) == 1:
             raw = text[0] if isinstance(text[0], bytes) else text[0].encode()
         else:

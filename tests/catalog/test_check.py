@@ -75,16 +75,20 @@ def test_every_problem_is_found_at_once_with_its_line(refuse):
 def test_a_problem_reads_as_file_line_path_and_advice(refuse):
     """The form that editors and terminals make clickable."""
     text = [str(problem) for problem in refuse(EVERYTHING_WRONG)]
-    assert (
-        'catalog.yaml:9: providers.acme.max_conections: unknown key; did you mean "max_connections"?'
-        in text
-    )
-    assert (
-        'catalog.yaml:20: models.big.routes.big.provider: there is no provider acmee; did you mean "acme"?'
-        in text
-    )
+    key = "providers.acme.max_conections"
+    assert f'catalog.yaml:9: {key}: unknown key; did you mean "max_connections"?' in text
+    key = "models.big.routes.big.provider"
+    assert f'catalog.yaml:20: {key}: there is no provider acmee; did you mean "acme"?' in text
     price = next(t for t in text if "input_per_mtok" in t and ":20:" in t)
     assert 'price.input_per_mtok: must be a quoted decimal such as "2.50"' in price
+
+
+BIG = "models.big.routes.big.price"
+SIM = "models.big.routes.sim-big.price"
+SIM_PRICE = '{input_per_mtok: "5", output_per_mtok: "20"}'
+TIER = 'output_per_mtok: "2", above_tokens: '
+AMONG = "auto.auto-free.among"
+FREE = "{free: true}}\ngroups"
 
 
 @pytest.mark.parametrize(
@@ -92,7 +96,12 @@ def test_a_problem_reads_as_file_line_path_and_advice(refuse):
     [
         # names
         ("      echo: {provider", "      big: {provider", "models.echo.routes.big", "already"),
-        ("      sim-big: {", "      echo: {", "models.big.routes.echo", "already that of the model echo"),
+        (
+            "      sim-big: {",
+            "      echo: {",
+            "models.big.routes.echo",
+            "already that of the model echo",
+        ),
         ("[acme/big]", "[echo]", "models.big.aliases[0]", "already"),
         ("[acme/big]", "[a, a]", "models.big.aliases[1]", "already that of an alias of big"),
         ("auto-free:", "sim-big:", "auto.sim-big", "already that of a route of big"),
@@ -103,9 +112,9 @@ def test_a_problem_reads_as_file_line_path_and_advice(refuse):
         ("tier: fast", "successor: bgi", "models.echo.successor", "no model or route"),
         ('routes: "*"', "routes: [sim-bgi]", "groups.paid.routes[0]", 'did you mean "sim-big"'),
         ('routes: "*"', 'routes: "+"', "groups.paid.routes", "must be"),
-        ("{free: true}}\ngroups", "{models: [zzz]}}\ngroups", "auto.auto-free.among.models[0]", "no model"),
-        ("{free: true}}\ngroups", "{}}\ngroups", "auto.auto-free.among", "must say"),
-        ("{free: true}}\ngroups", "{tier: [balanced]}}\ngroups", "auto.auto-free.among", "matches no chat route"),
+        (FREE, "{models: [zzz]}}\ngroups", AMONG + ".models[0]", "no model"),
+        (FREE, "{}}\ngroups", AMONG, "must say"),
+        (FREE, "{tier: [balanced]}}\ngroups", AMONG, "matches no chat route"),
         # addresses
         ("https://api.acme.example", "file:///etc/passwd", "providers.acme.base_url", "http://"),
         ("https://api.acme.example", "https://", "providers.acme.base_url", "no host"),
@@ -123,23 +132,38 @@ def test_a_problem_reads_as_file_line_path_and_advice(refuse):
         ('"/v1": ', '"/admin/v1": ', "surfaces./admin/v1", "overlaps /admin"),
         ('"/v1": ', '"/api": ', "surfaces./api", "overlaps /api/status"),
         ('"/v1": ', '"/metrics": ', "surfaces./metrics", "overlaps /metrics"),
-        ('"/v1": ', '"/api/gateway/chat": ', "surfaces./api/gateway/chat", "operation of the surface"),
+        (
+            '"/v1": ',
+            '"/api/gateway/chat": ',
+            "surfaces./api/gateway/chat",
+            "operation of the surface",
+        ),
         # prices
-        ('output_per_mtok: "25.00"', 'per_image: "1"', "models.big.routes.big.price", "a chat route needs"),
-        (', output_per_mtok: "25.00"', ', unpriced: true, output_per_mtok: "1"', "models.big.routes.big.price", "both"),
-        ('{input_per_mtok: "5", output_per_mtok: "20"}', "{unpriced: false}", "models.big.routes.sim-big.price.unpriced", "must be true"),
-        ('{input_per_mtok: "5", output_per_mtok: "20"}', "{}", "models.big.routes.sim-big.price", "needs"),
-        ('{input_per_mtok: "5", output_per_mtok: "20"}', "unlisted", "models.big.routes.sim-big.price", "mapping"),
-        ('output_per_mtok: "20"', 'output_per_mtok: "2", above_tokens: {200k: {input_per_mtok: "1"}}', "models.big.routes.sim-big.price.above_tokens.200k", "number of tokens"),
-        ('output_per_mtok: "20"', 'output_per_mtok: "2", above_tokens: {9: {per_image: "1"}}', "models.big.routes.sim-big.price.above_tokens.9.per_image", "no base price"),
-        ('output_per_mtok: "20"', 'output_per_mtok: "2", above_tokens: {9: {}}', "models.big.routes.sim-big.price.above_tokens.9", "changes no price"),
+        ('output_per_mtok: "25.00"', 'per_image: "1"', BIG, "a chat route needs"),
+        (', output_per_mtok: "25.00"', ', unpriced: true, output_per_mtok: "1"', BIG, "both"),
+        (SIM_PRICE, "{unpriced: false}", SIM + ".unpriced", "must be true"),
+        (SIM_PRICE, "{}", SIM, "needs"),
+        (SIM_PRICE, "unlisted", SIM, "mapping"),
+        (
+            'output_per_mtok: "20"',
+            TIER + '{200k: {input_per_mtok: "1"}}',
+            SIM + ".above_tokens.200k",
+            "number of tokens",
+        ),
+        (
+            'output_per_mtok: "20"',
+            TIER + '{9: {per_image: "1"}}',
+            SIM + ".above_tokens.9.per_image",
+            "no base price",
+        ),
+        ('output_per_mtok: "20"', TIER + "{9: {}}", SIM + ".above_tokens.9", "changes no price"),
         # forms
         ("tier: frontier", "tier: top", "models.big.tier", "frontier or balanced or fast"),
         ("weight: 2", "weight: 0", "providers.acme.credentials[0].weight", "1 to 1000"),
         ("aliases: [acme/big]", "aliases: acme/big", "models.big.aliases", "must be a list"),
         ("name: Big", "name: 5", "models.big.name", "some text"),
     ],
-)  # fmt: skip
+)
 def test_a_broken_relation_is_refused(refuse, old, new, path, says):
     """One change to a good file, one problem, the path of the change."""
     problems = refuse(old, new)
@@ -172,7 +196,7 @@ def test_what_the_good_file_means(load):
 
 def test_a_canonical_id_that_is_no_slug_means_all_its_routes(load, good):
     """In the order of the file."""
-    text = good.replace("      big: {provider", "      acme-big: {provider")
+    text = good.replace("      big:\n        {provider", "      acme-big:\n        {provider")
     assert [route.slug for route in load(text).candidates("big")] == ["acme-big", "sim-big"]
 
 

@@ -96,15 +96,15 @@ def test_an_alias_bomb_stops_at_the_first_anchor(refuse):
 @pytest.mark.parametrize(
     ("value", "says"),
     [
-        ("no", "YAML reads no as true or false"),
-        ("On", "YAML reads On as true or false"),
-        ("010", "its own reading of 010"),
-        ("0x10", "its own reading of 0x10"),
-        ("1_000", "its own reading of 1_000"),
-        ("12:30:45", "its own reading of 12:30:45"),
-        (".nan", "its own reading of .nan"),
-        ("-.inf", "its own reading of -.inf"),
-        ("1.5e+3", "its own reading of 1.5e+3"),
+        ("no", "YAML reads this as true or false"),
+        ("On", "YAML reads this as true or false"),
+        ("010", "its own reading of this"),
+        ("0x10", "its own reading of this"),
+        ("1_000", "its own reading of this"),
+        ("12:30:45", "its own reading of this"),
+        (".nan", "its own reading of this"),
+        ("-.inf", "its own reading of this"),
+        ("1.5e+3", "its own reading of this"),
         ("~", "has no value"),
         ("", "has no value"),
         ("1e3", "must be a whole number"),
@@ -182,3 +182,31 @@ def test_a_doubled_mapping_does_not_confuse_what_follows(refuse):
         "  echo:\n    name: Echo\n", "  big: {name: no, x: [{y: ~}]}\n  echo:\n    name: Echo\n"
     )
     assert "models.big" in {problem.path for problem in problems}
+
+
+def test_without_the_c_parser_nothing_differs(load, refuse, good, shipped, monkeypatch):
+    """PyYAML may have been built without libyaml."""
+    import yaml
+
+    from gateway.catalog import document
+
+    quick = load(shipped.read_text())
+    monkeypatch.setattr(document, "_Loader", yaml.SafeLoader)
+    assert load(shipped.read_text()) == quick
+    for text in ("a: &x 1\n", "a: [1\n", "a: \x07\n", "a: no\na: 1\n", "version: 1\n---\n"):
+        assert refuse(text)
+    assert "deeper than" in refuse("a: " + "[" * 100_000)[0].message
+
+
+@pytest.mark.parametrize("line", ["- - - -", "k{}: 1"])
+def test_a_flood_of_entries_is_refused_in_bounded_time(refuse, line):
+    """Eight megabytes of brackets would otherwise keep the reader busy for long."""
+    began = time.perf_counter()
+    text = "\n".join(line.format(n) for n in range(600_000))
+    assert "too many entries" in refuse(text)[0].message
+    assert time.perf_counter() - began < 8
+
+
+def test_no_more_than_a_thousand_problems_are_told(refuse):
+    """The report goes to the logs."""
+    assert len(refuse("version: 1\n" + "".join(f"k{n}: 1\n" for n in range(5000)))) == 1000

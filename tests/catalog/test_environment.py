@@ -14,9 +14,12 @@ def credentials(catalog):
         ({"ACME_KEY": ""}, []),
         ({"ACME_KEY": "k"}, [("main", {"api_key": "k"}, 2)]),
         ({"ACME_KEY_2": "s"}, [("spare", {"api_key": "s"}, 1)]),
-        ({"ACME_KEY": "k", "ACME_KEY_2": "s"}, [("main", {"api_key": "k"}, 2), ("spare", {"api_key": "s"}, 1)]),
+        (
+            {"ACME_KEY": "k", "ACME_KEY_2": "s"},
+            [("main", {"api_key": "k"}, 2), ("spare", {"api_key": "s"}, 1)],
+        ),
     ],
-)  # fmt: skip
+)
 def test_a_credential_whose_variable_is_unset_or_empty_is_absent(load, environ, expected):
     """And its provider stays."""
     assert credentials(load(environ=environ)) == expected
@@ -44,7 +47,7 @@ def test_an_empty_default_makes_one_secret_optional(load, good):
 def test_elsewhere_an_unset_variable_is_an_error(refuse):
     """With the name of the variable and the line."""
     (problem,) = refuse("vendor: Acme", 'vendor: "${VENDOR}"')
-    assert (problem.line, problem.path) == (15, "models.big.vendor")
+    assert (problem.line, problem.path) == (16, "models.big.vendor")
     assert problem.message == "the environment variable VENDOR is not set"
 
 
@@ -78,6 +81,14 @@ def test_a_secret_with_a_line_break_is_refused_unseen(refuse):
     (problem,) = refuse("version: 1", "version: 1", environ={"ACME_KEY": "sk-hush\n"})
     assert problem.path == "providers.acme.credentials[0].api_key"
     assert "hush" not in str(problem)
+
+
+def test_a_problem_never_repeats_a_value_from_the_file(refuse):
+    """A key pasted without quotes may look like a number."""
+    for value in ("01234567", "5550123", "12:34:56", "[5550123]"):
+        problems = refuse('api_key: "${ACME_KEY}"', f"api_key: {value}")
+        assert problems
+        assert not any(value.strip("[]") in str(problem) for problem in problems)
 
 
 def test_a_service_account_may_have_lines(load, good):

@@ -236,8 +236,10 @@ def test_the_counts(catalog):
 
 def test_names_from_examples_resolve(catalog):
     """Every model name used in an example anywhere, and the auto models."""
-    for name in ("gpt-4o-mini", "gpt-4o", "gpt-image-1", "text-embedding-3-small", "whisper-1",
-                 "claude-opus-4-8", "claude-sonnet-4-6", "anthropic/claude-3-5-sonnet"):  # fmt: skip
+    for name in (
+        "gpt-4o-mini", "gpt-4o", "gpt-image-1", "text-embedding-3-small", "whisper-1",
+        "claude-opus-4-8", "claude-sonnet-4-6", "anthropic/claude-3-5-sonnet",
+    ):  # fmt: skip
         assert catalog.candidates(name), name
     sonnet = catalog.candidates("anthropic/claude-3-5-sonnet")[0]
     assert (sonnet.name, sonnet.context) == ("Claude 3.5 Sonnet", 200_000)
