@@ -42,6 +42,9 @@ class Credential(Struct, frozen=True):
         return self.secrets.get("api_key", "")
 
 
+ANONYMOUS = Credential("none")
+
+
 class Provider(Struct, frozen=True):
     """One upstream host and the pool of credentials for it."""
 

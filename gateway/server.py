@@ -65,7 +65,6 @@ class Server:
             keys=keys,
             upstream=upstream,
             clock=clock,
-            turns={},
         )
         self.site = Site(
             services=services,

@@ -55,7 +55,7 @@ class JsonBody:
             members = _decode_members(raw)
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
             raise _refusal(error) from None
-        return cls(raw, _spans(raw, members))
+        return cls(raw, _compact_spans(raw, members) or _spans(raw, members))
 
     def __contains__(self, name: str) -> bool:
         return name in self._spans
@@ -193,6 +193,23 @@ def _refusal(error: Exception) -> Fault:
     if not path:
         return invalid("The request body must be a JSON object.")
     return invalid(f"'{path}' is not valid: {reason[:1].lower()}{reason[1:]}.", path)
+
+
+def _compact_spans(
+    raw: bytes, members: Mapping[str, msgspec.Raw]
+) -> dict[str, tuple[int, int]] | None:
+    """The spans of an object without any white space, as SDKs write it; None for all others.
+
+    White space, an escaped name or a second member of the same name would each make the text
+    longer than its members: a length that fits is the proof that there is none of them.
+    """
+    spans: dict[str, tuple[int, int]] = {}
+    at = 0
+    for name, value in members.items():
+        start = at + len(name) + 4
+        at = start + memoryview(value).nbytes
+        spans[name] = (start, at)
+    return spans if at + 1 == len(raw) else None
 
 
 def _spans(raw: bytes, members: Mapping[str, msgspec.Raw]) -> dict[str, tuple[int, int]]:

@@ -6,7 +6,7 @@ adapter must still correct it does with its own `usage` function.
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Annotated, Any
 
 import msgspec
 
@@ -14,6 +14,7 @@ from gateway.domain import Usage
 
 _NOTHING = msgspec.Raw()
 _LIMIT = 1 << 53
+_Count = Annotated[int, msgspec.Meta(ge=0, lt=_LIMIT)]
 
 
 class ChoiceHead(msgspec.Struct, gc=False):
@@ -49,8 +50,55 @@ def usage_of(head: AnswerHead) -> bytes | None:
     return None
 
 
+class _InputDetails(msgspec.Struct, gc=False):
+    cached_tokens: _Count = 0
+    audio_tokens: _Count = 0
+    cache_write_tokens: _Count = 0
+    cache_creation_input_tokens: _Count = 0
+
+
+class _OutputDetails(msgspec.Struct, gc=False):
+    reasoning_tokens: _Count = 0
+    audio_tokens: _Count = 0
+
+
+class _PlainUsage(msgspec.Struct, gc=False):
+    """The usual spelling, decoded at once."""
+
+    prompt_tokens: _Count
+    completion_tokens: _Count = 0
+    prompt_tokens_details: _InputDetails | None = None
+    completion_tokens_details: _OutputDetails | None = None
+    cached_tokens: _Count = 0
+    prompt_cache_hit_tokens: _Count = 0
+
+
+_decode_plain = msgspec.json.Decoder(_PlainUsage).decode
+_NO_INPUT_DETAILS = _InputDetails()
+_NO_OUTPUT_DETAILS = _OutputDetails()
+
+
 def openai_usage(raw: bytes) -> Usage:
     """Read a usage object in any spelling known on OpenAI's wire; odd values count as absent."""
+    try:
+        plain = _decode_plain(raw)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        return _odd_usage(raw)
+    given = plain.prompt_tokens_details or _NO_INPUT_DETAILS
+    made = plain.completion_tokens_details or _NO_OUTPUT_DETAILS
+    return Usage(
+        plain.prompt_tokens,
+        plain.completion_tokens,
+        given.cached_tokens or plain.cached_tokens or plain.prompt_cache_hit_tokens,
+        given.cache_write_tokens or given.cache_creation_input_tokens,
+        made.reasoning_tokens,
+        given.audio_tokens,
+        made.audio_tokens,
+        raw,
+    )
+
+
+def _odd_usage(raw: bytes) -> Usage:
     try:
         found: dict[str, Any] = msgspec.json.decode(raw, type=dict[str, Any])
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):

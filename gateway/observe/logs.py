@@ -10,9 +10,10 @@ import queue
 import threading
 import time
 from collections.abc import Callable
-from typing import Any, Literal
+from typing import Literal
 
-import orjson
+import msgspec
+from msgspec import Struct
 
 from gateway.pipeline.record import Record
 
@@ -22,27 +23,66 @@ _MAX_WAITING = 20_000
 _CONTROL = {code: f"\\x{code:02x}" for code in [*range(32), 127]}
 
 
+class CallLine(Struct, omit_defaults=True, gc=False):
+    """A finished call as the log tells it; what is empty is left out."""
+
+    ts: float
+    level: str
+    id: str
+    operation: str
+    status: int
+    total_ms: float
+    event: str = msgspec.field(default_factory=lambda: "call")
+    key: str = ""
+    model: str = ""
+    route: str = ""
+    provider: str = ""
+    stream: bool = False
+    bytes_in: int = 0
+    bytes_out: int = 0
+    ttft_ms: float | None = None
+    upstream_ms: float | None = None
+    upstream_status: int = 0
+    client: str = ""
+    input_tokens: int = 0
+    output_tokens: int = 0
+    cached_tokens: int = 0
+    cause: str = ""
+
+
+class EventLine(Struct, omit_defaults=True):
+    """Something worth telling the operator that is not a call."""
+
+    ts: float
+    level: str
+    event: str
+    about: dict[str, object] = {}
+
+
+Line = CallLine | EventLine
+
+
 class Log:
     """The process' log: call lines and events, as text for a terminal or JSON for machines."""
 
     def __init__(self, write: Callable[[bytes], object], style: Format) -> None:
         self._write = write
         self._render = _as_text if style == "text" else _as_json
-        self._waiting: list[dict[str, Any]] = []
-        self._batches: queue.SimpleQueue[list[dict[str, Any]] | None] = queue.SimpleQueue()
+        self._waiting: list[Line] = []
+        self._batches: queue.SimpleQueue[list[Line] | None] = queue.SimpleQueue()
         self._behind = 0
         self._timer: asyncio.TimerHandle | None = None
         self._thread = threading.Thread(target=self._run, name="log", daemon=True)
         self._thread.start()
         self.dropped = 0
 
-    def event(self, level: str, message: str, **fields: Any) -> None:
+    def event(self, level: str, message: str, **about: object) -> None:
         """Something worth telling the operator that is not a call."""
-        self._put({"ts": time.time(), "level": level, "event": message, **fields})
+        self._put(EventLine(time.time(), level, message, about))
 
-    def call(self, record: Record) -> None:
+    def call(self, record: Record, now: float) -> None:
         """The line of a finished call."""
-        self._put(_call_fields(record))
+        self._put(_call_line(record, now))
 
     def close(self) -> None:
         """Write what waits, for a moment at most: a blocked output must not hold up the exit."""
@@ -52,7 +92,7 @@ class Log:
         self._batches.put(None)
         self._thread.join(timeout=1.0)
 
-    def _put(self, line: dict[str, Any]) -> None:
+    def _put(self, line: Line) -> None:
         if len(self._waiting) + self._behind >= _MAX_WAITING:
             self.dropped += 1
             return
@@ -75,7 +115,7 @@ class Log:
     def _run(self) -> None:
         while (batch := self._batches.get()) is not None:
             try:
-                self._write(b"".join(map(self._render, batch)))
+                self._write(self._render(batch))
             except (OSError, ValueError):
                 self.dropped += len(batch)  # a closed or full output: the service goes on
             self._behind -= len(batch)
@@ -92,48 +132,60 @@ def to_descriptor(descriptor: int) -> Callable[[bytes], None]:
     return write
 
 
-def _call_fields(record: Record) -> dict[str, Any]:
-    level = record.fault.kind.level if record.fault is not None else "info"
-    fields: dict[str, Any] = {
-        "ts": time.time(),
-        "level": level,
-        "event": "call",
-        "id": record.id,
-        "operation": record.operation,
-        "status": record.status,
-        "key": record.key,
-        "model": record.model,
-        "route": record.route,
-        "provider": record.provider,
-        "stream": record.stream,
-        "bytes_in": record.bytes_in,
-        "bytes_out": record.bytes_out,
-        "total_ms": _ms(record.started, record.finished),
-        "ttft_ms": _ms(record.started, record.first_byte),
-        "upstream_ms": _ms(record.sent_upstream, record.upstream_done or record.finished),
-        "upstream_status": record.upstream_status,
-        "client": record.client,
-    }
-    if record.usage is not None:
-        fields["input_tokens"] = record.usage.input
-        fields["output_tokens"] = record.usage.output
-        fields["cached_tokens"] = record.usage.cached
-    if record.cause:
-        fields["cause"] = record.cause
-    return {name: value for name, value in fields.items() if value not in ("", None)}
+def _call_line(record: Record, now: float) -> CallLine:
+    started, finished, sent = record.started, record.finished, record.sent_upstream
+    first = record.first_byte
+    line = CallLine(
+        ts=now,
+        level=record.fault.kind.level if record.fault is not None else "info",
+        id=record.id,
+        operation=record.operation,
+        status=record.status,
+        total_ms=_ms(finished - started),
+        key=record.key,
+        model=record.model,
+        route=record.route,
+        provider=record.provider,
+        stream=record.stream,
+        bytes_in=record.bytes_in,
+        bytes_out=record.bytes_out,
+        ttft_ms=_ms(first - started) if first else None,
+        upstream_ms=_ms((record.upstream_done or finished) - sent) if sent else None,
+        upstream_status=record.upstream_status,
+        client=record.client,
+        cause=record.cause,
+    )
+    usage = record.usage
+    if usage is not None:
+        line.input_tokens = usage.input
+        line.output_tokens = usage.output
+        line.cached_tokens = usage.cached
+    return line
 
 
-def _ms(start: float, end: float) -> float | None:
-    return round((end - start) * 1000, 3) if start and end else None
+def _ms(seconds: float) -> float:
+    return round(seconds * 1000, 3)
 
 
-def _as_json(line: dict[str, Any]) -> bytes:
-    return orjson.dumps(line, default=str, option=orjson.OPT_APPEND_NEWLINE)
+_encode_lines = msgspec.json.Encoder(enc_hook=str).encode_lines
 
 
-def _as_text(line: dict[str, Any]) -> bytes:
-    clock = time.strftime("%H:%M:%S", time.localtime(line["ts"]))
-    rest = {k: v for k, v in line.items() if k not in {"ts", "level", "event"}}
+def _as_json(batch: list[Line]) -> bytes:
+    return _encode_lines(batch)
+
+
+def _as_text(batch: list[Line]) -> bytes:
+    return b"".join(map(_text_line, batch))
+
+
+def _text_line(line: Line) -> bytes:
+    clock = time.strftime("%H:%M:%S", time.localtime(line.ts))
+    if isinstance(line, EventLine):
+        rest: dict[str, object] = line.about
+    else:
+        rest = msgspec.to_builtins(line)
+        for name in ("ts", "level", "event"):
+            rest.pop(name, None)
     fields = " ".join(f"{name}={value}" for name, value in rest.items())
-    text = f"{clock} {line['level']:7} {line['event']} {fields}".rstrip()
+    text = f"{clock} {line.level:7} {line.event} {fields}".rstrip()
     return text.translate(_CONTROL).encode("utf-8", "backslashreplace") + b"\n"

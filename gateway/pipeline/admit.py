@@ -4,13 +4,10 @@ from __future__ import annotations
 
 from fnmatch import fnmatchcase
 
-from msgspec import Struct
-
 from gateway import errors
-from gateway.domain import Key, Route
+from gateway.domain import ANONYMOUS, Channel, Key, Provider, Route
 from gateway.errors import Fault
-from gateway.pipeline.services import Services
-from gateway.sdk import Operation
+from gateway.pipeline.services import Candidate, Services
 
 # Which kind of model each operation serves, and the endpoint that each kind is for.
 KIND_OF = {"chat": "chat", "completions": "chat", "embeddings": "embedding"}
@@ -26,13 +23,6 @@ ENDPOINT_OF = {
 }
 _SERVED_KINDS = frozenset(KIND_OF.values())
 _HOW = "Send it as 'Authorization: Bearer <key>'."
-
-
-class Candidate(Struct, frozen=True, gc=False):
-    """A route that could serve the call, and how its provider does it."""
-
-    route: Route
-    operation: Operation
 
 
 async def authenticate(services: Services, secret: bytes | None) -> Key:
@@ -64,8 +54,35 @@ async def authenticate(services: Services, secret: bytes | None) -> Key:
 
 
 def candidates(services: Services, key: Key, operation: str, model: str) -> list[Candidate]:
-    """The routes of `model` that this key may use and this gateway can serve now."""
-    routes = services.catalog.current.candidates(model)
+    """The routes of `model` that this key may use and this gateway can serve now.
+
+    What does not depend on the key is worked out once for each revision of the catalog.
+    """
+    catalog = services.catalog.current
+    if services.admitted_for is not catalog:
+        services.admitted_for = catalog
+        services.admitted.clear()
+    if not key.allow:
+        known = services.admitted.get((operation, model))
+        if known is not None:
+            return known
+    found = _select(services, catalog.candidates(model), key, operation, model)
+    if not key.allow:
+        services.admitted[operation, model] = found
+    return found
+
+
+def allowed(key: Key, route: Route) -> bool:
+    """An empty list allows everything; patterns match the slug or the canonical model."""
+    return not key.allow or any(
+        fnmatchcase(route.slug, pattern) or fnmatchcase(route.model.id, pattern)
+        for pattern in key.allow
+    )
+
+
+def _select(
+    services: Services, routes: tuple[Route, ...], key: Key, operation: str, model: str
+) -> list[Candidate]:
     if not routes:
         raise Fault(
             errors.MODEL_NOT_FOUND,
@@ -108,14 +125,6 @@ def candidates(services: Services, key: Key, operation: str, model: str) -> list
     return ready
 
 
-def allowed(key: Key, route: Route) -> bool:
-    """An empty list allows everything; patterns match the slug or the canonical model."""
-    return not key.allow or any(
-        fnmatchcase(route.slug, pattern) or fnmatchcase(route.model.id, pattern)
-        for pattern in key.allow
-    )
-
-
 def _check_kind(route: Route, operation: str, model: str) -> None:
     kind = route.model.kind
     if kind == KIND_OF[operation]:
@@ -139,8 +148,21 @@ def _implemented(services: Services, routes: tuple[Route, ...], operation: str) 
         adapter = services.adapters.get(route.provider.adapter)
         implementation = adapter.operations.get(operation) if adapter is not None else None
         if implementation is not None:
-            found.append(Candidate(route, implementation))
+            found.append(Candidate(route, implementation, _channels(route.provider)))
     return found
+
+
+def _channels(provider: Provider) -> dict[str, Channel]:
+    return {
+        credential.name: Channel(
+            provider=provider.name,
+            credential=credential.name,
+            timeouts=provider.timeouts,
+            max_connections=provider.max_connections,
+            ca_file=provider.ca_file,
+        )
+        for credential in (*provider.credentials, ANONYMOUS)
+    }
 
 
 def _reachable(route: Route) -> bool:

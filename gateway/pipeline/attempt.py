@@ -4,15 +4,12 @@ from __future__ import annotations
 
 from msgspec import Struct
 
-from gateway.domain import Channel, Credential, Provider, UpstreamRequest
+from gateway.domain import ANONYMOUS, Credential, Provider, UpstreamRequest
 from gateway.errors import UPSTREAM_ERROR, Fault
-from gateway.pipeline.admit import Candidate
 from gateway.pipeline.record import Record
-from gateway.pipeline.services import Services
+from gateway.pipeline.services import Candidate, Services
 from gateway.ports import UpstreamReply
 from gateway.sdk import Call, JsonBody
-
-_ANONYMOUS = Credential("none")
 
 
 class Attempt(Struct, frozen=True, gc=False):
@@ -46,17 +43,10 @@ async def attempt(
         options=route.options or provider.options,
     )
     request = _build(candidate, call, credential)
-    channel = Channel(
-        provider=provider.name,
-        credential=credential.name,
-        timeouts=provider.timeouts,
-        max_connections=provider.max_connections,
-        ca_file=provider.ca_file,
-    )
     record.route = route.slug
     record.provider = provider.name
     record.sent_upstream = services.clock.monotonic()
-    reply = await services.upstream.send(request, channel)
+    reply = await services.upstream.send(request, candidate.channels[credential.name])
     record.upstream_headers = services.clock.monotonic()
     record.upstream_status = reply.status
     return Attempt(candidate, credential, call, reply)
@@ -68,7 +58,7 @@ def pick(services: Services, provider: Provider) -> Credential:
     if len(credentials) == 1:
         return credentials[0]
     if not credentials:
-        return _ANONYMOUS
+        return ANONYMOUS
     turn = services.turns.get(provider.name, 0)
     services.turns[provider.name] = turn + 1
     place = turn % sum(credential.weight for credential in credentials)

@@ -7,9 +7,9 @@ from typing import Protocol
 
 from msgspec import Struct
 
-from gateway.domain import Route
+from gateway.domain import Channel, Route
 from gateway.ports import Clock, Keys, Upstream
-from gateway.sdk import Adapter
+from gateway.sdk import Adapter, Operation
 
 
 class Routes(Protocol):
@@ -25,12 +25,22 @@ class Catalogs(Protocol):
     def current(self) -> Routes: ...
 
 
+class Candidate(Struct, frozen=True):
+    """A route that could serve a call, how its provider does it, and over which channels."""
+
+    route: Route
+    operation: Operation
+    channels: Mapping[str, Channel]
+
+
 class Services(Struct):
-    """The ports, the catalog in force, and the adapters it uses."""
+    """The ports, the catalog in force, the adapters it uses, and what was worked out from both."""
 
     catalog: Catalogs
     adapters: Mapping[str, Adapter]
     keys: Keys
     upstream: Upstream
     clock: Clock
-    turns: dict[str, int]
+    turns: dict[str, int] = {}
+    admitted: dict[tuple[str, str], list[Candidate]] = {}
+    admitted_for: Routes | None = None

@@ -193,9 +193,10 @@ class App:
         connection.finish()
         site.open_calls -= 1
         if endpoint is None or not endpoint.quiet:
+            now = self._clock.time()
             site.metrics.call(record)
-            site.log.call(record)
-            site.health.call(record, self._clock.time())
+            site.log.call(record, now)
+            site.health.call(record, now)
         if site.open_calls == 0 and site.on_idle is not None:
             site.on_idle()
 
