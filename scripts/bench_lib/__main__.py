@@ -107,6 +107,19 @@ def start_and_weigh(bench: runs.Bench, peer: peers.Peer, row: report.Row) -> Non
             bench.nursery.stop(running.process)
 
 
+def start_all(bench: runs.Bench, pairs: list[tuple[peers.Peer, report.Row]],
+              ) -> list[tuple[runs.Running, report.Row]]:
+    """Start every present peer for the rounds."""
+    running = []
+    for peer, row in pairs:
+        if row.absent is None:
+            try:
+                running.append((bench.start(peer), row))
+            except runs.FailedError as problem:
+                row.problems.append(f"start for the rounds: {problem}")
+    return running
+
+
 def measure_all(bench: runs.Bench, chosen: list[peers.Peer]) -> list[report.Row]:
     """Every measurement of every peer, interleaved peer by peer in each round."""
     pairs = [(peer, prepared(peer)) for peer in chosen]
@@ -114,7 +127,7 @@ def measure_all(bench: runs.Bench, chosen: list[peers.Peer]) -> list[report.Row]
     for peer, row in pairs:
         if row.absent is None:
             start_and_weigh(bench, peer, row)
-    running = [(bench.start(peer), row) for peer, row in pairs if row.absent is None]
+    running = start_all(bench, pairs)
     for number in range(bench.plan.rounds):
         for name, measure in runs.MEASURES.items():
             for each, row in running:
@@ -179,6 +192,8 @@ def run(options: argparse.Namespace) -> None:
         options.json.write_text(json.dumps({
             "header": header, "plan": asdict(plan), "peers": [asdict(row) for row in rows],
             "targets": report.targets(rows)}, indent=2) + "\n")
+    if not any(row.samples for row in rows):
+        sys.exit("bench: nothing could be measured")
 
 
 def main() -> None:

@@ -197,6 +197,7 @@ providers:
   bench:
     adapter: openai-compatible
     base_url: {base_url}
+    max_connections: 20000
     credentials: [{{name: main, api_key: x}}]
 models:
   bench: {{name: Bench, vendor: Bench, kind: chat, context: 100000, capabilities: [streaming], \
@@ -204,7 +205,7 @@ tier: balanced, routes: {{bench: {{provider: bench, upstream: bench, price: {pri
   hold: {{name: Hold, vendor: Bench, kind: chat, context: 100000, capabilities: [streaming], \
 tier: balanced, routes: {{hold: {{provider: bench, upstream: hold, price: {price}}}}}}}
 groups:
-  bench: {{routes: "*"}}
+  bench: {{rpm: 1000000000, tpm: 1000000000, routes: "*"}}
 """
     PRICE = '{input_per_mtok: "1.00", output_per_mtok: "2.00"}'
 

@@ -25,7 +25,10 @@ def profile(bench: runs.Bench, peer: Peer, directory: Path) -> str:
             [spy, "record", "--pid", str(running.process.pid), "--rate", "500", "--duration",
              str(max(2, round(bench.plan.window))), "--output", str(target)], bench.cores[1])
         time.sleep(0.5)
-        runs.MEASURES[name](bench, running)
+        try:
+            runs.MEASURES[name](bench, running)
+        except runs.FailedError as problem:
+            written.append(f"{name}: {problem}")
         spying.popen.wait(bench.plan.window + 60)
         bench.nursery.stop(spying)
         written.append(str(target) if target.exists() else f"{name}: {spying.tail()}")

@@ -34,10 +34,6 @@ class Row:
         values = self.samples.get(name)
         return statistics.median(values) if values else None
 
-    def lowest(self, name: str) -> float | None:
-        """The best round."""
-        return min(self.samples[name]) if self.samples.get(name) else None
-
 
 @dataclass(frozen=True)
 class Column:
@@ -59,6 +55,7 @@ COLUMNS = (
     Column("KB/stream", "stream_kb", 1),
     Column("base MB", "base_mb", 0),
     Column("start s", "start_s", 3),
+    Column("start min s", "start_min_s", 3),
 )
 RATIOS = ("plain_us", "chunk_us", "stream_kb", "start_s")
 

@@ -13,7 +13,7 @@ from typing import Any
 
 from bench_lib import load, peers, wire, wrk
 from bench_lib.clients import same_completion
-from bench_lib.processes import Cores, Nursery, Process, free_port, wait_port
+from bench_lib.processes import Cores, Nursery, Process, free_port, pinned, wait_port
 
 Figures = dict[str, float]
 MIN_CALLS = 20
@@ -101,12 +101,16 @@ class Bench:
         job = {"kind": kind, "port": running.port, "pid": running.process.pid,
                "headers": running.peer.headers, "warm": self.plan.warm,
                "window": self.plan.window, "upstream": self.setting.upstream, **more}
-        child = subprocess.run(
-            ["taskset", "-c", str(self.cores[1]), sys.executable, "-m", "bench_lib.load",
-             json.dumps(job)],
-            cwd=peers.LIBRARY, capture_output=True, text=True, timeout=300, check=False)
+        argv = [sys.executable, "-m", "bench_lib.load", json.dumps(job)]
+        try:
+            with pinned(self.cores[1]):
+                child = subprocess.run(argv, cwd=peers.LIBRARY, capture_output=True, text=True,
+                                       timeout=300, check=False)
+        except subprocess.TimeoutExpired as error:
+            raise FailedError("the load generator did not end in 300 s") from error
         if child.returncode:
-            raise RuntimeError(f"the load generator failed: {child.stderr[-800:]}")
+            gone = "" if running.process.popen.poll() is None else "the peer is gone; "
+            raise FailedError(f"{gone}the load generator failed: {child.stderr[-300:]}")
         result: dict[str, Any] = json.loads(child.stdout)
         return result
 
@@ -125,15 +129,23 @@ def _trust(result: dict[str, Any]) -> None:
         raise FailedError(f"{result['fault_count']:.0f} failed calls, first: {first}")
 
 
+def _wrk(bench: Bench, running: Running) -> dict[str, Any]:
+    """Plain calls by wrk."""
+    plan, peer = bench.plan, running.peer
+    try:
+        return wrk.plain(peer.setting.directory, peer.headers, running.port, running.process.pid,
+                         plan.connections, plan.warm, plan.window, bench.cores[1])
+    except (RuntimeError, OSError, subprocess.TimeoutExpired) as error:
+        raise FailedError(f"wrk: {error}") from error
+
+
 def plain(bench: Bench, running: Running) -> Figures:
     """CPU per plain call under load."""
     plan, before = bench.plan, bench.upstream_count("plain")
     if plan.own_load or wrk.program() is None:
         result = bench.job(running, "plain", connections=plan.connections)
     else:
-        result = wrk.plain(running.peer.setting.directory, running.peer.headers, running.port,
-                           running.process.pid, plan.connections, plan.warm, plan.window,
-                           bench.cores[1])
+        result = _wrk(bench, running)
     _trust(result)
     forwarded = bench.upstream_count("plain") - before
     if running.peer.forwards and forwarded < result["plain"]:
