@@ -14,7 +14,7 @@ import time
 from dataclasses import asdict
 from pathlib import Path
 
-from bench_lib import install, peers, processes, profile, report, runs
+from bench_lib import install, measure, peers, processes, profile, report, runs
 from bench_lib.foreign import LiteLLM, Portkey
 
 PEERS = ("gateway", "caddy", "nginx", "bare", "portkey", "litellm")
@@ -129,10 +129,10 @@ def measure_all(bench: runs.Bench, chosen: list[peers.Peer]) -> list[report.Row]
             start_and_weigh(bench, peer, row)
     running = start_all(bench, pairs)
     for number in range(bench.plan.rounds):
-        for name, measure in runs.MEASURES.items():
+        for name, take in runs.MEASURES.items():
             for each, row in running:
                 try:
-                    figures = measure(bench, each)
+                    figures = take(bench, each)
                 except runs.FailedError as problem:
                     row.problems.append(f"{name}, round {number + 1}: {problem}")
                     say(f"FAILED {row.name} {name}: {problem}")
@@ -143,6 +143,12 @@ def measure_all(bench: runs.Bench, chosen: list[peers.Peer]) -> list[report.Row]
     for each, _ in running:
         bench.nursery.stop(each.process)
     return rows
+
+
+def disturbed(before: float, after: float) -> str:
+    """What else the machine did before and after the run."""
+    text = f"{before:.0%} of the machine before the run, {after:.0%} after it"
+    return text + (": NOT QUIET, distrust the figures" if max(before, after) > 0.05 else "")
 
 
 def show(rows: list[report.Row], plan: runs.Plan, header: dict[str, str]) -> None:
@@ -166,6 +172,7 @@ def run(options: argparse.Namespace) -> None:
     now = dt.datetime.now(dt.UTC).strftime("%Y-%m-%d %H:%M UTC")
     header = {"date": now, **report.machine(), "command": shlex.join(["scripts/bench",
                                                                       *sys.argv[1:]])}
+    before = measure.others_busy()
     plan, cores = plan_of(options), processes.cores()
     files = processes.raise_limits()
     if options.install:
@@ -181,6 +188,7 @@ def run(options: argparse.Namespace) -> None:
         try:
             bench.start_upstream()
             rows = measure_all(bench, chosen)
+            header["busy with others"] = disturbed(before, measure.others_busy())
             show(rows, plan, header)
             subject = next((p for p, r in zip(chosen, rows, strict=True)
                             if p.name == report.SUBJECT and r.absent is None), None)

@@ -79,3 +79,17 @@ def quantile(values: Sequence[float], share: float) -> float:
     """The value below which `share` of the values lie (nearest rank)."""
     ranked = sorted(values)
     return ranked[min(len(ranked) - 1, int(share * len(ranked)))]
+
+
+def _jiffies() -> tuple[int, int]:
+    """Busy and all ticks of the machine so far."""
+    fields = [int(word) for word in Path("/proc/stat").read_text().split("\n", 1)[0].split()[1:9]]
+    return sum(fields) - fields[3] - fields[4], sum(fields)
+
+
+def others_busy(seconds: float = 1.0) -> float:
+    """Share of the machine that is busy while the bench itself rests."""
+    busy, total = _jiffies()
+    time.sleep(seconds)
+    now_busy, now_total = _jiffies()
+    return (now_busy - busy) / max(1, now_total - total)
