@@ -1,0 +1,1 @@
+"""The benchmark: what Isthmus Gateway costs beside plain reverse proxies and other gateways."""
