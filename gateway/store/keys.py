@@ -39,10 +39,6 @@ class SqliteKeys:
         self._unknown: LRUCache[bytes, bool] = LRUCache(_CACHED_MISSES)
         self._changes = 0
 
-    def cached(self, secret: bytes) -> Key | None:
-        """A key seen before, without waiting; None says nothing."""
-        return self._known.get(hashlib.sha256(secret).digest())
-
     async def find(self, secret: bytes) -> Key | None:
         """The key of this secret, revoked or not; None if there never was one."""
         digest = hashlib.sha256(secret).digest()

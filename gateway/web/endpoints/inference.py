@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Awaitable
 from typing import Any
 
 import msgspec
@@ -21,7 +22,7 @@ class Inference(Struct, frozen=True):
     decoder: msgspec.json.Decoder[Any]
     limit: int
 
-    async def __call__(self, exchange: Exchange) -> None:
+    def __call__(self, exchange: Exchange) -> Awaitable[None]:
         """Run the call."""
         ask = Ask(
             operation=self.operation,
@@ -29,7 +30,7 @@ class Inference(Struct, frozen=True):
             decoder=self.decoder,
             read_body=exchange.body_reader(self.limit),
         )
-        await run(exchange.site.services, ask, exchange.sink, exchange.record)
+        return run(exchange.site.services, ask, exchange.sink, exchange.record)
 
 
 CHAT = Inference("chat", chat.decoder, 32 * MIB)
