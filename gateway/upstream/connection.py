@@ -7,7 +7,7 @@ import math
 import select
 import socket
 from collections.abc import Callable
-from typing import Final
+from typing import Final, cast
 
 from gateway.domain import Timeouts
 from gateway.errors import Fault
@@ -134,8 +134,7 @@ class Connection(asyncio.Protocol):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Remember the transport and how to look into its socket's buffer."""
-        assert isinstance(transport, asyncio.Transport)
-        self._transport = transport
+        self._transport = cast("asyncio.Transport", transport)  # no subclass under uvloop
         sock = transport.get_extra_info("socket")
         if sock is not None and hasattr(select, "poll"):
             if sock.family in (socket.AF_INET, socket.AF_INET6):
