@@ -21,6 +21,11 @@ class UpstreamReply(Protocol):
         """Lower-case names; repeated headers joined by a comma."""
         ...
 
+    @property
+    def delimited(self) -> bool:
+        """False when only the connection's end ends the body: the content must prove it whole."""
+        ...
+
     async def read(self, limit: int) -> bytes:
         """The whole body, decoded from its content encoding; over `limit` is a fault."""
         ...

@@ -1,1 +1,8 @@
 """The lean HTTP/1.1 client on the hot path, and the offline simulator behind the same port."""
+
+from gateway.upstream.client import Counts, HttpUpstream
+from gateway.upstream.router import Upstreams
+from gateway.upstream.script import Cut, Script, Send, Wait
+from gateway.upstream.sim import SimUpstream
+
+__all__ = ["Counts", "Cut", "HttpUpstream", "Script", "Send", "SimUpstream", "Upstreams", "Wait"]

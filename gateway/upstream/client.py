@@ -1,0 +1,126 @@
+"""The HTTP client behind `ports.Upstream`: finds the pool, sends, retries a stale socket once."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Mapping
+from typing import NamedTuple
+
+from gateway.domain import Channel, UpstreamRequest
+from gateway.errors import Fault
+from gateway.upstream import faults
+from gateway.upstream.connect import Connector
+from gateway.upstream.connection import Connection
+from gateway.upstream.pool import Pool
+from gateway.upstream.proxies import Proxies
+from gateway.upstream.reply import Reply
+from gateway.upstream.target import HeadWriter, Origin, opening, split
+
+_ROUTES = 1024
+
+# Provider and credential are part of it: two tenants of one host never share a connection.
+PoolKey = tuple[Origin, str, str, str | None]
+
+
+class Route(NamedTuple):
+    """What one method and URL come to: the origin, and how its requests begin."""
+
+    origin: Origin
+    start: str
+
+
+class Counts(NamedTuple):
+    """The connections of one provider."""
+
+    active: int = 0
+    idle: int = 0
+    waiting: int = 0
+
+
+class HttpUpstream:
+    """Sends requests over pooled HTTP/1.1 connections; never follows a redirect."""
+
+    def __init__(self, environ: Mapping[str, str]) -> None:
+        self._proxies = Proxies(environ)
+        self._connector = Connector(self._proxies)
+        self._writer = HeadWriter()
+        self._routes: dict[tuple[str, str], Route] = {}
+        self._pools: dict[PoolKey, Pool] = {}
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._closed = False
+
+    async def send(self, request: UpstreamRequest, channel: Channel) -> Reply:
+        """Send and return once the head of the answer is here."""
+        method, body = request.method, request.body
+        route = self._routes.get((method, request.url)) or self._route(method, request.url)
+        data = self._writer.write(route.start, method, request.headers, len(body)) + body
+        pool = self._pools.get(
+            (route.origin, channel.provider, channel.credential, channel.ca_file)
+        ) or self._pool(route.origin, channel)
+        timeouts = channel.timeouts
+        total = pool.now() + timeouts.total
+        connection = pool.take()
+        if connection is None:
+            connection = await pool.acquire(channel, total)
+        reused = connection.used
+        try:
+            return await connection.exchange(data, timeouts, total)
+        except Fault as fault:
+            # The provider closed the idle connection as we took it: it cannot have worked on this.
+            if not reused or connection.answered or fault.cause != "reset":
+                raise
+        connection = await pool.acquire(channel, total, fresh=True)
+        return await connection.exchange(data, timeouts, total)
+
+    async def close(self) -> None:
+        """Cut every connection; whoever still waits gets a fault."""
+        self._closed = True
+        for pool in list(self._pools.values()):
+            pool.close()
+        self._pools.clear()
+        self._connector.close()
+        await asyncio.sleep(0)  # lets the aborted transports let go of their sockets
+
+    def stats(self) -> dict[str, Counts]:
+        """Connections in use, idle, and callers waiting, per provider."""
+        totals: dict[str, Counts] = {}
+        for pool in self._pools.values():
+            old = totals.get(pool.provider, Counts())
+            totals[pool.provider] = Counts(*map(sum, zip(old, pool.counts, strict=True)))
+        return totals
+
+    def sweep(self, now: float) -> None:
+        """Fail whatever is overdue at `now`; the pools' own timers do this by themselves."""
+        for pool in list(self._pools.values()):
+            pool.sweep(now)
+
+    # --- cold paths ---
+
+    def _route(self, method: str, url: str) -> Route:
+        origin, target = split(url)
+        proxy = self._proxies.for_origin(origin)
+        login = None
+        if proxy is not None and origin.scheme == "http":
+            target, login = f"http://{origin.authority}{target}", proxy.login
+        route = Route(origin, opening(method, target, origin, login))
+        if len(self._routes) >= _ROUTES:
+            self._routes.clear()
+        self._routes[method, url] = route
+        return route
+
+    def _pool(self, origin: Origin, channel: Channel) -> Pool:
+        where = f"{origin.host}:{origin.port}"
+        if self._closed:
+            raise faults.shut_down(where)
+        key = (origin, channel.provider, channel.credential, channel.ca_file)
+
+        def opener(factory: Callable[[], Connection]) -> Awaitable[object]:
+            return self._connector.open(origin, channel.ca_file, factory)
+
+        def forget(pool: Pool) -> None:
+            if self._pools.get(key) is pool:
+                del self._pools[key]
+
+        pool = Pool(channel, where, asyncio.get_running_loop(), opener, forget)
+        self._pools[key] = pool
+        return pool

@@ -1,0 +1,269 @@
+"""One connection to a provider: one request at a time, its deadlines, its answer."""
+
+from __future__ import annotations
+
+import asyncio
+import math
+import select
+import socket
+from collections.abc import Callable
+from typing import Final, cast
+
+from gateway.domain import Timeouts
+from gateway.errors import Fault
+from gateway.upstream import faults
+from gateway.upstream.decoding import DecodingError, decoder_for
+from gateway.upstream.parsing import ResponseParser
+from gateway.upstream.reply import Reply
+
+NEVER: Final = math.inf
+IDLE_SECONDS = 60.0
+
+
+class Connection(asyncio.Protocol):
+    """An open connection. `on_free` is told when an exchange is over, `on_lost` when it is dead."""
+
+    __slots__ = (
+        "_deadline",
+        "_loop",
+        "_now",
+        "_on_free",
+        "_parser",
+        "_poll",
+        "_reply",
+        "_step",
+        "_timeouts",
+        "_total",
+        "_transport",
+        "_waiter",
+        "answered",
+        "dead",
+        "expires",
+        "used",
+        "where",
+    )
+
+    def __init__(
+        self,
+        where: str,
+        loop: asyncio.AbstractEventLoop,
+        on_free: Callable[[Connection, bool], None],
+    ) -> None:
+        self.where = where
+        self.dead = False
+        self.answered = False
+        self.used = False
+        self.expires = NEVER
+        self._loop = loop
+        self._now = loop.time
+        self._on_free = on_free
+        self._parser = ResponseParser()
+        self._transport: asyncio.Transport | None = None
+        self._poll: Callable[[int], list[tuple[int, int]]] | None = None
+        self._waiter: asyncio.Future[Reply] | None = None
+        self._reply: Reply | None = None
+        self._timeouts = Timeouts()
+        self._deadline = self._total = NEVER
+        self._step = "first_byte"
+
+    # --- one exchange ---
+
+    async def exchange(self, request: bytes, timeouts: Timeouts, total: float) -> Reply:
+        """Send the request and wait for the head of its answer."""
+        self.answered = False
+        transport = self._transport
+        if transport is None:
+            raise faults.reset(self.where)
+        self._parser.begin()
+        self._timeouts = timeouts
+        self._total = total
+        self._step = "first_byte"
+        self._deadline = self._now() + timeouts.first_byte
+        waiter: asyncio.Future[Reply] = self._loop.create_future()
+        self._waiter = waiter
+        transport.write(request)
+        try:
+            return await waiter
+        except asyncio.CancelledError:
+            # Only what is still ours: an answer that ended meanwhile has given this connection
+            # back, and it may already carry somebody else's request.
+            if self._waiter is waiter:
+                self.cut()
+            elif not waiter.cancelled() and waiter.exception() is None:
+                waiter.result().close()
+            raise
+
+    @property
+    def fit(self) -> bool:
+        """True when an idle connection is open and silent, in the kernel's buffer as well."""
+        return not self.dead and (self._poll is None or not self._poll(0))
+
+    def overdue(self, now: float) -> None:
+        """Fail the exchange if one of its deadlines has passed."""
+        if now >= self._total:
+            self._fail(faults.timeout(self.where, "total", self._timeouts.total))
+        elif now >= self._deadline:
+            seconds = getattr(self._timeouts, self._step)
+            self._fail(faults.timeout(self.where, self._step, seconds))
+
+    def abandon(self, fault: Fault) -> None:
+        """End whatever runs on this connection with the given fault."""
+        self._fail(fault)
+
+    # --- reply.Source ---
+
+    def hold(self) -> None:
+        """Read no more for now; the idle clock stands still."""
+        self._deadline = NEVER
+        if self._transport is not None:
+            self._transport.pause_reading()
+
+    def go_on(self) -> None:
+        """Read on; the idle clock starts anew."""
+        self._deadline = self._now() + self._timeouts.idle
+        if self._transport is not None:
+            self._transport.resume_reading()
+
+    def cut(self) -> None:
+        """Close at once, without a goodbye; frees the slot."""
+        self._waiter = None
+        self._reply = None
+        self._bury()
+
+    # --- asyncio.Protocol ---
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Remember the transport and how to look into its socket's buffer."""
+        self._transport = cast("asyncio.Transport", transport)  # no subclass under uvloop
+        sock = transport.get_extra_info("socket")
+        if sock is not None and hasattr(select, "poll"):
+            if sock.family in (socket.AF_INET, socket.AF_INET6):
+                sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            poller = select.poll()
+            poller.register(sock.fileno(), select.POLLIN)
+            self._poll = poller.poll
+
+    def data_received(self, data: bytes) -> None:
+        """Parse first, then hand over: no consumer runs inside the parser."""
+        parser = self._parser
+        if self._reply is None:
+            if self._waiter is None:
+                self.cut()  # bytes that nobody asked for: never the next caller's answer
+                return
+            self.answered = True
+        wrong = parser.feed(data)
+        if self._waiter is not None and parser.head_done:
+            self._begin_reply()
+        pieces = parser.pieces
+        if pieces:
+            body = pieces[0] if len(pieces) == 1 else b"".join(pieces)
+            pieces.clear()
+            if self._deadline != NEVER:
+                self._deadline = self._now() + self._timeouts.idle
+            if self._reply is not None:
+                self._reply.deliver(body)
+        if wrong is not None:
+            self._fail(faults.bad_response(self.where, wrong))
+        elif parser.complete:
+            self._finish()
+
+    def eof_received(self) -> None:
+        """The end of a body without length; the transport then closes by itself."""
+        if self._reply is not None:
+            if not self._parser.delimited:
+                self._finish()
+        elif self._waiter is None:
+            self._bury()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """Whatever still runs here ends now."""
+        if self._reply is None:
+            self._fail(faults.reset(self.where))
+        elif exc is None and not self._parser.delimited:
+            self._finish()
+        else:
+            self._fail(faults.truncated(self.where))
+
+    # --- inside ---
+
+    def _begin_reply(self) -> None:
+        parser = self._parser
+        waiter = self._waiter
+        assert waiter is not None
+        if waiter.done():  # cancelled a moment ago
+            self.cut()
+            return
+        try:
+            decoder = decoder_for(parser.headers.get("content-encoding"))
+        except DecodingError as error:
+            self._fail(faults.bad_response(self.where, str(error)))
+            return
+        self._waiter = None
+        self._step = "idle"
+        self._deadline = self._now() + self._timeouts.idle
+        self._reply = reply = Reply(
+            parser.status,
+            parser.headers,
+            self,
+            self._loop,
+            delimited=parser.delimited,
+            decoder=decoder,
+        )
+        waiter.set_result(reply)
+
+    def _finish(self) -> None:
+        """A clean end: tell the consumer, give the connection back if it is still good."""
+        reply, self._reply = self._reply, None
+        if reply is None:
+            return
+        reply.finish()
+        held = self._deadline == NEVER
+        self._deadline = self._total = NEVER
+        parser, transport = self._parser, self._transport
+        if (
+            not parser.reusable
+            or parser.surplus
+            or transport is None
+            or transport.is_closing()
+            or transport.get_write_buffer_size()
+        ):
+            self._bury()
+            return
+        if held:
+            transport.resume_reading()
+        self.expires = self._now() + _keep_alive(parser.headers.get("keep-alive"))
+        self.used = True
+        self._on_free(self, True)
+
+    def _fail(self, fault: Fault) -> None:
+        waiter, self._waiter = self._waiter, None
+        reply, self._reply = self._reply, None
+        if waiter is not None and not waiter.done():
+            waiter.set_exception(fault)
+        if reply is not None:
+            reply.fail(fault)
+        self._bury()
+
+    def _bury(self) -> None:
+        """Close for good, once."""
+        if self.dead:
+            return
+        self.dead = True
+        self._deadline = self._total = NEVER
+        self._poll = None
+        transport, self._transport = self._transport, None
+        if transport is not None:
+            transport.abort()
+        self._parser.release()
+        self._on_free(self, False)
+
+
+def _keep_alive(header: str | None) -> float:
+    """Seconds to keep an idle connection: ours, or the provider's hint less one."""
+    if header is None:
+        return IDLE_SECONDS
+    for part in header.split(","):
+        name, _, value = part.partition("=")
+        if name.strip().lower() == "timeout" and value.strip().isdecimal():
+            return min(IDLE_SECONDS, float(value[:9]) - 1.0)
+    return IDLE_SECONDS

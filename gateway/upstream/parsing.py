@@ -1,0 +1,152 @@
+"""One connection's response parser: bytes in; status, headers, body pieces and the end out.
+
+llhttp (through httptools) refuses what is ambiguous on the wire: both lengths, duplicate lengths,
+bad chunk sizes, bare CR or LF, control bytes in headers. The rest of our demands stand here.
+"""
+
+from __future__ import annotations
+
+import httptools
+
+MAX_HEAD = 32 * 1024
+MAX_HEADERS = 200
+MAX_INTERIM = 8
+
+_HEADER_COST = 4  # the colon, the space, CR and LF
+
+
+class _Stop(Exception):  # noqa: N818 - stops the C parser; never leaves this module
+    """Raised inside a callback so that the parser reads no further."""
+
+
+class ResponseParser:
+    """Parses the responses of one connection, one after the other.
+
+    After `feed`, look at `head_done`, `pieces`, `complete`, and at what `feed` returned.
+    """
+
+    __slots__ = (
+        "_head_bytes",
+        "_headers_seen",
+        "_interim",
+        "_parser",
+        "_wrong",
+        "complete",
+        "delimited",
+        "head_done",
+        "headers",
+        "on_body",
+        "pieces",
+        "reusable",
+        "status",
+        "surplus",
+    )
+
+    def __init__(self) -> None:
+        self.pieces: list[bytes] = []
+        # Body bytes go straight into the list: no Python frame per chunk.
+        self.on_body = self.pieces.append
+        self.begin()
+        self._parser: httptools.HttpResponseParser | None = httptools.HttpResponseParser(self)
+
+    def begin(self) -> None:
+        """Make ready for the next response on this connection."""
+        self.status = 0
+        self.headers: dict[str, str] = {}
+        self.head_done = False
+        self.complete = False
+        self.delimited = True
+        self.reusable = False
+        self.surplus = False
+        self._wrong = ""
+        self._head_bytes = 0
+        self._headers_seen = 0
+        self._interim = 0
+
+    def feed(self, data: bytes) -> str | None:
+        """Parse the bytes; a text says what was wrong: no further byte can be trusted then."""
+        parser = self._parser
+        assert parser is not None
+        try:
+            parser.feed_data(data)
+        except (httptools.HttpParserError, httptools.HttpParserUpgrade) as error:
+            if self.complete:  # the answer itself was whole; what follows it is junk
+                self.surplus = True
+                return None
+            return self._wrong or str(error)
+        if not self.head_done:
+            # A single endless header reaches no callback; its bytes are counted here.
+            self._head_bytes += len(data)
+            if self._head_bytes > 2 * MAX_HEAD:
+                return f"more than {MAX_HEAD} bytes of headers"
+        return None
+
+    def release(self) -> None:
+        """Break the cycle with the C parser so that memory goes without the collector."""
+        self._parser = None
+
+    # --- callbacks of httptools ---
+
+    def on_message_begin(self) -> None:
+        """A second message in one answer is surplus: never somebody else's answer."""
+        if self.complete:
+            self.surplus = True
+            raise _Stop
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        """Keep a header, bounded in number and size; trailers count but are dropped."""
+        self._headers_seen += 1
+        self._head_bytes += len(name) + len(value) + _HEADER_COST
+        if self._headers_seen > MAX_HEADERS:
+            self._refuse(f"more than {MAX_HEADERS} headers")
+        if self._head_bytes > MAX_HEAD:
+            self._refuse(f"more than {MAX_HEAD} bytes of headers")
+        if self.head_done:
+            return
+        key = name.decode("latin-1").lower()
+        text = value.decode("latin-1")
+        headers = self.headers
+        headers[key] = f"{headers[key]}, {text}" if key in headers else text
+
+    def on_headers_complete(self) -> None:
+        """Judge the head: interim answers are skipped, impossible ones refused."""
+        parser = self._parser
+        assert parser is not None
+        status = parser.get_status_code()
+        if parser.get_http_version() not in ("1.1", "1.0"):
+            self._refuse("not an HTTP/1 answer")
+        if 100 <= status < 200 and status != 101:
+            self._skip_interim()
+            return
+        if not 200 <= status <= 599:
+            self._refuse(f"status {status}")
+        self.status = status
+        self.head_done = True
+        self._judge_framing(parser)
+
+    def on_message_complete(self) -> None:
+        """The end by length or last chunk; the end of an interim answer is none."""
+        if self.head_done:
+            self.complete = True
+
+    def _skip_interim(self) -> None:
+        self._interim += 1
+        self.headers = {}
+        if self._interim > MAX_INTERIM:
+            self._refuse(f"more than {MAX_INTERIM} interim answers")
+
+    def _judge_framing(self, parser: httptools.HttpResponseParser) -> None:
+        headers = self.headers
+        coding = headers.get("transfer-encoding")
+        if coding is not None and (
+            coding.strip().lower() != "chunked" or parser.get_http_version() == "1.0"
+        ):
+            self._refuse("a transfer encoding that nobody asked for")
+        self.delimited = (
+            coding is not None or "content-length" in headers or self.status in (204, 304)
+        )
+        self.reusable = parser.should_keep_alive() and "upgrade" not in headers
+
+    def _refuse(self, what: str) -> None:
+        self._wrong = what
+        raise _Stop

@@ -1,0 +1,213 @@
+"""The body side of an answer: buffering until somebody attaches, then a synchronous push."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Mapping
+from typing import Protocol
+
+from gateway.upstream import faults
+from gateway.upstream.decoding import Decoder, DecodingError
+
+# What may wait for a consumer before the provider is held back.
+HIGH_WATER = 64 * 1024
+
+
+class Source(Protocol):
+    """What delivers a reply's body: a connection or the simulator's player."""
+
+    where: str
+
+    def hold(self) -> None:
+        """Stop reading; the idle clock stands still."""
+
+    def go_on(self) -> None:
+        """Read again; the idle clock starts anew."""
+
+    def cut(self) -> None:
+        """Drop the connection at once."""
+
+
+class Reply:
+    """Implements `ports.UpstreamReply` for any source."""
+
+    __slots__ = (
+        "_brimming",
+        "_decoder",
+        "_done",
+        "_error",
+        "_held",
+        "_held_bytes",
+        "_loop",
+        "_paused",
+        "_receive",
+        "_source",
+        "_taken",
+        "_waiter",
+        "_where",
+        "delimited",
+        "headers",
+        "status",
+    )
+
+    def __init__(
+        self,
+        status: int,
+        headers: Mapping[str, str],
+        source: Source,
+        loop: asyncio.AbstractEventLoop,
+        *,
+        delimited: bool = True,
+        decoder: Decoder | None = None,
+    ) -> None:
+        self.status = status
+        self.headers = headers
+        self.delimited = delimited
+        self._source: Source | None = source
+        self._where = source.where
+        self._loop = loop
+        self._decoder = decoder
+        self._receive: Callable[[bytes], None] | None = None
+        self._waiter: asyncio.Future[None] | None = None
+        self._held: list[bytes] = []
+        self._held_bytes = 0
+        self._brimming = False
+        self._paused = False
+        self._taken = False
+        self._done = False
+        self._error: Exception | None = None
+
+    # --- the consumer's side: ports.UpstreamReply ---
+
+    async def read(self, limit: int) -> bytes:
+        """The whole body; more than `limit` bytes is a fault."""
+        pieces: list[bytes] = []
+        room = limit
+
+        def collect(data: bytes) -> None:
+            nonlocal room
+            room -= len(data)
+            if room < 0:
+                raise faults.oversize(self._where, limit)
+            pieces.append(data)
+
+        if self._announced() > limit:
+            self.close()
+            raise faults.oversize(self._where, limit)
+        await self.pump(collect)
+        return pieces[0] if len(pieces) == 1 else b"".join(pieces)
+
+    async def pump(self, receive: Callable[[bytes], None]) -> None:
+        """Push every piece into `receive`; return at a clean end only, raise at any other."""
+        if self._taken:
+            raise RuntimeError("the body of this answer was taken or closed before")
+        self._taken = True
+        try:
+            self._attach(receive)
+            if not self._done:
+                self._waiter = self._loop.create_future()
+                await self._waiter
+        except BaseException:
+            self.close()
+            raise
+        finally:
+            self._receive = None
+        if self._error is not None:
+            raise self._error
+        if self._decoder is not None and not self._decoder.whole:
+            raise faults.truncated(self._where)
+
+    def pause(self) -> None:
+        """Read no more from the provider; bytes already read are still pushed."""
+        if not self._paused:
+            self._paused = True
+            if self._source is not None:
+                self._source.hold()
+
+    def resume(self) -> None:
+        """The client has caught up: read on."""
+        if self._paused:
+            self._paused = False
+            if self._source is not None:
+                self._source.go_on()
+
+    def close(self) -> None:
+        """Cut an unfinished answer; a finished one has gone back to the pool by itself."""
+        self._taken = True
+        self._held.clear()
+        if not self._done:
+            self._give_up(faults.closed(self._where))
+
+    # --- the source's side ---
+
+    def deliver(self, data: bytes) -> None:
+        """One piece of the body as it came off the wire."""
+        receive = self._receive
+        if receive is None:
+            self._hold(data)
+            return
+        try:
+            if self._decoder is None:
+                receive(data)
+            else:
+                self._decode(self._decoder, data, receive)
+        except Exception as error:  # what the consumer raised ends its pump
+            self._give_up(error)
+
+    def finish(self) -> None:
+        """The wire reached a clean end."""
+        self._end()
+
+    def fail(self, error: Exception) -> None:
+        """The wire died or broke; what arrived before is still handed over first."""
+        if not self._done:
+            self._error = error
+            self._end()
+
+    # --- inside ---
+
+    def _attach(self, receive: Callable[[bytes], None]) -> None:
+        """Hand over what came before the consumer did, then push directly."""
+        held, self._held = self._held, []
+        for data in held:
+            if self._decoder is None:
+                receive(data)
+            else:
+                self._decode(self._decoder, data, receive)
+        self._receive = receive
+        if self._brimming and not self._paused and self._source is not None:
+            self._source.go_on()
+
+    def _decode(self, decoder: Decoder, data: bytes, receive: Callable[[bytes], None]) -> None:
+        try:
+            for piece in decoder.feed(data):
+                receive(piece)
+        except DecodingError as error:
+            raise faults.bad_response(self._where, str(error)) from error
+
+    def _hold(self, data: bytes) -> None:
+        self._held.append(data)
+        self._held_bytes += len(data)
+        if self._held_bytes > HIGH_WATER and self._source is not None:
+            self._brimming = True
+            self._source.hold()
+
+    def _announced(self) -> int:
+        if self._decoder is not None:
+            return 0
+        length = self.headers.get("content-length", "")
+        return int(length) if length.isdecimal() else 0
+
+    def _give_up(self, error: Exception) -> None:
+        """End the answer from our side and cut whatever still feeds it."""
+        source = self._source
+        self.fail(error)
+        if source is not None:
+            source.cut()
+
+    def _end(self) -> None:
+        self._done = True
+        self._source = None
+        waiter = self._waiter
+        if waiter is not None and not waiter.done():
+            waiter.set_result(None)

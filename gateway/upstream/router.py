@@ -1,0 +1,33 @@
+"""Which upstream serves a URL: the network for http and https, the simulator for sim."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from gateway.domain import Channel, UpstreamRequest
+from gateway.ports import UpstreamReply
+from gateway.upstream.client import Counts, HttpUpstream
+from gateway.upstream.sim import SimUpstream
+
+
+class Upstreams:
+    """Implements `ports.Upstream` by the URL's scheme."""
+
+    def __init__(self, environ: Mapping[str, str]) -> None:
+        self._http = HttpUpstream(environ)
+        self._sim = SimUpstream()
+
+    async def send(self, request: UpstreamRequest, channel: Channel) -> UpstreamReply:
+        """Hand the request to the upstream of its scheme."""
+        if request.url.startswith("sim:"):
+            return await self._sim.send(request, channel)
+        return await self._http.send(request, channel)
+
+    async def close(self) -> None:
+        """Close both."""
+        await self._http.close()
+        await self._sim.close()
+
+    def stats(self) -> dict[str, Counts]:
+        """The connections of each provider."""
+        return self._http.stats()
