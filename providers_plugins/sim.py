@@ -37,7 +37,6 @@ from gateway.sdk import (
     Operation,
     Script,
     UpstreamRequest,
-    encode_script,
     invalid,
 )
 from gateway.sdk import ScriptCut as Cut
@@ -46,8 +45,8 @@ from gateway.sdk import ScriptWait as Wait
 
 _MAX_TOKENS = 20_000
 _CREATED = 1_767_225_600
-_JSON = (("content-type", "application/json"),)
-_SSE = (("content-type", "text/event-stream"),)
+_JSON = ("content-type", "application/json")
+_SSE = ("content-type", "text/event-stream")
 _TOKEN = re.compile(r"\s*\S+\s*\Z|\s*\S+")
 _MESSAGES = {
     400: ("invalid_request_error", "The simulated provider refuses this request."),
@@ -55,6 +54,7 @@ _MESSAGES = {
     429: ("rate_limit_error", "The simulated provider is rate limiting."),
 }
 
+Step = Send | Wait | Cut
 Seconds = Annotated[float, Meta(ge=0, le=86_400)]
 Count = Annotated[int, Meta(ge=0, le=_MAX_TOKENS)]
 
@@ -82,9 +82,9 @@ def build(call: Call, credential: Credential) -> UpstreamRequest:
         else _ANSWERS[call.operation](call, behaviour)
     )
     if behaviour.delay:
-        steps = (Wait(behaviour.delay), *script.steps)
+        steps: list[Step] = [Wait(behaviour.delay), *script.steps]
         script = Script(script.status, script.headers, steps)
-    return UpstreamRequest("POST", f"sim:{call.operation}", (), encode_script(script))
+    return UpstreamRequest("POST", f"sim:{call.operation}", (), script.encode())
 
 
 def behaviour_of(call: Call) -> Behaviour:
@@ -145,7 +145,7 @@ def _embeddings(call: Call, behaviour: Behaviour) -> Script:
     body: dict[str, Any] = {"object": "list", "model": "echo", "data": data}
     if behaviour.usage:
         body["usage"] = {"prompt_tokens": count, "total_tokens": count}
-    return Script(200, _JSON, (Send(msgspec.json.encode(body)),))
+    return Script(200, [_JSON], [_send(body)])
 
 
 def _whole(
@@ -154,34 +154,34 @@ def _whole(
     body: dict[str, Any] = {**_head(call, kind), "choices": [choice]}
     if behaviour.usage:
         body["usage"] = _usage(prompt, answer)
-    encoded = msgspec.json.encode(body)
+    whole = _send(body)
     if behaviour.cut is not None:
-        return Script(200, _JSON, (Send(encoded[: len(encoded) // 2]), Cut()))
-    return Script(200, _JSON, (Send(encoded),))
+        return Script(200, [_JSON], [Send(whole.text[: len(whole.text) // 2]), Cut()])
+    return Script(200, [_JSON], [whole])
 
 
 def _streamed(
     call: Call, behaviour: Behaviour, prompt: str, answer: list[str], chunk: Any
 ) -> Script:
-    def steps() -> Iterator[Send | Wait | Cut]:
-        yield Send(_event(chunk(call, None, None)))
+    def steps() -> Iterator[Step]:
+        yield _event(chunk(call, None, None))
         for place, token in enumerate(answer):
             if place == behaviour.cut:
                 yield Cut()
                 return
             if behaviour.pace:
                 yield Wait(behaviour.pace)
-            yield Send(_event(chunk(call, token, None)))
+            yield _event(chunk(call, token, None))
         if behaviour.cut is not None:
             yield Cut()
             return
-        yield Send(_event(chunk(call, None, _finish(answer))))
+        yield _event(chunk(call, None, _finish(answer)))
         if behaviour.usage:
             last = chunk(call, None, None)
-            yield Send(_event({**last, "choices": [], "usage": _usage(prompt, answer)}))
-        yield Send(b"data: [DONE]\n\n")
+            yield _event(({**last, "choices": [], "usage": _usage(prompt, answer)}))
+        yield Send("data: [DONE]\n\n")
 
-    return Script(200, _SSE, tuple(steps()))
+    return Script(200, [_SSE], list(steps()))
 
 
 def _chat_chunk(call: Call, token: str | None, finish: str | None) -> dict[str, Any]:
@@ -209,11 +209,11 @@ def _refusal(behaviour: Behaviour) -> Script:
     kind, message = _MESSAGES.get(
         behaviour.status, ("server_error", "The simulated provider is out of order.")
     )
-    headers: tuple[tuple[str, str], ...] = _JSON
+    headers = [_JSON]
     if behaviour.retry_after is not None:
-        headers = (*_JSON, ("retry-after", behaviour.retry_after))
+        headers.append(("retry-after", behaviour.retry_after))
     error = {"message": message, "type": kind, "code": None, "param": None}
-    return Script(behaviour.status, headers, (Send(msgspec.json.encode({"error": error})),))
+    return Script(behaviour.status, headers, [_send({"error": error})])
 
 
 def _answer(behaviour: Behaviour, echo: str, ceiling: int | None) -> list[str]:
@@ -279,8 +279,12 @@ def _vector(text: str, size: int, base64: bool) -> Any:
     return b64encode(struct.pack(f"<{size}f", *numbers)).decode() if base64 else numbers
 
 
-def _event(chunk: dict[str, Any]) -> bytes:
-    return b"data: " + msgspec.json.encode(chunk) + b"\n\n"
+def _send(body: dict[str, Any]) -> Send:
+    return Send(msgspec.json.encode(body).decode())
+
+
+def _event(chunk: dict[str, Any]) -> Send:
+    return Send(f"data: {msgspec.json.encode(chunk).decode()}\n\n")
 
 
 _ANSWERS = {"chat": _chat, "completions": _completions, "embeddings": _embeddings}

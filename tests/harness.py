@@ -100,8 +100,13 @@ def catalog_text(base_url: str, **changes: Any) -> str:
 
 @asynccontextmanager
 async def running(
-    tmp_path: Path, base_url: str = "http://127.0.0.1:9/v1", *, drain: float = 5.0,
-    max_connections: int = 10_000, text: str | None = None, **changes: Any,
+    tmp_path: Path,
+    base_url: str = "http://127.0.0.1:9/v1",
+    *,
+    drain: float = 5.0,
+    max_connections: int = 10_000,
+    text: str | None = None,
+    **changes: Any,
 ) -> AsyncIterator[Gateway]:
     """Serve the test catalog until the block ends."""
     path = tmp_path / "catalog.yaml"
@@ -109,8 +114,12 @@ async def running(
     lines: list[bytes] = []
     log = Log(lines.append, "json")
     settings = Settings(
-        catalog=path, db=tmp_path / "gateway.sqlite", port=0, drain=drain,
-        max_connections=max_connections, watch_every=0.02,
+        catalog=path,
+        db=tmp_path / "gateway.sqlite",
+        port=0,
+        drain=drain,
+        max_connections=max_connections,
+        watch_every=0.02,
     )
     server = Server(settings, {}, log)
     try:

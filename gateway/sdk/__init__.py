@@ -13,7 +13,6 @@ from gateway.core.script import Cut as ScriptCut
 from gateway.core.script import Script
 from gateway.core.script import Send as ScriptSend
 from gateway.core.script import Wait as ScriptWait
-from gateway.core.script import encode as encode_script
 from gateway.core.usage import openai_usage, reasoning_outside
 from gateway.domain import Credential, UpstreamRequest, Usage
 from gateway.errors import (
@@ -60,7 +59,6 @@ __all__ = [
     "bearer",
     "clean",
     "compatible",
-    "encode_script",
     "fault_in_body",
     "invalid",
     "openai_usage",

@@ -42,7 +42,6 @@ SDK = [
     "bearer",
     "clean",
     "compatible",
-    "encode_script",
     "fault_in_body",
     "invalid",
     "openai_usage",

@@ -1,6 +1,6 @@
 """An adapter by a stranger, for a host with a wire of its own: lines of text, a count at the end.
 
-    POST /speak  {"say": "...", "flow": bool}   ->   word\nword\n#2\n
+POST /speak  {"say": "...", "flow": bool}   ->   word\nword\n#2\n
 """
 
 from __future__ import annotations
