@@ -28,11 +28,10 @@ class CallLine(Struct, omit_defaults=True, gc=False):
 
     ts: float
     level: str
+    event: str
     id: str
     operation: str
     status: int
-    total_ms: float
-    event: str = msgspec.field(default_factory=lambda: "call")
     key: str = ""
     model: str = ""
     route: str = ""
@@ -40,14 +39,15 @@ class CallLine(Struct, omit_defaults=True, gc=False):
     stream: bool = False
     bytes_in: int = 0
     bytes_out: int = 0
+    total_ms: float = 0.0
     ttft_ms: float | None = None
     upstream_ms: float | None = None
     upstream_status: int = 0
-    client: str = ""
     input_tokens: int = 0
     output_tokens: int = 0
     cached_tokens: int = 0
     cause: str = ""
+    client: str = ""
 
 
 class EventLine(Struct, omit_defaults=True):
@@ -133,38 +133,33 @@ def to_descriptor(descriptor: int) -> Callable[[bytes], None]:
 
 
 def _call_line(record: Record, now: float) -> CallLine:
+    """By position and without rounding functions: this runs once a call."""
     started, finished, sent = record.started, record.finished, record.sent_upstream
-    first = record.first_byte
-    line = CallLine(
-        ts=now,
-        level=record.fault.kind.level if record.fault is not None else "info",
-        id=record.id,
-        operation=record.operation,
-        status=record.status,
-        total_ms=_ms(finished - started),
-        key=record.key,
-        model=record.model,
-        route=record.route,
-        provider=record.provider,
-        stream=record.stream,
-        bytes_in=record.bytes_in,
-        bytes_out=record.bytes_out,
-        ttft_ms=_ms(first - started) if first else None,
-        upstream_ms=_ms((record.upstream_done or finished) - sent) if sent else None,
-        upstream_status=record.upstream_status,
-        client=record.client,
-        cause=record.cause,
+    first, usage, fault = record.first_byte, record.usage, record.fault
+    return CallLine(
+        now,
+        "info" if fault is None else fault.kind.level,
+        "call",
+        record.id,
+        record.operation,
+        record.status,
+        record.key,
+        record.model,
+        record.route,
+        record.provider,
+        record.stream,
+        record.bytes_in,
+        record.bytes_out,
+        int((finished - started) * 1e6) / 1000,
+        int((first - started) * 1e6) / 1000 if first else None,
+        int(((record.upstream_done or finished) - sent) * 1e6) / 1000 if sent else None,
+        record.upstream_status,
+        0 if usage is None else usage.input,
+        0 if usage is None else usage.output,
+        0 if usage is None else usage.cached,
+        record.cause,
+        record.client,
     )
-    usage = record.usage
-    if usage is not None:
-        line.input_tokens = usage.input
-        line.output_tokens = usage.output
-        line.cached_tokens = usage.cached
-    return line
-
-
-def _ms(seconds: float) -> float:
-    return round(seconds * 1000, 3)
 
 
 _encode_lines = msgspec.json.Encoder(enc_hook=str).encode_lines

@@ -1,6 +1,7 @@
 """Prometheus figures with bounded labels: each value comes from the catalog or a fixed table.
 
-What a client sends never becomes a label, so no client can grow the page.
+What a client sends never becomes a label, so no client can grow the page. All figures of a call
+hang on one look-up by what it was; the page is put together when somebody asks for it.
 """
 
 from __future__ import annotations
@@ -17,75 +18,33 @@ Labels = tuple[str, ...]
 Gauge = Callable[[], Iterable[tuple[Mapping[str, str], float]]]
 
 
-class Counter:
-    """A labelled counter."""
+class Series:
+    """The figures of all calls of one operation, route and status."""
 
-    def __init__(self, name: str, text: str, labels: Labels) -> None:
-        self.name, self.text, self.labels = name, text, labels
-        self.values: dict[Labels, float] = {}
+    __slots__ = (
+        "bytes_in",
+        "bytes_out",
+        "first_byte",
+        "first_byte_sum",
+        "input_tokens",
+        "output_tokens",
+        "seconds",
+        "seconds_sum",
+    )
 
-    def add(self, labels: Labels, amount: float = 1) -> None:
-        """Count."""
-        self.values[labels] = self.values.get(labels, 0) + amount
-
-    def render(self) -> Iterable[str]:
-        """The exposition text."""
-        yield f"# HELP {self.name} {self.text}\n# TYPE {self.name} counter\n"
-        for labels, value in self.values.items():
-            yield f"{self.name}{_labels(self.labels, labels)} {value:g}\n"
-
-
-class Histogram:
-    """A labelled histogram over fixed bounds, in seconds."""
-
-    def __init__(self, name: str, text: str, labels: Labels) -> None:
-        self.name, self.text, self.labels = name, text, labels
-        self.values: dict[Labels, list[float]] = {}
-
-    def observe(self, labels: Labels, seconds: float) -> None:
-        """Add one observation; the last two cells hold the sum and the count."""
-        cells = self.values.get(labels)
-        if cells is None:
-            cells = self.values[labels] = [0.0] * (len(_BUCKETS) + 3)
-        cells[bisect_left(_BUCKETS, seconds)] += 1
-        cells[-2] += seconds
-        cells[-1] += 1
-
-    def render(self) -> Iterable[str]:
-        """The exposition text, buckets made cumulative."""
-        yield f"# HELP {self.name} {self.text}\n# TYPE {self.name} histogram\n"
-        names = (*self.labels, "le")
-        for labels, cells in self.values.items():
-            running = 0.0
-            for bound, count in zip(_BOUNDS, cells, strict=False):
-                running += count
-                yield f"{self.name}_bucket{_labels(names, (*labels, bound))} {running:g}\n"
-            tail = _labels(self.labels, labels)
-            yield f"{self.name}_sum{tail} {cells[-2]:.6f}\n{self.name}_count{tail} {cells[-1]:g}\n"
+    def __init__(self) -> None:
+        self.bytes_in = self.bytes_out = self.input_tokens = self.output_tokens = 0
+        self.seconds = [0] * len(_BOUNDS)
+        self.first_byte = [0] * len(_BOUNDS)
+        self.seconds_sum = self.first_byte_sum = 0.0
 
 
 class Metrics:
     """All figures of the process."""
 
     def __init__(self) -> None:
-        self.calls = Counter(
-            "gateway_calls_total", "Finished calls.", ("operation", "route", "status")
-        )
-        self.faults = Counter(
-            "gateway_faults_total", "Failed calls by cause.", ("operation", "provider", "cause")
-        )
-        self.tokens = Counter(
-            "gateway_tokens_total", "Tokens as providers counted them.", ("route", "direction")
-        )
-        self.bytes = Counter(
-            "gateway_bytes_total", "Body bytes by direction.", ("operation", "direction")
-        )
-        self.seconds = Histogram(
-            "gateway_call_seconds", "Time from request to end of answer.", ("operation",)
-        )
-        self.ttft = Histogram(
-            "gateway_first_byte_seconds", "Time from request to first byte.", ("operation",)
-        )
+        self._series: dict[tuple[str, str, int], Series] = {}
+        self._faults: dict[tuple[str, str, str], int] = {}
         self._gauges: list[tuple[str, str, Gauge]] = []
 
     def gauge(self, name: str, text: str, read: Gauge) -> None:
@@ -94,31 +53,99 @@ class Metrics:
 
     def call(self, record: Record) -> None:
         """Count one finished call."""
-        operation = record.operation
-        self.calls.add((operation, record.route, str(record.status)))
-        if record.bytes_in:
-            self.bytes.add((operation, "in"), record.bytes_in)
-        if record.bytes_out:
-            self.bytes.add((operation, "out"), record.bytes_out)
-        self.seconds.observe((operation,), record.finished - record.started)
+        what = (record.operation, record.route, record.status)
+        series = self._series.get(what)
+        if series is None:
+            series = self._series[what] = Series()
+        series.bytes_in += record.bytes_in
+        series.bytes_out += record.bytes_out
+        seconds = record.finished - record.started
+        series.seconds[bisect_left(_BUCKETS, seconds)] += 1
+        series.seconds_sum += seconds
         if record.first_byte:
-            self.ttft.observe((operation,), record.first_byte - record.started)
-        if record.usage is not None:
-            self.tokens.add((record.route, "input"), record.usage.input)
-            self.tokens.add((record.route, "output"), record.usage.output)
+            seconds = record.first_byte - record.started
+            series.first_byte[bisect_left(_BUCKETS, seconds)] += 1
+            series.first_byte_sum += seconds
+        usage = record.usage
+        if usage is not None:
+            series.input_tokens += usage.input
+            series.output_tokens += usage.output
         if record.cause:
-            self.faults.add((operation, record.provider, record.cause))
+            fault = (record.operation, record.provider, record.cause)
+            self._faults[fault] = self._faults.get(fault, 0) + 1
 
     def render(self) -> str:
         """The whole page."""
         parts: list[str] = []
-        for family in (self.calls, self.faults, self.tokens, self.bytes, self.seconds, self.ttft):
-            parts.extend(family.render())
+        parts += self._calls()
+        parts += self._faulty()
+        parts += self._tokens()
+        parts += self._bytes()
+        parts += self._histogram("gateway_call_seconds", "Time from request to end of answer.")
+        parts += self._histogram("gateway_first_byte_seconds", "Time from request to first byte.")
         for name, text, read in self._gauges:
-            parts.append(f"# HELP {name} {text}\n# TYPE {name} gauge\n")
+            parts.append(_head(name, text, "gauge"))
             for labels, value in read():
                 parts.append(f"{name}{_labels(tuple(labels), tuple(labels.values()))} {value:g}\n")
         return "".join(parts)
+
+    def _calls(self) -> Iterable[str]:
+        name, labels = "gateway_calls_total", ("operation", "route", "status")
+        yield _head(name, "Finished calls.", "counter")
+        for (operation, route, status), series in self._series.items():
+            values = (operation, route, str(status))
+            yield f"{name}{_labels(labels, values)} {sum(series.seconds)}\n"
+
+    def _faulty(self) -> Iterable[str]:
+        name, labels = "gateway_faults_total", ("operation", "provider", "cause")
+        yield _head(name, "Failed calls by cause.", "counter")
+        for values, count in self._faults.items():
+            yield f"{name}{_labels(labels, values)} {count}\n"
+
+    def _tokens(self) -> Iterable[str]:
+        name, labels = "gateway_tokens_total", ("route", "direction")
+        yield _head(name, "Tokens as providers counted them.", "counter")
+        sums: dict[Labels, int] = {}
+        for (_, route, _), series in self._series.items():
+            for way, count in (("input", series.input_tokens), ("output", series.output_tokens)):
+                if route:
+                    sums[route, way] = sums.get((route, way), 0) + count
+        for values, count in sums.items():
+            yield f"{name}{_labels(labels, values)} {count}\n"
+
+    def _bytes(self) -> Iterable[str]:
+        name, labels = "gateway_bytes_total", ("operation", "direction")
+        yield _head(name, "Body bytes by direction.", "counter")
+        sums: dict[Labels, int] = {}
+        for (operation, _, _), series in self._series.items():
+            for way, count in (("in", series.bytes_in), ("out", series.bytes_out)):
+                sums[operation, way] = sums.get((operation, way), 0) + count
+        for values, count in sums.items():
+            yield f"{name}{_labels(labels, values)} {count}\n"
+
+    def _histogram(self, name: str, text: str) -> Iterable[str]:
+        yield _head(name, text, "histogram")
+        cells: dict[str, list[int]] = {}
+        sums: dict[str, float] = {}
+        whole = name == "gateway_call_seconds"
+        for (operation, _, _), series in self._series.items():
+            counted = series.seconds if whole else series.first_byte
+            added = series.seconds_sum if whole else series.first_byte_sum
+            old = cells.get(operation, [0] * len(_BOUNDS))
+            cells[operation] = [a + b for a, b in zip(old, counted, strict=True)]
+            sums[operation] = sums.get(operation, 0.0) + added
+        for operation, counts in cells.items():
+            running = 0
+            for bound, count in zip(_BOUNDS, counts, strict=True):
+                running += count
+                labels = _labels(("operation", "le"), (operation, bound))
+                yield f"{name}_bucket{labels} {running}\n"
+            tail = _labels(("operation",), (operation,))
+            yield f"{name}_sum{tail} {sums[operation]:.6f}\n{name}_count{tail} {running}\n"
+
+
+def _head(name: str, text: str, kind: str) -> str:
+    return f"# HELP {name} {text}\n# TYPE {name} {kind}\n"
 
 
 def _labels(names: Labels, values: Labels) -> str:
