@@ -52,16 +52,13 @@ class Upstream(Protocol):
 
 
 class Sink(Protocol):
-    """Where a call's answer goes. Writing never waits; `congested` says when to hold back."""
+    """Where a call's answer goes. Writing never waits; congestion is told to whom it concerns."""
 
     @property
     def started(self) -> bool: ...
 
-    @property
-    def congested(self) -> bool: ...
-
-    def on_room(self, callback: Callable[[], None] | None) -> None:
-        """Whom to tell when the client has caught up again."""
+    def on_congestion(self, hold: Callable[[], None], go_on: Callable[[], None]) -> None:
+        """Whom to tell when the client falls behind, and when it has caught up."""
         ...
 
     def start(self, status: int, headers: Headers) -> None: ...

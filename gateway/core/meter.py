@@ -14,7 +14,7 @@ import msgspec
 
 from gateway.core import sse
 from gateway.core.faults import fault_in_body
-from gateway.core.usage import decode_head, is_object, openai_usage, usage_of
+from gateway.core.usage import NOTHING, decode_head, is_object, openai_usage, usage_of
 from gateway.domain import Usage
 from gateway.errors import Fault
 
@@ -121,14 +121,16 @@ class StreamMeter:
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
             return True
         choices = head.choices
-        if choices and not self._finished and choices[0].finish_reason is not None:
-            self._finished = True
-        raw = usage_of(head)
-        if raw is not None:
-            self._usage_raw = raw
-            if self._hide_usage and not choices and is_object(head.usage):
-                return False
-        # A chunk with choices and a running answer is no error; the rest are few.
-        if not choices and self.fault is None:
+        if choices:
+            first = choices[0]
+            if first.finish_reason is not None:
+                self._finished = True
+            if head.usage is NOTHING and first.usage is NOTHING:
+                return True  # what nearly every chunk is
+        elif self.fault is None:
             self.fault = self._fault_in(payload)
-        return True
+        raw = usage_of(head)
+        if raw is None:
+            return True
+        self._usage_raw = raw
+        return not self._hide_usage or bool(choices) or not is_object(head.usage)

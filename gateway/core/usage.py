@@ -12,7 +12,7 @@ import msgspec
 
 from gateway.domain import Usage
 
-_NOTHING = msgspec.Raw()
+NOTHING = msgspec.Raw()
 _LIMIT = 1 << 53
 _Count = Annotated[int, msgspec.Meta(ge=0, lt=_LIMIT)]
 
@@ -21,15 +21,15 @@ class ChoiceHead(msgspec.Struct, gc=False):
     """What the meter reads of a choice."""
 
     finish_reason: str | None = None
-    usage: msgspec.Raw = _NOTHING
+    usage: msgspec.Raw = NOTHING
 
 
 class AnswerHead(msgspec.Struct, gc=False):
     """What the meter reads of a body or a chunk."""
 
     choices: list[ChoiceHead] | None = None
-    usage: msgspec.Raw = _NOTHING
-    error: msgspec.Raw = _NOTHING
+    usage: msgspec.Raw = NOTHING
+    error: msgspec.Raw = NOTHING
 
 
 decode_head = msgspec.json.Decoder(AnswerHead).decode
@@ -42,10 +42,10 @@ def is_object(raw: msgspec.Raw) -> bool:
 
 def usage_of(head: AnswerHead) -> bytes | None:
     """The raw usage object, wherever this provider puts it."""
-    if is_object(head.usage):
+    if head.usage is not NOTHING and is_object(head.usage):
         return bytes(head.usage)
     for choice in head.choices or ():
-        if is_object(choice.usage):
+        if choice.usage is not NOTHING and is_object(choice.usage):
             return bytes(choice.usage)
     return None
 

@@ -55,7 +55,7 @@ class Stream:
         self._record = record
         self._clock = clock
         self._translator = _translator(attempt, show_usage)
-        self._paused = False
+        self._feed = self._translator.feed
 
     @property
     def usage(self) -> Usage | None:
@@ -64,11 +64,8 @@ class Stream:
 
     async def run(self) -> None:
         """Relay until the provider's clean end; anything less is a fault."""
-        self._sink.on_room(self._resume)
-        try:
-            await self._reply.pump(self._receive)
-        finally:
-            self._sink.on_room(None)
+        self._sink.on_congestion(self._reply.pause, self._reply.resume)
+        await self._reply.pump(self._receive)
         self._send(self._translator.finish())
         if not self._translator.complete:
             raise upstream_error(
@@ -78,30 +75,25 @@ class Stream:
             self._start()
 
     def _receive(self, data: bytes) -> None:
-        self._send(self._translator.feed(data))
+        out = self._feed(data)
+        if self._sink.started and out:
+            self._sink.write(out)
+        else:
+            self._send(out)
 
     def _send(self, out: bytes) -> None:
         if not out:
             return
-        sink = self._sink
-        if not sink.started:
+        if not self._sink.started:
             fault = self._translator.fault
             if fault is not None:
                 raise _scrubbed(fault, self._attempt)
             self._start()
-        sink.write(out)
-        if sink.congested and not self._paused:
-            self._paused = True
-            self._reply.pause()
+        self._sink.write(out)
 
     def _start(self) -> None:
         self._record.first_byte = self._clock.monotonic()
         self._sink.start(200, [("Content-Type", _EVENT_STREAM), *self._headers])
-
-    def _resume(self) -> None:
-        if self._paused:
-            self._paused = False
-            self._reply.resume()
 
 
 async def is_stream(attempt: Attempt) -> bool:

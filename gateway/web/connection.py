@@ -40,8 +40,9 @@ class Connection(web.RequestHandler):
         "_body_reader",
         "_body_since",
         "_busy",
+        "_go_on",
         "_head_since",
-        "_on_room",
+        "_hold",
         "_refused",
         "_room",
         "_served",
@@ -60,7 +61,8 @@ class Connection(web.RequestHandler):
         self._body_bytes = 0
         self._body_reader: Any = None
         self._blocked_since = 0.0
-        self._on_room: Callable[[], None] | None = None
+        self._hold: Callable[[], None] | None = None
+        self._go_on: Callable[[], None] | None = None
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         room = self._room
@@ -77,7 +79,7 @@ class Connection(web.RequestHandler):
         if self._refused:
             return
         self._room.connections.discard(self)
-        self._on_room = None
+        self._hold = self._go_on = None
         super().connection_lost(exc)
 
     def data_received(self, data: bytes) -> None:
@@ -92,16 +94,20 @@ class Connection(web.RequestHandler):
     def pause_writing(self) -> None:
         super().pause_writing()
         self._blocked_since = self._room.loop.time()
+        if self._hold is not None:
+            self._hold()
 
     def resume_writing(self) -> None:
         super().resume_writing()
         self._blocked_since = 0.0
-        if self._on_room is not None:
-            self._on_room()
+        if self._go_on is not None:
+            self._go_on()
 
-    def on_room(self, callback: Callable[[], None] | None) -> None:
-        """Whom to tell when the client has read what was written."""
-        self._on_room = callback
+    def on_congestion(self, hold: Callable[[], None], go_on: Callable[[], None]) -> None:
+        """Whom to tell, during this answer, that the client is behind or has caught up."""
+        self._hold, self._go_on = hold, go_on
+        if self.writing_paused:
+            hold()
 
     def begin(self) -> None:
         """A request's head is complete."""
@@ -111,6 +117,7 @@ class Connection(web.RequestHandler):
     def finish(self) -> None:
         """The answer is out; the wait for the next request begins."""
         self._busy = False
+        self._hold = self._go_on = None
         self._waiting_since = now = self._room.loop.time()
         if self._head_since:
             self._head_since = now

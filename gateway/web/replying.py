@@ -78,14 +78,9 @@ class HttpSink:
         self.started = False
         self.ended = False
 
-    @property
-    def congested(self) -> bool:
-        """True while the client is behind."""
-        return self._connection.writing_paused
-
-    def on_room(self, callback: Callable[[], None] | None) -> None:
-        """Whom to tell when the client has caught up."""
-        self._connection.on_room(callback)
+    def on_congestion(self, hold: Callable[[], None], go_on: Callable[[], None]) -> None:
+        """Whom to tell when the client falls behind, and when it has caught up."""
+        self._connection.on_congestion(hold, go_on)
 
     def close_after(self) -> None:
         """Let this answer be the connection's last."""
