@@ -16,9 +16,7 @@ async def test_a_thousand_requests_on_a_hundred_places_half_cancelled(http):
         await exchange.send_json(200, {})
 
     async with FakeUpstream(handler) as fake:
-        tasks = [
-            asyncio.create_task(fetch(http, fake, max_connections=100)) for _ in range(1000)
-        ]
+        tasks = [asyncio.create_task(fetch(http, fake, max_connections=100)) for _ in range(1000)]
         await turns(lambda: len(fake.requests) == 100)
         assert http.stats()["p"] == (100, 0, 900)
         for task in tasks[::2]:
@@ -80,7 +78,7 @@ async def test_cancelled_just_as_its_turn_comes(http):
         await exchange.send_json(200, {}, [("Connection", mode)])
 
     async with FakeUpstream(handler) as fake:
-        for mode in ("keep-alive", "close"):
+        for mode in ("keep-alive", "close"):  # noqa: B007 - the handler reads it
             gate = asyncio.Event()
             seen = len(fake.requests)
             first = asyncio.create_task(fetch(http, fake, max_connections=1))

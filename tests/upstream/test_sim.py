@@ -19,7 +19,9 @@ GZIPPED = base64.b64encode(gzip.compress(b"packed")).decode()
 SSE = [("Content-Type", "text/event-stream")]
 SCRIPTS = {
     "plain": Script(200, [("Content-Type", "text/plain")], [Send("hello")]),
-    "stream": Script(200, SSE, [Send("data: a\n\n"), Send("data: ü\n\n"), Send("data: [DONE]\n\n")]),
+    "stream": Script(
+        200, SSE, [Send("data: a\n\n"), Send("data: ü\n\n"), Send("data: [DONE]\n\n")]
+    ),
     "error": Script(429, [("Retry-After", "3")], [Send('{"error": {}}')]),
     "empty": Script(),
     "204": Script(204),
@@ -72,7 +74,9 @@ def test_scripts_travel_as_json_or_msgpack(pack):
     assert decode(pack(script)) == script
 
 
-@pytest.mark.parametrize("body", [b"", b"{", b"[]", b'{"steps": [{"type": "x"}]}', b"\xff", b"{\xff"])
+@pytest.mark.parametrize(
+    "body", [b"", b"{", b"[]", b'{"steps": [{"type": "x"}]}', b"\xff", b"{\xff"]
+)
 async def test_a_body_that_is_no_script(body):
     fault = await fault_of(SimUpstream().send(post("sim:", body), channel()))
     assert fault.kind.status == 500

@@ -137,7 +137,7 @@ async def test_the_timer_does_it_by_itself_and_then_rests(http):
         assert fault.cause == "first_byte_timeout"
         assert later(0) - started < 0.05 + 2 * TICK + 0.3
         async with asyncio.timeout(5):
-            while http.stats():  # the empty pool forgets itself at its next tick
+            while http.stats():  # noqa: ASYNC110 - the empty pool forgets itself at its next tick
                 await asyncio.sleep(TICK / 4)
 
 

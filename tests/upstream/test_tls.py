@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
-import datetime
+import asyncio
+import datetime as dt
 import ssl
 
 import pytest
 import trustme
 
 from tests.fake_upstream import FakeUpstream, chunk, head
-from tests.upstream.helpers import channel, fault_of, fetch
+from tests.upstream.helpers import channel, fault_of, fetch, post
 
 CA = trustme.CA()
 STRANGER = trustme.CA()
-PAST = datetime.datetime(2020, 1, 1, tzinfo=datetime.UTC)
+PAST = dt.datetime(2020, 1, 1, tzinfo=dt.UTC)
 
 
 @pytest.fixture
@@ -43,15 +44,13 @@ async def test_server_name_is_sent_and_checked(http, ca_file):
     context.sni_callback = lambda sock, name, ctx: seen.append(name)
     async with FakeUpstream(tls=context) as fake:
         fake_url = fake.url.replace("127.0.0.1", "localhost")
-        from tests.upstream.helpers import post
-
         reply = await http.send(post(fake_url), channel(ca_file=ca_file))
         assert await reply.read(10) == b"{}"
         assert seen == ["localhost"]
 
 
 CASES = {
-    "expired": {"not_before": PAST, "not_after": PAST + datetime.timedelta(days=1)},
+    "expired": {"not_before": PAST, "not_after": PAST + dt.timedelta(days=1)},
     "wrong name": {"name": "other.example"},
     "strange CA": {"ca": STRANGER},
 }
@@ -87,12 +86,6 @@ async def test_old_tls_is_refused(http, ca_file):
 
 async def test_a_server_that_speaks_no_tls_gets_no_key(http):
     async with FakeUpstream(hold_accept=True, keep_raw=True) as fake:
-
-
-        import asyncio
-
-        from tests.upstream.helpers import post
-
         url = fake.url.replace("http:", "https:")
         task = asyncio.create_task(http.send(post(url), channel()))
         await fake.connected.wait()
@@ -132,8 +125,6 @@ async def test_large_bodies_under_tls(http, ca_file):
         await exchange.send(head(200, [("Content-Length", str(len(body)))]) + body)
 
     async with FakeUpstream(handler, tls=server()) as fake:
-        from tests.upstream.helpers import post
-
         body = bytes(range(256)) * 8000
         reply = await http.send(post(fake.url, body), channel(ca_file=ca_file))
         assert await reply.read(len(body)) == body
