@@ -263,6 +263,7 @@ class FakeUpstream:
         self.tls = tls
         self.hold_accept = hold_accept
         self.keep_raw = keep_raw
+        self.connection_class = Connection  # for tests that misbehave below requests
         self.connections: list[Connection] = []
         self.requests: list[Request] = []
         self.errors: list[BaseException] = []
@@ -282,7 +283,7 @@ class FakeUpstream:
     async def __aenter__(self) -> FakeUpstream:
         loop = asyncio.get_running_loop()
         self._server = await loop.create_server(
-            lambda: Connection(self, len(self.connections)), "127.0.0.1", 0, ssl=self.tls
+            lambda: self.connection_class(self, len(self.connections)), "127.0.0.1", 0, ssl=self.tls
         )
         self.port: int = self._server.sockets[0].getsockname()[1]
         return self

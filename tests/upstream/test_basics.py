@@ -9,7 +9,7 @@ import pytest
 from gateway.domain import UpstreamRequest
 from gateway.errors import Fault
 from tests.fake_upstream import FakeUpstream, head
-from tests.upstream.helpers import channel, post
+from tests.upstream.helpers import channel, post, turns
 
 
 async def test_request_head_is_exact(http):
@@ -166,9 +166,7 @@ async def test_closing_the_client_ends_everything():
 
     async with FakeUpstream(handler) as fake:
         task = asyncio.create_task(http.send(post(fake.url), channel()))
-        await fake.connected.wait()
-        while not fake.requests:
-            await asyncio.sleep(0)
+        await turns(lambda: fake.requests)
         await http.close()
         with pytest.raises(Fault) as caught:
             await task

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import gzip
+import os
 import zlib
 
 import pytest
 
-from tests.fake_upstream import LAST_CHUNK, FakeUpstream, chunk, head
+from tests.fake_upstream import LAST_CHUNK, Connection, FakeUpstream, chunk, head
 from tests.upstream.helpers import channel, fault_of, fetch, post, raw_fake, turns
 
 CHUNKED = ("Transfer-Encoding", "chunked")
@@ -31,9 +32,9 @@ async def test_stream_split_at_every_byte_is_the_same_body(http):
         for offset in range(1, len(GOLDEN)):
             parsed.clear()
             task = asyncio.create_task(fetch(http, fake))
-            await turns(lambda: len(fake.requests) == offset)
+            await turns(lambda: len(fake.requests) == offset)  # noqa: B023
             seen = fake.connections[0]
-            await turns(lambda: not seen.transport.get_write_buffer_size())
+            await turns(lambda: not seen.transport.get_write_buffer_size())  # noqa: B023
             for _ in range(3):
                 await asyncio.sleep(0)
             parsed.set()
@@ -211,8 +212,6 @@ async def test_late_bytes_still_in_the_kernel_reach_nobody(http):
     async with FakeUpstream() as fake:
         await fetch(http, fake)
         sock = fake.connections[0].transport.get_extra_info("socket")
-        import os
-
         os.write(sock.fileno(), head(200, [("Content-Length", "4")]) + b"evil")
         assert await fetch(http, fake) == b"{}"
         assert len(fake.connections) == 2
@@ -328,7 +327,7 @@ async def test_truncated_gzip_is_a_fault_at_every_length(http):
         await exchange.send(_encoded("gzip", whole[:-cut]))
 
     async with FakeUpstream(handler) as fake:
-        for cut in (1, 2, 7, 8, 9, 20, len(whole) - 1):
+        for cut in (1, 2, 7, 8, 9, 20, len(whole) - 1):  # noqa: B007 - the handler reads it
             assert (await fault_of(fetch(http, fake))).cause == "truncated"
 
 
@@ -365,3 +364,22 @@ async def test_oversize_is_a_fault_and_cuts(http, framing):
         assert (await fault_of(fetch(http, fake, limit=1000))).cause == "oversize"
         await fake.connections[0].closed.wait()
         assert fake.connections[0].ended_by_client
+
+
+async def test_answer_before_the_whole_request_was_taken_is_given_but_not_pooled(http):
+    """An early refusal: what is left of the upload must not become the next request's head."""
+
+    class Early(Connection):
+        def data_received(self, data):
+            if not self.received:
+                self.transport.pause_reading()
+                self.write(head(413, [("Content-Length", "2")]) + b"no")
+            self.received += len(data)
+
+    async with FakeUpstream() as fake:
+        fake.connection_class = Early
+        reply = await http.send(post(fake.url, b"x" * 50_000_000), channel())
+        assert (reply.status, await reply.read(10)) == (413, b"no")
+        assert http.stats()["p"] == (0, 0, 0)
+        fake.connections[0].transport.resume_reading()
+        await fake.connections[0].closed.wait()
