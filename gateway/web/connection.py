@@ -91,6 +91,11 @@ class Connection(web.RequestHandler):
             self._head_since = self._room.loop.time()
         super().data_received(data)
 
+    def resume_reading(self, resume_parser: bool = True) -> None:
+        """Every body read asks for this; parsing nothing anew is only of use after a pause."""
+        if self._reading_paused:
+            super().resume_reading(resume_parser)
+
     def pause_writing(self) -> None:
         super().pause_writing()
         self._blocked_since = self._room.loop.time()

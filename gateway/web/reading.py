@@ -5,7 +5,7 @@ from __future__ import annotations
 import zlib
 from typing import TYPE_CHECKING
 
-from aiohttp import web
+from aiohttp import StreamReader, web
 
 from gateway import errors
 from gateway.errors import Fault, invalid
@@ -51,11 +51,17 @@ async def read_json(request: web.BaseRequest, connection: Connection, limit: int
             f"The content encoding '{encoding[:40]}' is not supported; "
             "send the body as it is, or with gzip or deflate."
         )
-    length = request.content_length
-    if length is not None and length > limit:
-        raise _too_large(limit)
-    _answer_expectation(request, connection)
-    body = await _read(request, connection, limit)
+    content = request.content
+    if content.is_eof():  # small bodies come with their head
+        body = content.read_nowait()
+        if len(body) > limit:
+            raise _too_large(limit)
+    else:
+        length = request.content_length
+        if length is not None and length > limit:
+            raise _too_large(limit)
+        _answer_expectation(request, connection)
+        body = await _read(content, connection, limit)
     return body if encoding == "identity" else _inflated(body, encoding, limit)
 
 
@@ -76,19 +82,13 @@ def _answer_expectation(request: web.BaseRequest, connection: Connection) -> Non
         return
     if expected.strip().lower() != "100-continue":
         raise invalid("The Expect header may only be '100-continue'.")
-    if not request.content.is_eof() and connection.transport is not None:
+    if connection.transport is not None:
         connection.transport.write(_CONTINUE)
 
 
-async def _read(request: web.BaseRequest, connection: Connection, limit: int) -> bytes:
-    content = request.content
+async def _read(content: StreamReader, connection: Connection, limit: int) -> bytes:
+    connection.reading_body(content)
     try:
-        if content.is_eof():
-            body = content.read_nowait()
-            if len(body) > limit:
-                raise _too_large(limit)
-            return body
-        connection.reading_body(content)
         pieces: list[bytes] = []
         size = 0
         while piece := await content.readany():
