@@ -238,3 +238,53 @@ async def test_fault_type_is_fault(http):
     async with FakeUpstream() as fake:
         with pytest.raises(Fault):
             await fetch(http, fake, limit=1)
+
+
+class StubTransport:
+    """Just enough of a transport to drive a connection by hand, turn by turn."""
+
+    aborted = False
+
+    def get_extra_info(self, name):
+        return None
+
+    def write(self, data):
+        pass
+
+    def is_closing(self):
+        return self.aborted
+
+    def get_write_buffer_size(self):
+        return 0
+
+    def abort(self):
+        self.aborted = True
+
+
+async def test_a_late_cancellation_does_not_cut_the_next_exchange():
+    """The answer came, the connection is another's already; only then is the first caller told."""
+    from gateway.domain import Timeouts
+    from gateway.upstream.connection import Connection
+
+    freed = []
+    loop = asyncio.get_running_loop()
+    connection = Connection("h:1", loop, lambda _, good: freed.append(good))
+    transport = StubTransport()
+    connection.connection_made(transport)
+    answer = head(200, [("Content-Length", "2")])
+
+    def call():
+        return asyncio.create_task(connection.exchange(b"x", Timeouts(), float("inf")))
+
+    first = call()
+    await asyncio.sleep(0)
+    second = call()  # its first turn comes before the first caller wakes
+    connection.data_received(answer + b"ok")
+    first.cancel()
+    await asyncio.sleep(0)
+    await asyncio.gather(first, return_exceptions=True)
+    assert first.cancelled()
+    assert freed == [True]
+    assert not transport.aborted
+    connection.data_received(answer + b"me")
+    assert await (await second).read(2) == b"me"
