@@ -1,6 +1,6 @@
 """Every way a call can fail, in one table.
 
-Columns: kind (Miavo's stable code) | HTTP status | error_type on /api/gateway | Anthropic's type |
+Columns: kind (Miavo's stable code) | HTTP status | error_type on /api/gateway | type in the Messages dialect |
 may the same route be tried again | may another route be tried | whose fault | log level.
 `type` follows from the status (Aivene's names). Every surface renders from this table alone.
 """
@@ -29,7 +29,7 @@ class Kind(Struct, frozen=True):
     code: str
     status: int
     error_type: str
-    anthropic_type: str
+    messages_type: str
     retry: bool
     fall_back: bool
     blame: Blame
@@ -43,12 +43,12 @@ class Kind(Struct, frozen=True):
         return _TYPE_BY_STATUS.get(self.status, "invalid_request_error")
 
 
-def _client(code: str, status: int, error_type: str = "", anthropic: str = "") -> Kind:
+def _client(code: str, status: int, error_type: str = "", messages: str = "") -> Kind:
     return Kind(
         code=code,
         status=status,
         error_type=error_type or code,
-        anthropic_type=anthropic or "invalid_request_error",
+        messages_type=messages or "invalid_request_error",
         retry=False,
         fall_back=False,
         blame="client",
@@ -61,18 +61,16 @@ MISSING_CLIENT_IP = _client("missing_client_ip", 400)
 AUTHENTICATION_ERROR = _client(
     "authentication_error", 401, "authentication_required", "authentication_error"
 )
-PAID_MODEL_AUTH_REQUIRED = _client(
-    "paid_model_auth_required", 401, anthropic="authentication_error"
-)
-PROMOTION_LIMIT_REACHED = _client("promotion_limit_reached", 401, anthropic="authentication_error")
-BUDGET_EXHAUSTED = _client("budget_exhausted", 402, anthropic="billing_error")
-MODEL_NOT_ALLOWED = _client("model_not_allowed", 403, anthropic="permission_error")
-INSUFFICIENT_SCOPE = _client("insufficient_scope", 403, anthropic="permission_error")
-MODEL_NOT_FOUND = _client("model_not_found", 404, anthropic="not_found_error")
-NOT_FOUND = _client("not_found", 404, anthropic="not_found_error")
+PAID_MODEL_AUTH_REQUIRED = _client("paid_model_auth_required", 401, messages="authentication_error")
+PROMOTION_LIMIT_REACHED = _client("promotion_limit_reached", 401, messages="authentication_error")
+BUDGET_EXHAUSTED = _client("budget_exhausted", 402, messages="billing_error")
+MODEL_NOT_ALLOWED = _client("model_not_allowed", 403, messages="permission_error")
+INSUFFICIENT_SCOPE = _client("insufficient_scope", 403, messages="permission_error")
+MODEL_NOT_FOUND = _client("model_not_found", 404, messages="not_found_error")
+NOT_FOUND = _client("not_found", 404, messages="not_found_error")
 METHOD_NOT_ALLOWED = _client("method_not_allowed", 405)
 REQUEST_TIMEOUT = _client("request_timeout", 408)
-REQUEST_TOO_LARGE = _client("request_too_large", 413, anthropic="request_too_large")
+REQUEST_TOO_LARGE = _client("request_too_large", 413, messages="request_too_large")
 UNSUPPORTED_MEDIA_TYPE = _client("unsupported_media_type", 415)
 RATE_LIMIT_EXCEEDED = Kind(
     "rate_limit_exceeded",

@@ -178,7 +178,7 @@ def _streamed(
         yield _event(chunk(call, None, _finish(answer)))
         if behaviour.usage:
             last = chunk(call, None, None)
-            yield _event(({**last, "choices": [], "usage": _usage(prompt, answer)}))
+            yield _event({**last, "choices": [], "usage": _usage(prompt, answer)})
         yield Send("data: [DONE]\n\n")
 
     return Script(200, [_SSE], list(steps()))

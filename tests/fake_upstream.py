@@ -17,7 +17,7 @@ request; when it raises, the error is kept in `fake.errors` and raised by `async
 `await exchange.send_json(status, obj)`  a whole JSON answer with Content-Length
 `await exchange.sse(events)`             a whole chunked stream: str/bytes as they are, else JSON;
                                          `done=False` leaves out `data: [DONE]`, `end=False` the end
-`await exchange.play(script)`            gateway.upstream.script.Script over the socket
+`await exchange.play(script)`            gateway.core.script.Script over the socket
 `await exchange.gate(event)`             wait for an asyncio.Event of the test
 `exchange.cut()`                         RST; `exchange.close()` FIN both ways; `half_close()` FIN
 `await exchange.client_closed()`         until the client has closed the connection
@@ -40,7 +40,7 @@ from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
-from gateway.upstream.script import Cut, Script, Wait
+from gateway.core.script import Cut, Script, Wait
 
 
 @dataclass

@@ -1,4 +1,4 @@
-"""A real gateway on a free port, in the test's own event loop, in front of a provider of the test's."""
+"""A real gateway on a free port, in the test's own event loop, before a provider of the test's."""
 
 from __future__ import annotations
 

@@ -25,7 +25,8 @@ EXHAUSTED_CODES = frozenset(
 )
 
 _SECRETS = re.compile(
-    r"(?i)\b(?:sk|pk|rk|xai|gsk|key|AIza|ya29|AKIA|ASIA)[-_.A-Za-z0-9]{12,}"
+    r"(?i)\b(?:sk|pk|rk|gsk|key|AIza|ya29|AKIA|ASIA)[-_.A-Za-z0-9]{12,}"
+    r"|\b[a-z]{2,8}-(?=\S*\d)[-_A-Za-z0-9]{24,}"
     r"|bearer\s+\S+"
     r"|(?:api[-_]?key|token|secret|signature|authorization)[\"']?\s*[=:]\s*[\"']?[^\s\"'&,}]+"
 )

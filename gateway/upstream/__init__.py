@@ -2,7 +2,6 @@
 
 from gateway.upstream.client import Counts, HttpUpstream
 from gateway.upstream.router import Upstreams
-from gateway.upstream.script import Cut, Script, Send, Wait
 from gateway.upstream.sim import SimUpstream
 
-__all__ = ["Counts", "Cut", "HttpUpstream", "Script", "Send", "SimUpstream", "Upstreams", "Wait"]
+__all__ = ["Counts", "HttpUpstream", "SimUpstream", "Upstreams"]

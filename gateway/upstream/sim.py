@@ -5,12 +5,13 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable
 
+from gateway.core import script
+from gateway.core.script import Cut, Script, Step, Wait
 from gateway.domain import Channel, Timeouts, UpstreamRequest
 from gateway.errors import INTERNAL_ERROR, Fault
-from gateway.upstream import faults, script
+from gateway.upstream import faults
 from gateway.upstream.decoding import DecodingError, decoder_for
 from gateway.upstream.reply import Reply
-from gateway.upstream.script import Cut, Script, Step, Wait
 
 Sleep = Callable[[float], Awaitable[None]]
 

@@ -9,9 +9,9 @@ import gzip
 import msgspec
 import pytest
 
+from gateway.core.script import Cut, Script, Send, Wait, decode
 from gateway.errors import Fault
-from gateway.upstream import Cut, Script, Send, SimUpstream, Upstreams, Wait
-from gateway.upstream.script import decode
+from gateway.upstream import SimUpstream, Upstreams
 from tests.fake_upstream import FakeUpstream
 from tests.upstream.helpers import channel, fault_of, post
 
