@@ -1,7 +1,8 @@
 """Every way a call can fail, in one table.
 
-Columns: kind (Miavo's stable code) | HTTP status | error_type on /api/gateway | type in the Messages dialect |
-may the same route be tried again | may another route be tried | whose fault | log level.
+Columns: kind (Miavo's stable code) | HTTP status | error_type on /api/gateway | type in the
+Messages dialect | may the same route be tried again | may another route be tried | whose fault |
+log level.
 `type` follows from the status (Aivene's names). Every surface renders from this table alone.
 """
 

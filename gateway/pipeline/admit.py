@@ -83,6 +83,14 @@ def allowed(key: Key, route: Route) -> bool:
 def _select(
     services: Services, routes: tuple[Route, ...], key: Key, operation: str, model: str
 ) -> list[Candidate]:
+    if not routes and model in services.catalog.current.auto:
+        raise Fault(
+            errors.NOT_IMPLEMENTED,
+            f"'{model}' is an auto model, and this gateway does not choose models itself yet. "
+            "GET /v1/models lists those that can be asked by name.",
+            param="model",
+            cause="no_auto",
+        )
     if not routes:
         raise Fault(
             errors.MODEL_NOT_FOUND,

@@ -15,6 +15,9 @@ from gateway.sdk import Adapter, Operation
 class Routes(Protocol):
     """The part of the catalog that a call reads: one immutable revision of it."""
 
+    @property
+    def auto(self) -> Mapping[str, object]: ...
+
     def candidates(self, name: str) -> tuple[Route, ...]: ...
 
 

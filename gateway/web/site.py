@@ -32,6 +32,9 @@ class CatalogView(Protocol):
     @property
     def routes(self) -> Mapping[str, Route]: ...
 
+    @property
+    def auto(self) -> Mapping[str, object]: ...
+
     def candidates(self, name: str) -> tuple[Route, ...]: ...
 
 
