@@ -28,6 +28,9 @@ _STATUS_LINES = {
 _JSON = ("Content-Type", "application/json")
 # SDKs retry by status alone; this header tells them when that is hopeless, or worth it.
 _NEVER_RETRY = frozenset({"budget_exhausted", "not_implemented", "internal_error"})
+_NEVER_RETRY_CAUSES = frozenset(
+    {"no_credential", "no_price", "credential_refused", "credential_exhausted"}
+)
 
 
 class Sent(web.StreamResponse):
@@ -170,7 +173,7 @@ def error_headers(fault: Fault) -> Headers:
         headers.append(("Retry-After", str(max(1, math.ceil(seconds)))))
     elif fault.retry_after is not None:
         headers.append(("Retry-After", str(max(1, math.ceil(fault.retry_after)))))
-    if fault.kind.code in _NEVER_RETRY:
+    if fault.kind.code in _NEVER_RETRY or fault.cause in _NEVER_RETRY_CAUSES:
         headers.append(("x-should-retry", "false"))
     return headers
 
