@@ -86,7 +86,7 @@ class Server:
         self._stack.push_async_callback(control.close)
         watcher = asyncio.create_task(self._watch())
         self._stack.callback(watcher.cancel)
-        self._register_gauges()
+        self._register_gauges(upstream)
 
     async def _listen(self) -> None:
         loop = asyncio.get_running_loop()
@@ -174,7 +174,7 @@ class Server:
         else:
             self.log.event("info", "catalog_loaded", revision=self.catalog.revision)
 
-    def _register_gauges(self) -> None:
+    def _register_gauges(self, upstream: Upstreams) -> None:
         metrics, site, room = self.site.metrics, self.site, self.room
         one: Mapping[str, str] = {}
 
@@ -184,6 +184,12 @@ class Server:
 
             metrics.gauge(name, text, values)
 
+        def pools() -> Iterable[tuple[Mapping[str, str], float]]:
+            for provider, counts in upstream.stats().items():
+                for state, count in counts._asdict().items():
+                    yield {"provider": provider, "state": state}, count
+
+        metrics.gauge("gateway_upstream_connections", "Connections to providers.", pools)
         gauge("gateway_open_calls", "Calls being served.", lambda: site.open_calls)
         gauge("gateway_connections", "Client connections.", lambda: len(room.connections))
         gauge("gateway_connections_refused", "Connections over the cap.", lambda: room.refused)
