@@ -32,7 +32,7 @@ class Counter:
         """The exposition text."""
         yield f"# HELP {self.name} {self.text}\n# TYPE {self.name} counter\n"
         for labels, value in self.values.items():
-            yield f"{self.name}{_labels(self.labels, labels)} {value:g}\n"
+            yield f"{self.name}{_labels(self.labels, labels)} {_number(value)}\n"
 
 
 class Histogram:
@@ -59,9 +59,10 @@ class Histogram:
             running = 0.0
             for bound, count in zip(_BOUNDS, cells, strict=False):
                 running += count
-                yield f"{self.name}_bucket{_labels(names, (*labels, bound))} {running:g}\n"
+                yield f"{self.name}_bucket{_labels(names, (*labels, bound))} {_number(running)}\n"
             tail = _labels(self.labels, labels)
-            yield f"{self.name}_sum{tail} {cells[-2]:.6f}\n{self.name}_count{tail} {cells[-1]:g}\n"
+            yield f"{self.name}_sum{tail} {cells[-2]:.6f}\n"
+            yield f"{self.name}_count{tail} {_number(cells[-1])}\n"
 
 
 class Metrics:
@@ -117,7 +118,8 @@ class Metrics:
         for name, text, read in self._gauges:
             parts.append(f"# HELP {name} {text}\n# TYPE {name} gauge\n")
             for labels, value in read():
-                parts.append(f"{name}{_labels(tuple(labels), tuple(labels.values()))} {value:g}\n")
+                shown = _labels(tuple(labels), tuple(labels.values()))
+                parts.append(f"{name}{shown} {_number(value)}\n")
         return "".join(parts)
 
 
@@ -126,6 +128,11 @@ def _labels(names: Labels, values: Labels) -> str:
         return ""
     pairs = (f'{name}="{_escaped(value)}"' for name, value in zip(names, values, strict=True))
     return "{" + ",".join(pairs) + "}"
+
+
+def _number(value: float) -> str:
+    """Every digit: a counter past a million that is rounded stands still between two readings."""
+    return str(int(value)) if value == value // 1 else repr(value)
 
 
 def _escaped(value: str) -> str:
