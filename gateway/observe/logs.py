@@ -19,7 +19,9 @@ from gateway.pipeline.record import Record
 Format = Literal["text", "json"]
 _FLUSH_EVERY = 0.1
 _MAX_WAITING = 20_000
-_CONTROL = {code: f"\\x{code:02x}" for code in [*range(32), 127]}
+_JSON_OPTIONS = orjson.OPT_APPEND_NEWLINE
+# C0, DEL, C1 and the two Unicode line ends: what could start a line or steer a terminal.
+_CONTROL = {code: ascii(chr(code))[1:-1] for code in [*range(32), *range(127, 160), 0x2028, 0x2029]}
 
 
 class Log:
@@ -30,11 +32,16 @@ class Log:
         self._render = _as_text if style == "text" else _as_json
         self._waiting: list[dict[str, Any]] = []
         self._batches: queue.SimpleQueue[list[dict[str, Any]] | None] = queue.SimpleQueue()
-        self._behind = 0
+        self._handed = self._done = 0  # the first counted by callers, the second by the thread
+        self._refused = self._failed = 0
         self._timer: asyncio.TimerHandle | None = None
         self._thread = threading.Thread(target=self._run, name="log", daemon=True)
         self._thread.start()
-        self.dropped = 0
+
+    @property
+    def dropped(self) -> int:
+        """Lines that were not written: too many waited, or the output failed."""
+        return self._refused + self._failed
 
     def event(self, level: str, message: str, **fields: Any) -> None:
         """Something worth telling the operator that is not a call."""
@@ -53,8 +60,8 @@ class Log:
         self._thread.join(timeout=1.0)
 
     def _put(self, line: dict[str, Any]) -> None:
-        if len(self._waiting) + self._behind >= _MAX_WAITING:
-            self.dropped += 1
+        if len(self._waiting) + self._handed - self._done >= _MAX_WAITING:
+            self._refused += 1
             return
         self._waiting.append(line)
         if self._timer is None:
@@ -68,7 +75,7 @@ class Log:
     def _flush(self) -> None:
         self._timer = None
         if self._waiting:
-            self._behind += len(self._waiting)
+            self._handed += len(self._waiting)
             self._batches.put(self._waiting)
             self._waiting = []
 
@@ -77,8 +84,8 @@ class Log:
             try:
                 self._write(b"".join(map(self._render, batch)))
             except (OSError, ValueError):
-                self.dropped += len(batch)  # a closed or full output: the service goes on
-            self._behind -= len(batch)
+                self._failed += len(batch)  # a closed or full output: the service goes on
+            self._done += len(batch)
 
 
 def to_descriptor(descriptor: int) -> Callable[[bytes], None]:
@@ -128,7 +135,11 @@ def _ms(start: float, end: float) -> float | None:
 
 
 def _as_json(line: dict[str, Any]) -> bytes:
-    return orjson.dumps(line, default=str, option=orjson.OPT_APPEND_NEWLINE)
+    try:
+        return orjson.dumps(line, default=str, option=_JSON_OPTIONS)
+    except TypeError:  # text that is no Unicode, a number past 64 bits
+        shown = {name: ascii(value) for name, value in line.items()}
+        return orjson.dumps(shown, option=_JSON_OPTIONS)
 
 
 def _as_text(line: dict[str, Any]) -> bytes:
