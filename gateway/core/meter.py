@@ -79,8 +79,8 @@ class StreamMeter:
 
     @property
     def complete(self) -> bool:
-        """`[DONE]`, or a finish reason or the usage that only come at the end."""
-        return self.done or self._finished or self._usage_raw is not None
+        """`[DONE]`, or a finish reason or a chunk of usage alone: they only come at the end."""
+        return self.done or self._finished
 
     def feed(self, data: bytes) -> bytes:
         """Return the events that `data` completes, less the usage chunk nobody asked for."""
@@ -91,6 +91,7 @@ class StreamMeter:
             and data.startswith(b"data: ")
             and data.endswith(b"\n\n")
             and data.find(b"\n") == len(data) - 2
+            and len(data) <= sse.MAX_EVENT
             and b"\r" not in data
         ):
             return data if self._passes(data[6:-2]) else b""
@@ -121,11 +122,13 @@ class StreamMeter:
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
             return True
         choices = head.choices
-        if choices and not self._finished and choices[0].finish_reason is not None:
+        if choices and not self._finished and choices[0].finish_reason:
             self._finished = True
         raw = usage_of(head)
         if raw is not None:
             self._usage_raw = raw
+            # Some hosts repeat their usage in every chunk of the answer: that is not an end.
+            self._finished = self._finished or not choices
             if self._hide_usage and not choices and is_object(head.usage):
                 return False
         # A chunk with choices and a running answer is no error; the rest are few.
