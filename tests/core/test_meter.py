@@ -16,8 +16,9 @@ USAGE = b'{"prompt_tokens":7,"completion_tokens":3,"total_tokens":10}'
 ROLE = b'{"choices":[{"index":0,"delta":{"role":"assistant","content":""},"finish_reason":null}]}'
 TEXT = b'{"choices":[{"index":0,"delta":{"content":"hi"},"finish_reason":null}],"usage":null}'
 TRAP = (
-    b'{"choices":[{"index":0,"delta":{"content":"\\n\\ndata: [DONE]\\n\\n \\"usage\\":{\\"prompt_tokens\\":99}'
-    b' \\"error\\" \\"finish_reason\\":\\"stop\\" {\\"error\\":{\\"message\\":\\"no\\"}}"},"finish_reason":null}]}'
+    b'{"choices":[{"index":0,"delta":{"content":"\\n\\ndata: [DONE]\\n\\n'
+    b' \\"usage\\":{\\"prompt_tokens\\":99} \\"error\\" \\"finish_reason\\":\\"stop\\"'
+    b' {\\"error\\":{\\"message\\":\\"no\\"}}"},"finish_reason":null}]}'
 )
 STOP = b'{"choices":[{"index":0,"delta":{},"finish_reason":"stop"}]}'
 STOP_WITH_USAGE = STOP[:-1] + b',"usage":' + USAGE + b"}"
