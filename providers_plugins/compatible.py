@@ -33,25 +33,25 @@ _ZHIPU_EXHAUSTED = frozenset({"1113", "1304", "1308", "1309", "1310", "1311"})
 _ZHIPU_REFUSED_CONTENT = frozenset({"1300", "1301"})
 
 # code -> kind, cause; what is not listed is the provider's failure.
-_MINIMAX_CODES: Mapping[int, tuple[str, str]] = {
-    1001: ("timeout", "provider_timeout"),
-    1002: ("rate", "provider_rate_limit"),
-    1039: ("rate", "provider_rate_limit"),
-    1026: ("invalid", "content_policy"),
-    1027: ("invalid", "content_policy"),
-    1042: ("invalid", "refused_by_provider"),
-    2013: ("invalid", "refused_by_provider"),
-    1004: ("credential", "credential_refused"),
-    1008: ("credential", "credential_exhausted"),
-    2038: ("credential", "credential_refused"),
-    2049: ("credential", "credential_refused"),
-    2056: ("credential", "credential_exhausted"),
+_MINIMAX_CODES: Mapping[str, tuple[str, str]] = {
+    "1001": ("timeout", "provider_timeout"),
+    "1002": ("rate", "provider_rate_limit"),
+    "1039": ("rate", "provider_rate_limit"),
+    "1026": ("invalid", "content_policy"),
+    "1027": ("invalid", "content_policy"),
+    "1042": ("invalid", "refused_by_provider"),
+    "2013": ("invalid", "refused_by_provider"),
+    "1004": ("credential", "credential_refused"),
+    "1008": ("credential", "credential_exhausted"),
+    "2038": ("credential", "credential_refused"),
+    "2049": ("credential", "credential_refused"),
+    "2056": ("credential", "credential_exhausted"),
 }
 
 
 class _BaseResponse(msgspec.Struct):
-    status_code: int = 0
-    status_msg: str = ""
+    status_code: int | str | None = None
+    status_msg: str | None = None
 
 
 class _MiniMaxHead(msgspec.Struct):
@@ -67,14 +67,16 @@ def minimax_fault_in(body: bytes) -> Fault | None:
         return fault_in_body(body)
     try:
         said = _decode_minimax(body).base_resp
-    except (msgspec.DecodeError, UnicodeDecodeError):
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         return None
-    if said is None or said.status_code == 0:
+    code = "0" if said is None else str(said.status_code or 0)
+    if said is None or code == "0":
         return None
-    provider = ProviderError(status=200, code=str(said.status_code))
-    meaning, cause = _MINIMAX_CODES.get(said.status_code, ("", "provider_code"))
-    text = clean(said.status_msg)
+    provider = ProviderError(status=200, code=code)
+    meaning, cause = _MINIMAX_CODES.get(code, ("", "provider_code"))
+    text = clean(said.status_msg or "")
     if meaning == "invalid":
+        text = text or "The provider refused the request as invalid."
         return Fault(INVALID_REQUEST, text, cause=cause, provider=provider)
     if meaning == "rate":
         message = "The provider is limiting the rate of this route. Slow down and retry."
@@ -85,7 +87,7 @@ def minimax_fault_in(body: bytes) -> Fault | None:
     if meaning == "credential":
         refused = provider_fault(401, {}, b"")
         return Fault(UPSTREAM_ERROR, refused.message, cause=cause, provider=provider)
-    message = f"The provider reported failure {said.status_code}: {text}"
+    message = f"The provider reported failure {clean(code)[:20]}: {text}".rstrip(": ")
     return Fault(UPSTREAM_ERROR, message, cause=cause, provider=provider)
 
 

@@ -47,7 +47,8 @@ _MAX_TOKENS = 20_000
 _CREATED = 1_767_225_600
 _JSON = ("content-type", "application/json")
 _SSE = ("content-type", "text/event-stream")
-_TOKEN = re.compile(r"\s*\S+\s*\Z|\s*\S+")
+_TOKEN = re.compile(r"\s*\S+(?:\s+\Z)?")
+_MAX_DIMENSIONS = 4_096
 _MESSAGES = {
     400: ("invalid_request_error", "The simulated provider refuses this request."),
     401: ("authentication_error", "The simulated provider refuses this credential."),
@@ -96,7 +97,7 @@ def behaviour_of(call: Call) -> Behaviour:
         if asked is not None and asked != b"null":
             wanted |= msgspec.json.decode(asked, type=dict[str, Any])
         if isinstance(wanted.get("retry_after"), (int, float)):
-            wanted["retry_after"] = f"{wanted['retry_after']:g}"
+            wanted["retry_after"] = str(wanted["retry_after"])
         return msgspec.convert(wanted, Behaviour, strict=False)
     except msgspec.ValidationError as error:
         raise invalid(f"'sim' is not valid: {error}.", "sim") from None
@@ -104,7 +105,7 @@ def behaviour_of(call: Call) -> Behaviour:
 
 def tokens_of(text: str) -> list[str]:
     """Words with the space before them; joined they are the text again."""
-    return _TOKEN.findall(text)
+    return _TOKEN.findall(text) if text.strip() else [text] * bool(text)
 
 
 def _chat(call: Call, behaviour: Behaviour) -> Script:
@@ -136,6 +137,8 @@ def _embeddings(call: Call, behaviour: Behaviour) -> Script:
     given = call.body.value("input")
     texts = [given] if isinstance(given, str) else list(given)
     size = call.body.value("dimensions") or 8
+    if size > _MAX_DIMENSIONS:
+        raise invalid(f"'dimensions' may be {_MAX_DIMENSIONS} at most here.", "dimensions")
     base64 = call.body.value("encoding_format") == "base64"
     data = [
         {"object": "embedding", "index": index, "embedding": _vector(str(text), size, base64)}

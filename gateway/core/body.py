@@ -19,10 +19,14 @@ from gateway.errors import Fault, invalid
 MAX_DEPTH = 128
 _CHECK_SLICE = 1 << 20
 
-_MEMBER = re.compile(rb'[\s]*,?[\s]*"((?:[^"\\]|\\.)*)"[\s]*:[\s]*')
+# Possessive, so that a key of any length costs no memory for ways back into it.
+_MEMBER = re.compile(rb'\s*,?\s*"([^"\\]*+(?:\\.[^"\\]*+)*+)"\s*:\s*')
 _SPACE = b" \t\r\n"
-_NOT_STRUCTURE = bytes(set(range(256)) - set(b'[]{}"\\'))
+_NOT_STRUCTURE = bytes(set(range(256)) - set(b'[]{}"'))
+_ONE_KIND = bytes.maketrans(b"{}", b"[]")
 _STRING = re.compile(rb'"[^"]*"')
+_RUNS = re.compile(rb"\[++|\]++")
+_SHOWN_NAME = 100
 _FIELD_PATH = re.compile(r" - at `\$(?:\.key|\[\.\.\.\])?\.?([^`]*)`$")
 
 _decode_members: Callable[[bytes], dict[str, msgspec.Raw]] = msgspec.json.Decoder(
@@ -155,16 +159,24 @@ def check_depth(raw: bytes) -> None:
     """Refuse nesting deeper than MAX_DEPTH; brackets inside strings do not count."""
     if raw.count(b"[") + raw.count(b"{") <= MAX_DEPTH:
         return
-    shape = raw.translate(None, _NOT_STRUCTURE).replace(b"\\\\", b"").replace(b'\\"', b"")
-    shape = _STRING.sub(b"", shape).replace(b"\\", b"")
-    for _ in range(MAX_DEPTH):
-        flatter = shape.replace(b"[]", b"").replace(b"{}", b"")
-        if len(flatter) == len(shape):
-            break
-        shape = flatter
-    # What is left when nothing collapses any more is unbalanced, and for the decoder to name.
-    if b"[]" in shape or b"{}" in shape or len(shape) > MAX_DEPTH:
+    # Escapes go first: without what they escape, their backslashes would escape something else.
+    text = raw.replace(b"\\\\", b"").replace(b'\\"', b"")
+    shape = text.translate(_ONE_KIND, _NOT_STRUCTURE).replace(b'""', b"")
+    if _depth(_STRING.sub(b"", shape)) > MAX_DEPTH:
         raise invalid(f"The request body is nested deeper than {MAX_DEPTH} levels.")
+
+
+def _depth(shape: bytes) -> int:
+    """How deep brackets nest. Every pass takes the innermost ones away, while they are many."""
+    taken = 0
+    while taken <= MAX_DEPTH and shape.count(b"[]") * 16 > len(shape):
+        shape = shape.replace(b"[]", b"")
+        taken += 1
+    deepest = depth = 0
+    for run in _RUNS.findall(shape):
+        depth += len(run) if run.startswith(b"[") else -len(run)
+        deepest = max(deepest, depth)
+    return taken + deepest
 
 
 def decode_as(raw: bytes, decoder: msgspec.json.Decoder[Any]) -> Any:
@@ -228,7 +240,8 @@ def _spans(raw: bytes, members: Mapping[str, msgspec.Raw]) -> dict[str, tuple[in
         # A second member of the same name shows as a value that is not the one decoded last,
         # or as a name met before.
         if name in spans or raw[start:end] != value or not _ends_member(raw, end):
-            raise invalid(f"The member '{name}' appears twice in the request body.", name)
+            shown = name[:_SHOWN_NAME]
+            raise invalid(f"The member '{shown}' appears twice in the request body.", shown)
         spans[name] = (start, end)
         at = end
 

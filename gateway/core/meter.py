@@ -79,8 +79,8 @@ class StreamMeter:
 
     @property
     def complete(self) -> bool:
-        """`[DONE]`, or a finish reason or the usage that only come at the end."""
-        return self.done or self._finished or self._usage_raw is not None
+        """`[DONE]`, or a finish reason or a chunk of usage alone: they only come at the end."""
+        return self.done or self._finished
 
     def feed(self, data: bytes) -> bytes:
         """Return the events that `data` completes, less the usage chunk nobody asked for."""
@@ -91,6 +91,7 @@ class StreamMeter:
             and data.startswith(b"data: ")
             and data.endswith(b"\n\n")
             and data.find(b"\n") == len(data) - 2
+            and len(data) <= sse.MAX_EVENT
             and b"\r" not in data
         ):
             return data if self._passes(data[6:-2]) else b""
@@ -123,7 +124,7 @@ class StreamMeter:
         choices = head.choices
         if choices:
             first = choices[0]
-            if first.finish_reason is not None:
+            if first.finish_reason:
                 self._finished = True
             if head.usage is NOTHING and first.usage is NOTHING:
                 return True  # what nearly every chunk is
@@ -133,4 +134,7 @@ class StreamMeter:
         if raw is None:
             return True
         self._usage_raw = raw
-        return not self._hide_usage or bool(choices) or not is_object(head.usage)
+        if choices:
+            return True  # some hosts repeat their usage in every chunk: that is not an end
+        self._finished = True
+        return not self._hide_usage or not is_object(head.usage)

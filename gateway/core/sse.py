@@ -37,6 +37,8 @@ class Splitter:
         search_from = max(0, self._scanned - 3)
         while (found := _END.search(tail, search_from)) is not None:
             start_next = found.end()
+            if start_next - start > MAX_EVENT:
+                self.oversize = True  # however it was split
             yield bytes(tail[start:start_next])
             start = search_from = start_next
             self.oversize = False

@@ -20,7 +20,8 @@ from gateway.pipeline.record import Record
 Format = Literal["text", "json"]
 _FLUSH_EVERY = 0.1
 _MAX_WAITING = 20_000
-_CONTROL = {code: f"\\x{code:02x}" for code in [*range(32), 127]}
+# C0, DEL, C1 and the two Unicode line ends: what could start a line or steer a terminal.
+_CONTROL = {code: ascii(chr(code))[1:-1] for code in [*range(32), *range(127, 160), 0x2028, 0x2029]}
 
 
 class CallLine(Struct, omit_defaults=True, gc=False):
@@ -70,11 +71,16 @@ class Log:
         self._render = _as_text if style == "text" else _as_json
         self._waiting: list[Line] = []
         self._batches: queue.SimpleQueue[list[Line] | None] = queue.SimpleQueue()
-        self._behind = 0
+        self._handed = self._done = 0  # the first counted by callers, the second by the thread
+        self._refused = self._failed = 0
         self._timer: asyncio.TimerHandle | None = None
         self._thread = threading.Thread(target=self._run, name="log", daemon=True)
         self._thread.start()
-        self.dropped = 0
+
+    @property
+    def dropped(self) -> int:
+        """Lines that were not written: too many waited, or the output failed."""
+        return self._refused + self._failed
 
     def event(self, level: str, message: str, **about: object) -> None:
         """Something worth telling the operator that is not a call."""
@@ -93,8 +99,8 @@ class Log:
         self._thread.join(timeout=1.0)
 
     def _put(self, line: Line) -> None:
-        if len(self._waiting) + self._behind >= _MAX_WAITING:
-            self.dropped += 1
+        if len(self._waiting) + self._handed - self._done >= _MAX_WAITING:
+            self._refused += 1
             return
         self._waiting.append(line)
         if self._timer is None:
@@ -108,7 +114,7 @@ class Log:
     def _flush(self) -> None:
         self._timer = None
         if self._waiting:
-            self._behind += len(self._waiting)
+            self._handed += len(self._waiting)
             self._batches.put(self._waiting)
             self._waiting = []
 
@@ -117,8 +123,8 @@ class Log:
             try:
                 self._write(self._render(batch))
             except (OSError, ValueError):
-                self.dropped += len(batch)  # a closed or full output: the service goes on
-            self._behind -= len(batch)
+                self._failed += len(batch)  # a closed or full output: the service goes on
+            self._done += len(batch)
 
 
 def to_descriptor(descriptor: int) -> Callable[[bytes], None]:
@@ -166,7 +172,20 @@ _encode_lines = msgspec.json.Encoder(enc_hook=str).encode_lines
 
 
 def _as_json(batch: list[Line]) -> bytes:
-    return _encode_lines(batch)
+    try:
+        return _encode_lines(batch)
+    except (UnicodeEncodeError, TypeError, OverflowError, ValueError):
+        return b"".join(map(_odd_line, batch))
+
+
+def _odd_line(line: Line) -> bytes:
+    """A line with text that is no Unicode, or a number past 64 bits: shown as Python would."""
+    try:
+        return msgspec.json.encode(line, enc_hook=str) + b"\n"
+    except (UnicodeEncodeError, TypeError, OverflowError, ValueError):
+        fields = msgspec.structs.asdict(line)
+        shown = {name: ascii(value) for name, value in fields.items() if value}
+        return msgspec.json.encode(shown) + b"\n"
 
 
 def _as_text(batch: list[Line]) -> bytes:

@@ -86,7 +86,9 @@ class Metrics:
         for name, text, read in self._gauges:
             parts.append(_head(name, text, "gauge"))
             for labels, value in read():
-                parts.append(f"{name}{_labels(tuple(labels), tuple(labels.values()))} {value:g}\n")
+                parts.append(
+                    f"{name}{_labels(tuple(labels), tuple(labels.values()))} {_number(value)}\n"
+                )
         return "".join(parts)
 
     def _calls(self) -> Iterable[str]:
@@ -153,6 +155,11 @@ def _labels(names: Labels, values: Labels) -> str:
         return ""
     pairs = (f'{name}="{_escaped(value)}"' for name, value in zip(names, values, strict=True))
     return "{" + ",".join(pairs) + "}"
+
+
+def _number(value: float) -> str:
+    """Every digit: a figure past a million that is rounded stands still between two readings."""
+    return str(int(value)) if value == value // 1 else repr(value)
 
 
 def _escaped(value: str) -> str:

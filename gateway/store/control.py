@@ -8,8 +8,10 @@ Without a server the same command runs on the file, under the same lock.
 from __future__ import annotations
 
 import asyncio
+import hashlib
 import os
 import socket
+import sqlite3
 from collections.abc import Awaitable, Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -23,14 +25,22 @@ from gateway.store.keys import SqliteKeys
 
 _MAX_LINE = 1 << 20
 _LONGEST_SOCKET_PATH = 100
+_LONGEST_NAME = 64
 _ATTEMPTS = 50
 _BETWEEN_ATTEMPTS = 0.1
+
+# What a command's arguments can bring about: its own refusal, or that of the tables.
+_REFUSALS = (ValueError, OverflowError, sqlite3.Error)
 
 Command = Callable[..., Awaitable[Any]]
 
 
 class CommandError(Exception):
     """A command that was understood and refused; the text is for a person."""
+
+
+class _NoServerError(Exception):
+    """Nobody listens, so the command cannot have been carried out."""
 
 
 class Control:
@@ -61,13 +71,19 @@ class Control:
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         try:
-            line = await reader.readline()
-            writer.write(await _answer(line, self._commands) + b"\n")
+            writer.write(await self._answered(reader) + b"\n")
             await writer.drain()
-        except (OSError, ValueError):
-            pass  # the caller left, or sent no line: nothing was done for it
+        except OSError:
+            pass  # the caller left
         finally:
             writer.close()
+
+    async def _answered(self, reader: asyncio.StreamReader) -> bytes:
+        try:
+            line = await reader.readline()
+        except ValueError:
+            return msgspec.json.encode({"error": f"A command is one line of {_MAX_LINE} bytes."})
+        return await _answer(line, self._commands)
 
 
 def commands(keys: SqliteKeys) -> Mapping[str, Command]:
@@ -84,7 +100,10 @@ def commands(keys: SqliteKeys) -> Mapping[str, Command]:
 
 def socket_path(database: Path) -> Path:
     """Where the server of this database listens for commands."""
-    return database.with_name(database.name + ".sock")
+    name = database.name
+    if len(os.fsencode(name)) > _LONGEST_NAME:  # even from its own folder it would not fit
+        name = "." + hashlib.sha256(os.fsencode(name)).hexdigest()[:32]
+    return database.with_name(name + ".sock")
 
 
 async def run(
@@ -95,7 +114,7 @@ async def run(
     for _ in range(_ATTEMPTS):
         try:
             return await _ask_server(database, do, arguments)
-        except (FileNotFoundError, ConnectionError):
+        except _NoServerError:
             pass
         try:
             return await _run_here(database, do, arguments, prefix=prefix, clock=clock)
@@ -109,11 +128,17 @@ async def run(
 
 
 async def _ask_server(database: Path, do: str, arguments: Mapping[str, Any]) -> Any:
-    with _short(socket_path(database)) as address:
-        reader, writer = await asyncio.open_unix_connection(address, limit=_MAX_LINE * 64)
+    try:
+        with _short(socket_path(database)) as address:
+            reader, writer = await asyncio.open_unix_connection(address, limit=_MAX_LINE * 64)
+    except (FileNotFoundError, ConnectionError):
+        raise _NoServerError from None
+    line = b""
     try:
         writer.write(msgspec.json.encode({"do": do, "with": arguments}) + b"\n")
         line = await reader.readline()
+    except ConnectionError:
+        pass  # it may have been carried out: it must not be tried again
     finally:
         writer.close()
     if not line:
@@ -132,7 +157,7 @@ async def _run_here(
     opened = await Database.open(database)
     try:
         result = await commands(SqliteKeys(opened, clock, prefix))[do](**arguments)
-    except ValueError as error:
+    except _REFUSALS as error:
         raise CommandError(str(error)) from None
     finally:
         await opened.close()
@@ -144,9 +169,9 @@ async def _answer(line: bytes, known: Mapping[str, Command]) -> bytes:
         asked = msgspec.json.decode(line, type=dict[str, Any])
         command = known[asked["do"]]
         result = await command(**asked["with"])
-    except (CommandError, ValueError) as error:
+    except (CommandError, *_REFUSALS) as error:
         return msgspec.json.encode({"error": str(error)})
-    except (msgspec.DecodeError, KeyError, TypeError):
+    except (msgspec.DecodeError, RecursionError, KeyError, TypeError):
         return msgspec.json.encode({"error": "The server does not know this command."})
     return msgspec.json.encode({"ok": _flat(result)})
 

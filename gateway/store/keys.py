@@ -22,6 +22,7 @@ DEFAULT_PREFIX = "sk-maas-"
 _ALPHABET = string.ascii_letters + string.digits
 _SECRET_LENGTH = 40
 _SHOWN = 4
+_MAX_NAME = 200
 _CACHED_KEYS = 20_000
 _CACHED_MISSES = 4_096
 _COLUMNS = "id, name, prefix, allow, created_at, expires_at, revoked_at"
@@ -61,6 +62,8 @@ class SqliteKeys:
         self, name: str, *, allow: Sequence[str] = (), expires_at: int | None = None
     ) -> KeyChange:
         """Make a key; its secret is in the answer and nowhere else, ever."""
+        if not 1 <= len(name) <= _MAX_NAME:
+            raise ValueError(f"A key's name has 1 to {_MAX_NAME} characters.")
         body = "".join(secrets.choice(_ALPHABET) for _ in range(_SECRET_LENGTH))
         secret = self._prefix + body
         key = Key(

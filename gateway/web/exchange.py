@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable
 from typing import Any
 
-import msgspec
+import orjson
 from aiohttp import web
 from msgspec import Struct
 
@@ -52,7 +52,7 @@ class Exchange(Struct, frozen=True, gc=False):
 
     def answer(self, value: Any, status: int = 200) -> None:
         """A JSON answer."""
-        self.sink.reply(status, (JSON,), msgspec.json.encode(value))
+        self.sink.reply(status, (JSON,), orjson.dumps(value))
 
     def page(self, items: list[dict[str, Any]]) -> None:
         """A page of a list by cursor: `after` or `before` an id, at most `limit` items."""

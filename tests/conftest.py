@@ -1,0 +1,39 @@
+"""What the whole suite shares: the summary of recorded traffic."""
+
+from __future__ import annotations
+
+from collections import Counter
+
+import pytest
+
+TABLE = pytest.StashKey[Counter[tuple[str, ...]]]()
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    config.stash[TABLE] = Counter()
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[None]):
+    """Count the recorded cases by provider, test and operation."""
+    report = yield
+    if report.when == "call" and item.path.name == "test_corpus.py":
+        case = item.callspec.params["case"]
+        what = item.originalname.removeprefix("test_")
+        item.config.stash[TABLE][case.parts[-3], what, case.parts[-2], report.outcome] += 1
+    return report
+
+
+def pytest_terminal_summary(terminalreporter) -> None:
+    """A line for each provider and operation whose recordings were read."""
+    counts = terminalreporter.config.stash[TABLE]
+    if not counts:
+        return
+    terminalreporter.section("recorded traffic")
+    for provider, what, operation in sorted({key[:3] for key in counts}):
+        passed = counts[provider, what, operation, "passed"]
+        failed = counts[provider, what, operation, "failed"]
+        note = f"  {failed} FAILED" if failed else ""
+        terminalreporter.line(f"{provider:12}{what:9}{operation:20}{passed:4} passed{note}")
+    total = sum(n for key, n in counts.items() if key[3] == "passed")
+    terminalreporter.line(f"{total} checks of recorded cases passed")
