@@ -28,7 +28,8 @@ _SECRETS = re.compile(
     r"(?i)\b(?:sk|pk|rk|gsk|key|AIza|ya29|AKIA|ASIA)[-_.A-Za-z0-9]{12,}"
     r"|\b[a-z]{2,8}-[A-Za-z0-9]{20,}"
     r"|bearer\s+\S+"
-    r"|(?:api[-_ ]?key(?:\s+\w+)?|token|secret|signature|authorization)[\"']?\s*[=:]\s*[\"']?[^\s\"'&,}]+"
+    r"|(?:api[-_ ]?key(?:\s+\w+)?|token|secret|signature|authorization)[\"']?"
+    r"\s*[=:]\s*[\"']?[^\s\"'&,}]+"
 )
 _QUERY = re.compile(r"(https?://[^\s?\"']+)\?[^\s\"']*")
 _CONTROL = re.compile(r"[\x00-\x1f\x7f]+")

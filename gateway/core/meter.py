@@ -87,7 +87,7 @@ class StreamMeter:
         splitter = self._splitter
         # One whole event per read is what an unhurried stream looks like.
         if (
-            splitter.idle
+            not splitter.tail
             and data.startswith(b"data: ")
             and data.endswith(b"\n\n")
             and data.find(b"\n") == len(data) - 2

@@ -22,16 +22,16 @@ _LINES = re.compile(rb"\r\n|\n|\r")
 class Splitter:
     """Cuts a byte stream into events. An event over MAX_EVENT is handed on in pieces, unread."""
 
-    __slots__ = ("_scanned", "_tail", "oversize")
+    __slots__ = ("_scanned", "oversize", "tail")
 
     def __init__(self) -> None:
-        self._tail = bytearray()
+        self.tail = bytearray()  # what came of the event that is not complete yet
         self._scanned = 0
         self.oversize = False
 
     def feed(self, data: bytes) -> Iterator[bytes]:
         """Yield every event that `data` completes, terminator included."""
-        tail = self._tail
+        tail = self.tail
         tail += data
         start = 0
         search_from = max(0, self._scanned - 3)
@@ -53,12 +53,7 @@ class Splitter:
 
     def rest(self) -> bytes:
         """What came after the last complete event."""
-        return bytes(self._tail)
-
-    @property
-    def idle(self) -> bool:
-        """True between events: nothing is held back."""
-        return not self._tail
+        return bytes(self.tail)
 
 
 def data_of(event: bytes) -> bytes | None:

@@ -6,6 +6,8 @@ bad chunk sizes, bare CR or LF, control bytes in headers. The rest of our demand
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import httptools
 
 MAX_HEAD = 32 * 1024
@@ -15,6 +17,13 @@ MAX_INTERIM = 8
 _HEADER_COST = 4  # the colon, the space, CR and LF
 
 
+REFUSALS = (httptools.HttpParserError, httptools.HttpParserUpgrade)
+
+
+def _released(_data: bytes) -> None:
+    """What a released parser does with bytes that still come."""
+
+
 class _Stop(Exception):  # noqa: N818 - stops the C parser; never leaves this module
     """Raised inside a callback so that the parser reads no further."""
 
@@ -22,7 +31,7 @@ class _Stop(Exception):  # noqa: N818 - stops the C parser; never leaves this mo
 class ResponseParser:
     """Parses the responses of one connection, one after the other.
 
-    After `feed`, look at `head_done`, `pieces`, `complete`, and at what `feed` returned.
+    After `feed`, look at `head_done`, `pieces` and `complete`; `feed` raises REFUSALS.
     """
 
     __slots__ = (
@@ -33,6 +42,7 @@ class ResponseParser:
         "_wrong",
         "complete",
         "delimited",
+        "feed",
         "head_done",
         "headers",
         "on_body",
@@ -48,6 +58,8 @@ class ResponseParser:
         self.on_body = self.pieces.append
         self.begin()
         self._parser: httptools.HttpResponseParser | None = httptools.HttpResponseParser(self)
+        # The C parser's own method: no Python frame per read either.
+        self.feed: Callable[[bytes], object] = self._parser.feed_data
 
     def begin(self) -> None:
         """Make ready for the next response on this connection."""
@@ -63,27 +75,24 @@ class ResponseParser:
         self._headers_seen = 0
         self._interim = 0
 
-    def feed(self, data: bytes) -> str | None:
-        """Parse the bytes; a text says what was wrong: no further byte can be trusted then."""
-        parser = self._parser
-        assert parser is not None
-        try:
-            parser.feed_data(data)
-        except (httptools.HttpParserError, httptools.HttpParserUpgrade) as error:
-            if self.complete:  # the answer itself was whole; what follows it is junk
-                self.surplus = True
-                return None
-            return self._wrong or str(error)
-        if not self.head_done:
-            # A single endless header reaches no callback; its bytes are counted here.
-            self._head_bytes += len(data)
-            if self._head_bytes > 2 * MAX_HEAD:
-                return f"more than {MAX_HEAD} bytes of headers"
+    def refusal(self, error: Exception) -> str | None:
+        """What was wrong, after `feed` raised one of REFUSALS: no further byte can be trusted."""
+        if self.complete:  # the answer itself was whole; what follows it is junk
+            self.surplus = True
+            return None
+        return self._wrong or str(error)
+
+    def overlong(self, size: int) -> str | None:
+        """A single endless header reaches no callback: its bytes are counted as they come."""
+        self._head_bytes += size
+        if self._head_bytes > 2 * MAX_HEAD:
+            return f"more than {MAX_HEAD} bytes of headers"
         return None
 
     def release(self) -> None:
         """Break the cycle with the C parser so that memory goes without the collector."""
         self._parser = None
+        self.feed = _released
 
     # --- callbacks of httptools ---
 

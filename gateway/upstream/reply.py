@@ -40,12 +40,12 @@ class Reply:
         "_held_bytes",
         "_loop",
         "_paused",
-        "_receive",
         "_source",
         "_taken",
         "_waiter",
         "_where",
         "delimited",
+        "deliver",
         "headers",
         "status",
     )
@@ -67,7 +67,8 @@ class Reply:
         self._where = source.where
         self._loop = loop
         self._decoder = decoder
-        self._receive: Callable[[bytes], None] | None = None
+        # Who takes the body straight off the wire; None while nobody does and pieces are kept.
+        self.deliver: Callable[[bytes], None] | None = None
         self._waiter: asyncio.Future[None] | None = None
         self._held: list[bytes] = []
         self._held_bytes = 0
@@ -111,7 +112,7 @@ class Reply:
             self.close()
             raise
         finally:
-            self._receive = None
+            self.deliver = None
         if self._error is not None:
             raise self._error
         if self._decoder is not None and not self._decoder.whole:
@@ -136,23 +137,9 @@ class Reply:
         self._taken = True
         self._held.clear()
         if not self._done:
-            self._give_up(faults.closed(self._where))
+            self.give_up(faults.closed(self._where))
 
     # --- the source's side ---
-
-    def deliver(self, data: bytes) -> None:
-        """One piece of the body as it came off the wire."""
-        receive = self._receive
-        if receive is None:
-            self._hold(data)
-            return
-        try:
-            if self._decoder is None:
-                receive(data)
-            else:
-                self._decode(self._decoder, data, receive)
-        except Exception as error:  # what the consumer raised ends its pump
-            self._give_up(error)
 
     def finish(self) -> None:
         """The wire reached a clean end."""
@@ -168,24 +155,28 @@ class Reply:
 
     def _attach(self, receive: Callable[[bytes], None]) -> None:
         """Hand over what came before the consumer did, then push directly."""
+        push = receive if self._decoder is None else self._decoding(self._decoder, receive)
         held, self._held = self._held, []
         for data in held:
-            if self._decoder is None:
-                receive(data)
-            else:
-                self._decode(self._decoder, data, receive)
-        self._receive = receive
+            push(data)
+        self.deliver = push
         if self._brimming and not self._paused and self._source is not None:
             self._source.go_on()
 
-    def _decode(self, decoder: Decoder, data: bytes, receive: Callable[[bytes], None]) -> None:
-        try:
-            for piece in decoder.feed(data):
-                receive(piece)
-        except DecodingError as error:
-            raise faults.bad_response(self._where, str(error)) from error
+    def _decoding(
+        self, decoder: Decoder, receive: Callable[[bytes], None]
+    ) -> Callable[[bytes], None]:
+        def push(data: bytes) -> None:
+            try:
+                for piece in decoder.feed(data):
+                    receive(piece)
+            except DecodingError as error:
+                raise faults.bad_response(self._where, str(error)) from error
 
-    def _hold(self, data: bytes) -> None:
+        return push
+
+    def keep(self, data: bytes) -> None:
+        """A piece of the body that nobody takes yet."""
         self._held.append(data)
         self._held_bytes += len(data)
         if self._held_bytes > HIGH_WATER and self._source is not None:
@@ -198,7 +189,7 @@ class Reply:
         length = self.headers.get("content-length", "")
         return int(length) if length.isdecimal() else 0
 
-    def _give_up(self, error: Exception) -> None:
+    def give_up(self, error: Exception) -> None:
         """End the answer from our side and cut whatever still feeds it."""
         source = self._source
         self.fail(error)

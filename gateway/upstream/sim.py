@@ -152,7 +152,7 @@ class _Player:
                 continue
             silent = 0.0
             if step.data:
-                reply.deliver(step.data)
+                _push(reply, step.data)
             await asyncio.sleep(0)
         reply.finish()
 
@@ -168,3 +168,13 @@ class _Player:
                 raise faults.timeout(self.where, "total", self._timeouts.total)
             raise faults.timeout(self.where, name, allowed)
         return silent + pause
+
+
+def _push(reply: Reply, data: bytes) -> None:
+    if reply.deliver is None:
+        reply.keep(data)
+        return
+    try:
+        reply.deliver(data)
+    except Exception as error:  # what the consumer raised ends its pump
+        reply.give_up(error)
