@@ -17,6 +17,7 @@ import msgspec
 from gateway.errors import Fault, invalid
 
 MAX_DEPTH = 128
+MAX_MEMBERS = 1_000
 _CHECK_SLICE = 1 << 20
 
 # Possessive, so that a key of any length costs no memory for ways back into it.
@@ -59,6 +60,8 @@ class JsonBody:
             members = _decode_members(raw)
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
             raise _refusal(error) from None
+        if len(members) > MAX_MEMBERS:
+            raise invalid(f"The request body has more than {MAX_MEMBERS} members.")
         return cls(raw, _compact_spans(raw, members) or _spans(raw, members))
 
     def __contains__(self, name: str) -> bool:

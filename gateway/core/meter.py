@@ -47,6 +47,7 @@ class StreamMeter:
         "_fault_in",
         "_finished",
         "_hide_usage",
+        "_plain",
         "_read_usage",
         "_splitter",
         "_usage_raw",
@@ -66,6 +67,8 @@ class StreamMeter:
         self._hide_usage = hide_usage
         self._read_usage = read_usage
         self._fault_in = fault_in
+        # An error object never stands beside choices; what an adapter looks for may.
+        self._plain = fault_in is fault_in_body
         self._usage_raw: bytes | None = None
         self._finished = False
         self.done = False
@@ -126,9 +129,9 @@ class StreamMeter:
             first = choices[0]
             if first.finish_reason:
                 self._finished = True
-            if head.usage is NOTHING and first.usage is NOTHING:
+            if self._plain and head.usage is NOTHING and first.usage is NOTHING:
                 return True  # what nearly every chunk is
-        elif self.fault is None:
+        if self.fault is None and (not choices or not self._plain):
             self.fault = self._fault_in(payload)
         raw = usage_of(head)
         if raw is None:

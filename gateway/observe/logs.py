@@ -51,15 +51,8 @@ class CallLine(Struct, omit_defaults=True, gc=False):
     client: str = ""
 
 
-class EventLine(Struct, omit_defaults=True):
-    """Something worth telling the operator that is not a call."""
-
-    ts: float
-    level: str
-    event: str
-    about: dict[str, object] = {}
-
-
+# An event's line: ts, level, event, and whatever it has to say.
+EventLine = dict[str, object]
 Line = CallLine | EventLine
 
 
@@ -84,7 +77,7 @@ class Log:
 
     def event(self, level: str, message: str, **about: object) -> None:
         """Something worth telling the operator that is not a call."""
-        self._put(EventLine(time.time(), level, message, about))
+        self._put({"ts": time.time(), "level": level, "event": message} | about)
 
     def call(self, record: Record, now: float) -> None:
         """The line of a finished call."""
@@ -183,8 +176,8 @@ def _odd_line(line: Line) -> bytes:
     try:
         return msgspec.json.encode(line, enc_hook=str) + b"\n"
     except (UnicodeEncodeError, TypeError, OverflowError, ValueError):
-        fields = msgspec.structs.asdict(line)
-        shown = {name: ascii(value) for name, value in fields.items() if value}
+        fields = line if isinstance(line, dict) else msgspec.structs.asdict(line)
+        shown = {ascii(name)[1:-1]: ascii(value) for name, value in fields.items() if value}
         return msgspec.json.encode(shown) + b"\n"
 
 
@@ -193,13 +186,15 @@ def _as_text(batch: list[Line]) -> bytes:
 
 
 def _text_line(line: Line) -> bytes:
-    clock = time.strftime("%H:%M:%S", time.localtime(line.ts))
-    if isinstance(line, EventLine):
-        rest: dict[str, object] = line.about
-    else:
-        rest = msgspec.to_builtins(line)
-        for name in ("ts", "level", "event"):
-            rest.pop(name, None)
-    fields = " ".join(f"{name}={value}" for name, value in rest.items())
-    text = f"{clock} {line.level:7} {line.event} {fields}".rstrip()
+    fields: EventLine = dict(line) if isinstance(line, dict) else _said(line)
+    clock = time.strftime("%H:%M:%S", time.localtime(float(str(fields.pop("ts")))))
+    level, event = fields.pop("level"), fields.pop("event")
+    rest = " ".join(f"{name}={value}" for name, value in fields.items())
+    text = f"{clock} {level!s:7} {event} {rest}".rstrip()
     return text.translate(_CONTROL).encode("utf-8", "backslashreplace") + b"\n"
+
+
+def _said(line: CallLine) -> EventLine:
+    """A call's fields, less the empty ones."""
+    fields = msgspec.structs.asdict(line)
+    return {name: value for name, value in fields.items() if value not in ("", None, 0, False)}

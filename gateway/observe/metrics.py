@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from bisect import bisect_left
 from collections.abc import Callable, Iterable, Mapping
+from math import inf, isfinite
 
 from gateway.pipeline.record import Record
 
@@ -159,6 +160,8 @@ def _labels(names: Labels, values: Labels) -> str:
 
 def _number(value: float) -> str:
     """Every digit: a figure past a million that is rounded stands still between two readings."""
+    if not isfinite(value):
+        return {inf: "+Inf", -inf: "-Inf"}.get(value, "NaN")
     return str(int(value)) if value == value // 1 else repr(value)
 
 

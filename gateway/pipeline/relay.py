@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import msgspec
 
+from gateway.core.faults import fault_in_body
 from gateway.core.meter import StreamMeter, Translator
 from gateway.core.usage import decode_head, usage_of
 from gateway.domain import Usage
@@ -67,6 +68,13 @@ class Stream:
         self._sink.on_congestion(self._reply.pause, self._reply.resume)
         await self._reply.pump(self._receive)
         self._send(self._translator.finish())
+        fault = self._translator.fault
+        if fault is not None and self._sink.started:
+            # The provider's own error event has passed to the client; here it is only noted.
+            self._record.fault, self._record.cause = fault, fault.cause
+            return
+        if fault is not None:
+            raise _scrubbed(fault, self._attempt)
         if not self._translator.complete:
             raise upstream_error(
                 "The provider's stream ended before the answer was complete.", "truncated"
@@ -123,7 +131,7 @@ def _passed(attempt: Attempt, body: bytes) -> Reply:
         raise upstream_error(
             "The provider's answer is not the JSON object it should be.", "bad_answer"
         ) from None
-    if not head.choices:
+    if not head.choices or operation.fault_in is not fault_in_body:
         fault = operation.fault_in(body)
         if fault is not None:
             raise fault

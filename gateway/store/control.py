@@ -161,7 +161,7 @@ async def _run_here(
         raise CommandError(str(error)) from None
     finally:
         await opened.close()
-    return msgspec.to_builtins(_flat(result))
+    return msgspec.json.decode(msgspec.json.encode(_flat(result)))  # as a server answers
 
 
 async def _answer(line: bytes, known: Mapping[str, Command]) -> bytes:

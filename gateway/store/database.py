@@ -46,7 +46,8 @@ class Database:
         except BaseException as error:
             await connection.close()
             os.close(lock)
-            if isinstance(error, sqlite3.DatabaseError):
+            # A damaged schema can also come back as text that is no UTF-8.
+            if isinstance(error, (sqlite3.DatabaseError, UnicodeDecodeError)):
                 raise StoreError(f"{path} cannot be used: {error}. The file was kept.") from None
             raise
         return cls(path, connection, lock)

@@ -146,7 +146,7 @@ class Connection(asyncio.Protocol):
     def data_received(self, data: bytes) -> None:  # noqa: C901, PLR0912 - runs for every chunk
         """Parse first, then hand over: no consumer runs inside the parser.
 
-        In one piece because a chunk passes here and each call of a function more shows in the bench.
+        In one piece: every chunk passes here, and one call more shows in the bench.
         """
         parser = self._parser
         if self._reply is None:
