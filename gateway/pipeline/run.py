@@ -38,10 +38,11 @@ async def run(services: Services, ask: Ask, sink: Sink, record: Record) -> None:
     record.model = known.model
     stream = known.stream is True
     record.stream = stream
+    show_usage = _shows_usage(body, known)
     candidate = candidates(services, key, ask.operation, known.model)[0]
     tried = await attempt(services, candidate, ask.operation, body, stream, record)
     try:
-        await _answer(services, tried, sink, record, _shows_usage(body, known))
+        await _answer(services, tried, sink, record, show_usage)
     finally:
         # An unfinished answer is cut here, whether the client left or something failed.
         tried.reply.close()
