@@ -25,20 +25,34 @@ QUICK = runs.Plan(rounds=1, warm=1.0, window=3.0, held=1000, starts=3)
 def arguments() -> argparse.Namespace:
     """The command line."""
     parser = argparse.ArgumentParser(prog="scripts/bench", description=__doc__)
-    parser.add_argument("--only", default=",".join(PEERS), metavar="PEER,...",
-                        help=f"of {', '.join(PEERS)}")
+    parser.add_argument(
+        "--only", default=",".join(PEERS), metavar="PEER,...", help=f"of {', '.join(PEERS)}"
+    )
     parser.add_argument("--quick", action="store_true", help="short windows, one round")
     parser.add_argument("--rounds", type=int, help="interleaved rounds; medians are reported")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write all samples there")
     parser.add_argument("--install", action="store_true", help="fetch absent peers (apt as root)")
     parser.add_argument("--profile", action="store_true", help="py-spy the gateway afterwards")
     parser.add_argument("--own-load", action="store_true", help="do not use wrk for plain calls")
-    parser.add_argument("--litellm-venv", type=Path, metavar="DIR",
-                        default=Path(os.environ.get("LITELLM_VENV", LOCAL / "litellm")))
-    parser.add_argument("--portkey-dir", type=Path, metavar="DIR",
-                        default=Path(os.environ.get("PORTKEY_DIR", LOCAL / "portkey")))
-    parser.add_argument("--gateway-root", type=Path, metavar="DIR", default=peers.ROOT,
-                        help="measure the gateway of another checkout")
+    parser.add_argument(
+        "--litellm-venv",
+        type=Path,
+        metavar="DIR",
+        default=Path(os.environ.get("LITELLM_VENV", LOCAL / "litellm")),
+    )
+    parser.add_argument(
+        "--portkey-dir",
+        type=Path,
+        metavar="DIR",
+        default=Path(os.environ.get("PORTKEY_DIR", LOCAL / "portkey")),
+    )
+    parser.add_argument(
+        "--gateway-root",
+        type=Path,
+        metavar="DIR",
+        default=peers.ROOT,
+        help="measure the gateway of another checkout",
+    )
     options = parser.parse_args()
     unknown = set(options.only.split(",")) - set(PEERS)
     if unknown:
@@ -51,17 +65,21 @@ def arguments() -> argparse.Namespace:
 def plan_of(options: argparse.Namespace) -> runs.Plan:
     """Windows and numbers from the command line."""
     base = QUICK if options.quick else runs.Plan()
-    return runs.Plan(**{**asdict(base), "own_load": options.own_load,
-                        "rounds": options.rounds or base.rounds})
+    return runs.Plan(
+        **{**asdict(base), "own_load": options.own_load, "rounds": options.rounds or base.rounds}
+    )
 
 
 def make_peers(options: argparse.Namespace, setting: peers.Setting) -> list[peers.Peer]:
     """The peers named, in a fixed order."""
     every: list[peers.Peer] = [
-        peers.Gateway(setting, options.gateway_root.resolve()), peers.Caddy(setting),
-        peers.Nginx(setting), peers.Bare(setting),
+        peers.Gateway(setting, options.gateway_root.resolve()),
+        peers.Caddy(setting),
+        peers.Nginx(setting),
+        peers.Bare(setting),
         Portkey(setting, options.portkey_dir.resolve()),
-        LiteLLM(setting, options.litellm_venv.absolute())]
+        LiteLLM(setting, options.litellm_venv.absolute()),
+    ]
     names = set(options.only.split(","))
     return [peer for peer in every if peer.name in names]
 
@@ -107,8 +125,10 @@ def start_and_weigh(bench: runs.Bench, peer: peers.Peer, row: report.Row) -> Non
             bench.nursery.stop(running.process)
 
 
-def start_all(bench: runs.Bench, pairs: list[tuple[peers.Peer, report.Row]],
-              ) -> list[tuple[runs.Running, report.Row]]:
+def start_all(
+    bench: runs.Bench,
+    pairs: list[tuple[peers.Peer, report.Row]],
+) -> list[tuple[runs.Running, report.Row]]:
     """Start every present peer for the rounds."""
     running = []
     for peer, row in pairs:
@@ -155,9 +175,11 @@ def show(rows: list[report.Row], plan: runs.Plan, header: dict[str, str]) -> Non
     """Print the report."""
     load = "own generator" if plan.own_load or runs.wrk.program() is None else "wrk"
     print("\n".join(f"{name}: {value}" for name, value in header.items()))
-    print(f"plan: {plan.rounds} rounds, {plan.window:.0f} s windows, {plan.connections} "
-          f"connections ({load}), {plan.streams} streams of 50 chunks at 20 ms, "
-          f"{plan.held} held streams")
+    print(
+        f"plan: {plan.rounds} rounds, {plan.window:.0f} s windows, {plan.connections} "
+        f"connections ({load}), {plan.streams} streams of 50 chunks at 20 ms, "
+        f"{plan.held} held streams"
+    )
     for text in (report.table(rows), report.ratios(rows), report.spread(rows)):
         if text:
             print("\n" + text)
@@ -170,8 +192,11 @@ def show(rows: list[report.Row], plan: runs.Plan, header: dict[str, str]) -> Non
 def run(options: argparse.Namespace) -> None:
     """One whole run."""
     now = dt.datetime.now(dt.UTC).strftime("%Y-%m-%d %H:%M UTC")
-    header = {"date": now, **report.machine(), "command": shlex.join(["scripts/bench",
-                                                                      *sys.argv[1:]])}
+    header = {
+        "date": now,
+        **report.machine(),
+        "command": shlex.join(["scripts/bench", *sys.argv[1:]]),
+    }
     before = measure.others_busy()
     plan, cores = plan_of(options), processes.cores()
     files = processes.raise_limits()
@@ -190,16 +215,31 @@ def run(options: argparse.Namespace) -> None:
             rows = measure_all(bench, chosen)
             header["busy with others"] = disturbed(before, measure.others_busy())
             show(rows, plan, header)
-            subject = next((p for p, r in zip(chosen, rows, strict=True)
-                            if p.name == report.SUBJECT and r.absent is None), None)
+            subject = next(
+                (
+                    p
+                    for p, r in zip(chosen, rows, strict=True)
+                    if p.name == report.SUBJECT and r.absent is None
+                ),
+                None,
+            )
             if options.profile and subject is not None:
                 print("\n" + profile.profile(bench, subject, LOCAL))
         finally:
             bench.nursery.stop_all()
     if options.json:
-        options.json.write_text(json.dumps({
-            "header": header, "plan": asdict(plan), "peers": [asdict(row) for row in rows],
-            "targets": report.targets(rows)}, indent=2) + "\n")
+        options.json.write_text(
+            json.dumps(
+                {
+                    "header": header,
+                    "plan": asdict(plan),
+                    "peers": [asdict(row) for row in rows],
+                    "targets": report.targets(rows),
+                },
+                indent=2,
+            )
+            + "\n"
+        )
     if not any(row.samples for row in rows):
         sys.exit("bench: nothing could be measured")
 

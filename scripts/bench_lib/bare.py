@@ -45,7 +45,8 @@ async def serve(port: int) -> None:
     """Listen until killed."""
     loop = asyncio.get_running_loop()
     server = await loop.create_server(
-        web.Server(handle, access_log=None), "127.0.0.1", port, backlog=8192)
+        web.Server(handle, access_log=None), "127.0.0.1", port, backlog=8192
+    )
     await server.serve_forever()
 
 

@@ -152,8 +152,10 @@ class StreamClient(Client):
 
     def problem(self) -> str | None:
         if "".join(self.words) != wire.STREAM_TEXT or not (self.finished and self.done):
-            return (f"incomplete stream: {len(self.words)} of {wire.CHUNKS} chunks, "
-                    f"finish_reason {self.finished}, [DONE] {self.done}")
+            return (
+                f"incomplete stream: {len(self.words)} of {wire.CHUNKS} chunks, "
+                f"finish_reason {self.finished}, [DONE] {self.done}"
+            )
         self.tally.streams += 1
         return None
 
@@ -182,8 +184,7 @@ class HoldClient(StreamClient):
 async def connect(client: Client) -> None:
     """Open one client's connection."""
     try:
-        await asyncio.get_running_loop().create_connection(
-            lambda: client, "127.0.0.1", client.port)
+        await asyncio.get_running_loop().create_connection(lambda: client, "127.0.0.1", client.port)
     except OSError as error:
         client.tally.fault(f"cannot connect: {error}")
 
@@ -194,8 +195,8 @@ def same_completion(body: bytes) -> bool:
         return True
     try:
         ours, theirs = orjson.loads(wire.COMPLETION), orjson.loads(body)
-        return (ours["choices"][0]["message"]["content"]
-                == theirs["choices"][0]["message"]["content"]
-                and all(theirs["usage"][name] == count for name, count in wire.USAGE.items()))
+        return ours["choices"][0]["message"]["content"] == theirs["choices"][0]["message"][
+            "content"
+        ] and all(theirs["usage"][name] == count for name, count in wire.USAGE.items())
     except (ValueError, LookupError, TypeError):
         return False

@@ -26,24 +26,61 @@ class LiteLLM(Peer):
         if not self.program.is_file():
             raise AbsentError("no litellm there (--litellm-venv DIR, LITELLM_VENV, or --install)")
         self.version = output(
-            str(self.venv / "bin/python"), "-c",
-            "from importlib.metadata import version; print(version('litellm'))")
-        models = [{"model_name": name, "litellm_params": {
-            "model": f"openai/{name}", "api_base": self.setting.base_url, "api_key": "x",
-            "input_cost_per_token": 1e-6, "output_cost_per_token": 2e-6,
-        }} for name in (wire.MODEL, wire.HOLD_MODEL)]
-        self.config = self.write("config.yaml", json.dumps({
-            "model_list": models,
-            "litellm_settings": {"telemetry": False, "request_timeout": 600, "num_retries": 0},
-            "general_settings": {"master_key": "sk-bench"},
-        }))
+            str(self.venv / "bin/python"),
+            "-c",
+            "from importlib.metadata import version; print(version('litellm'))",
+        )
+        models = [
+            {
+                "model_name": name,
+                "litellm_params": {
+                    "model": f"openai/{name}",
+                    "api_base": self.setting.base_url,
+                    "api_key": "x",
+                    "input_cost_per_token": 1e-6,
+                    "output_cost_per_token": 2e-6,
+                },
+            }
+            for name in (wire.MODEL, wire.HOLD_MODEL)
+        ]
+        self.config = self.write(
+            "config.yaml",
+            json.dumps(
+                {
+                    "model_list": models,
+                    "litellm_settings": {
+                        "telemetry": False,
+                        "request_timeout": 600,
+                        "num_retries": 0,
+                    },
+                    "general_settings": {"master_key": "sk-bench"},
+                }
+            ),
+        )
 
     def launch(self, port: int) -> Launch:
-        argv = [str(self.program), "--config", str(self.config), "--host", "127.0.0.1",
-                "--port", str(port), "--num_workers", "1", "--telemetry", "False"]
-        env = {"LITELLM_LOCAL_MODEL_COST_MAP": "True", "LITELLM_MODE": "PRODUCTION",
-               "LITELLM_LOG": "ERROR", "NO_PROXY": "*", "PYTHONPATH": "",
-               "LITELLM_LOCAL_ANTHROPIC_BETA_HEADERS": "True", "HOME": str(self.directory)}
+        argv = [
+            str(self.program),
+            "--config",
+            str(self.config),
+            "--host",
+            "127.0.0.1",
+            "--port",
+            str(port),
+            "--num_workers",
+            "1",
+            "--telemetry",
+            "False",
+        ]
+        env = {
+            "LITELLM_LOCAL_MODEL_COST_MAP": "True",
+            "LITELLM_MODE": "PRODUCTION",
+            "LITELLM_LOG": "ERROR",
+            "NO_PROXY": "*",
+            "PYTHONPATH": "",
+            "LITELLM_LOCAL_ANTHROPIC_BETA_HEADERS": "True",
+            "HOME": str(self.directory),
+        }
         return Launch(argv, env, self.directory)
 
 
@@ -68,8 +105,11 @@ net.Server.prototype.listen = function (options, ...rest) {
     def __init__(self, setting: Setting, directory: Path) -> None:
         super().__init__(setting)
         self.package = directory / "node_modules/@portkey-ai/gateway"
-        self.headers = {**self.headers, "x-portkey-provider": "openai",
-                        "x-portkey-custom-host": setting.base_url}
+        self.headers = {
+            **self.headers,
+            "x-portkey-provider": "openai",
+            "x-portkey-custom-host": setting.base_url,
+        }
 
     def prepare(self) -> None:
         self.node = find("node", "apt-get install nodejs")
@@ -80,6 +120,12 @@ net.Server.prototype.listen = function (options, ...rest) {
         self.shim = self.write("loopback.cjs", self.SHIM)
 
     def launch(self, port: int) -> Launch:
-        argv = [self.node, "--require", str(self.shim), str(self.script), f"--port={port}",
-                "--headless"]
+        argv = [
+            self.node,
+            "--require",
+            str(self.shim),
+            str(self.script),
+            f"--port={port}",
+            "--headless",
+        ]
         return Launch(argv, {"NODE_ENV": "production"}, self.directory)

@@ -15,8 +15,13 @@ def _run(*argv: str, cwd: Path | None = None) -> None:
     """Run a package manager; its failure only leaves a peer absent."""
     print("+", " ".join(argv), flush=True)
     try:
-        done = subprocess.run(argv, check=False, timeout=900, cwd=cwd,
-                              env={**os.environ, "DEBIAN_FRONTEND": "noninteractive"})
+        done = subprocess.run(
+            argv,
+            check=False,
+            timeout=900,
+            cwd=cwd,
+            env={**os.environ, "DEBIAN_FRONTEND": "noninteractive"},
+        )
     except (OSError, subprocess.TimeoutExpired) as error:
         print(f"bench: {argv[0]}: {error}", file=sys.stderr)
         return
@@ -25,9 +30,13 @@ def _run(*argv: str, cwd: Path | None = None) -> None:
 
 
 def _apt(names: set[str]) -> None:
-    wanted = [package for program, package in APT.items()
-              if program in names and shutil.which(program) is None
-              and not Path("/usr/sbin", program).exists()]
+    wanted = [
+        package
+        for program, package in APT.items()
+        if program in names
+        and shutil.which(program) is None
+        and not Path("/usr/sbin", program).exists()
+    ]
     if not wanted:
         return
     if os.geteuid() != 0:
@@ -46,5 +55,12 @@ def install(names: set[str], litellm: Path, portkey: Path) -> None:
         _run(str(litellm / "bin/pip"), "install", "-q", "litellm[proxy]")
     if "portkey" in names and not (portkey / "node_modules/@portkey-ai/gateway").exists():
         portkey.mkdir(parents=True, exist_ok=True)
-        _run("npm", "install", "--no-audit", "--no-fund", "--prefix", str(portkey),
-             "@portkey-ai/gateway")
+        _run(
+            "npm",
+            "install",
+            "--no-audit",
+            "--no-fund",
+            "--prefix",
+            str(portkey),
+            "@portkey-ai/gateway",
+        )

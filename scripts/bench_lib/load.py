@@ -57,15 +57,23 @@ async def window(job: Job) -> dict[str, Any]:
     await _drain(tally)
     if not (tally.plain or tally.streams):
         tally.fault("not one call came through")
-    return {"seconds": seconds, "cpu": cpu, "plain": plain, "chunks": chunks,
-            "streams": tally.streams, "total": tally.plain, "faults": tally.faults}
+    return {
+        "seconds": seconds,
+        "cpu": cpu,
+        "plain": plain,
+        "chunks": chunks,
+        "streams": tally.streams,
+        "total": tally.plain,
+        "faults": tally.faults,
+    }
 
 
 async def held(job: Job) -> dict[str, Any]:
     """Open N streams that stay open, and weigh the proxy before and after."""
     tally = clients.Tally()
-    request = wire.request(job["port"], job["headers"],
-                           wire.request_body(wire.HOLD_MODEL, stream=True))
+    request = wire.request(
+        job["port"], job["headers"], wire.request_body(wire.HOLD_MODEL, stream=True)
+    )
     gate = asyncio.Semaphore(64)
 
     async def one() -> clients.Client:
@@ -87,8 +95,13 @@ async def held(job: Job) -> dict[str, Any]:
     tally.wanted = False
     for client in opened:
         client.transport.abort()
-    return {"before": before, "after": after, "held": tally.held, "still": still,
-            "faults": tally.faults}
+    return {
+        "before": before,
+        "after": after,
+        "held": tally.held,
+        "still": still,
+        "faults": tally.faults,
+    }
 
 
 class _Answer:
@@ -128,8 +141,10 @@ def dial(port: int, timeout: float = 10.0) -> socket.socket:
 def latency(job: Job) -> dict[str, Any]:
     """One call at a time, in turn straight to the upstream and through the proxy."""
     body = wire.request_body()
-    ways = [(dial(port), wire.request(port, job["headers"], body), list[float]())
-            for port in (job["upstream"], job["port"])]
+    ways = [
+        (dial(port), wire.request(port, job["headers"], body), list[float]())
+        for port in (job["upstream"], job["port"])
+    ]
     deadline = time.perf_counter() + job["warm"] + job["window"]
     warm = time.perf_counter() + job["warm"]
     for _ in range(job["calls"]):
@@ -146,10 +161,15 @@ def latency(job: Job) -> dict[str, Any]:
     (direct, proxied) = (times for _, _, times in ways)
     if not proxied:
         return {"faults": ["no call came through after the warm-up"]}
-    return {"calls": len(proxied), "faults": [],
-            **{f"{name}_p{round(share * 100)}": measure.quantile(times, share)
-               for name, times in (("direct", direct), ("proxied", proxied))
-               for share in (0.5, 0.99)}}
+    return {
+        "calls": len(proxied),
+        "faults": [],
+        **{
+            f"{name}_p{round(share * 100)}": measure.quantile(times, share)
+            for name, times in (("direct", direct), ("proxied", proxied))
+            for share in (0.5, 0.99)
+        },
+    }
 
 
 def main() -> None:

@@ -84,14 +84,22 @@ def find(program: str, hint: str) -> str:
 def output(*argv: str, cwd: Path | None = None, env: Mapping[str, str] | None = None) -> str:
     """What a short command prints, on either stream; AbsentError when it fails."""
     try:
-        done = subprocess.run(argv, capture_output=True, text=True, timeout=60, check=False,
-                              cwd=cwd, env={**os.environ, **(env or {})})
+        done = subprocess.run(
+            argv,
+            capture_output=True,
+            text=True,
+            timeout=60,
+            check=False,
+            cwd=cwd,
+            env={**os.environ, **(env or {})},
+        )
     except (OSError, subprocess.TimeoutExpired) as error:
         raise AbsentError(f"{Path(argv[0]).name}: {error}") from error
-    text = (done.stdout.strip() or done.stderr.strip())
+    text = done.stdout.strip() or done.stderr.strip()
     if done.returncode:
-        raise AbsentError(f"`{' '.join(argv[1:4])} ...` failed: "
-                          f"{done.stderr.strip()[-300:] or text}")
+        raise AbsentError(
+            f"`{' '.join(argv[1:4])} ...` failed: {done.stderr.strip()[-300:] or text}"
+        )
     return text
 
 
@@ -104,11 +112,13 @@ class Bare(Peer):
 
     def prepare(self) -> None:
         self.version = "aiohttp " + output(
-            sys.executable, "-c", "import aiohttp; print(aiohttp.__version__)")
+            sys.executable, "-c", "import aiohttp; print(aiohttp.__version__)"
+        )
 
     def launch(self, port: int) -> Launch:
-        return Launch([sys.executable, "-m", "bench_lib.bare", str(port)],
-                      {"PYTHONPATH": str(LIBRARY)})
+        return Launch(
+            [sys.executable, "-m", "bench_lib.bare", str(port)], {"PYTHONPATH": str(LIBRARY)}
+        )
 
 
 class Caddy(Peer):
@@ -136,10 +146,15 @@ http://127.0.0.1:{port} {{
         self.version = output(self.program, "version").split()[0]
 
     def launch(self, port: int) -> Launch:
-        config = self.write(f"Caddyfile-{port}",
-                            self.CONFIG.format(port=port, upstream=self.setting.upstream))
-        env = {"GOMAXPROCS": "1", "HOME": str(self.directory),
-               "XDG_DATA_HOME": str(self.directory), "XDG_CONFIG_HOME": str(self.directory)}
+        config = self.write(
+            f"Caddyfile-{port}", self.CONFIG.format(port=port, upstream=self.setting.upstream)
+        )
+        env = {
+            "GOMAXPROCS": "1",
+            "HOME": str(self.directory),
+            "XDG_DATA_HOME": str(self.directory),
+            "XDG_CONFIG_HOME": str(self.directory),
+        }
         return Launch([self.program, "run", "--config", str(config), "--adapter", "caddyfile"], env)
 
 
@@ -181,9 +196,17 @@ http {{
     def launch(self, port: int) -> Launch:
         files = min(65536, os.sysconf("SC_OPEN_MAX"))
         user = "user root;\n" if os.geteuid() == 0 else ""
-        config = self.write(f"nginx-{port}.conf", self.CONFIG.format(
-            user=user, dir=self.directory, port=port, upstream=self.setting.upstream,
-            files=files, connections=files - 100))
+        config = self.write(
+            f"nginx-{port}.conf",
+            self.CONFIG.format(
+                user=user,
+                dir=self.directory,
+                port=port,
+                upstream=self.setting.upstream,
+                files=files,
+                connections=files - 100,
+            ),
+        )
         return Launch([self.program, "-e", "stderr", "-c", str(config)])
 
 
@@ -215,27 +238,46 @@ groups:
         self.env = {"PYTHONPATH": str(root), "PYTHONDONTWRITEBYTECODE": ""}
 
     def prepare(self) -> None:
-        if not (self.root / "gateway/cli.py").is_file() and not (
-                self.root / "gateway/cli/__init__.py").is_file():
+        if (
+            not (self.root / "gateway/cli.py").is_file()
+            and not (self.root / "gateway/cli/__init__.py").is_file()
+        ):
             raise AbsentError("gateway/cli.py is not written yet")
         if importlib.util.find_spec("uvloop") is None:
             raise AbsentError("the interpreter of the bench has not the gateway's dependencies")
-        self.catalog = self.write("catalog.yaml", self.CATALOG.format(
-            base_url=self.setting.base_url, price=self.PRICE))
+        self.catalog = self.write(
+            "catalog.yaml", self.CATALOG.format(base_url=self.setting.base_url, price=self.PRICE)
+        )
         self.database = self.directory / "bench.sqlite"
         self.cli = [sys.executable, "-m", "gateway.cli"]
-        self.version = output(sys.executable, "-c", "import gateway; print(gateway.__version__)",
-                              cwd=self.root, env=self.env)
+        self.version = output(
+            sys.executable,
+            "-c",
+            "import gateway; print(gateway.__version__)",
+            cwd=self.root,
+            env=self.env,
+        )
         self.headers = {"Authorization": f"Bearer {self.create_key()}"}
 
     def create_key(self) -> str:
         """Create the key that the load uses."""
         data = ("--db", str(self.database), "--json")
-        printed = output(*self.cli, "keys", "create", wire.MODEL, *data, cwd=self.root,
-                         env=self.env)
+        printed = output(
+            *self.cli, "keys", "create", wire.MODEL, *data, cwd=self.root, env=self.env
+        )
         return str(json.loads(printed)["key"])
 
     def launch(self, port: int) -> Launch:
-        argv = [*self.cli, "serve", "--catalog", str(self.catalog), "--db", str(self.database),
-                "--host", "127.0.0.1", "--port", str(port)]
+        argv = [
+            *self.cli,
+            "serve",
+            "--catalog",
+            str(self.catalog),
+            "--db",
+            str(self.database),
+            "--host",
+            "127.0.0.1",
+            "--port",
+            str(port),
+        ]
         return Launch(argv, self.env, self.root)

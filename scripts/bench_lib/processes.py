@@ -83,15 +83,26 @@ class Nursery:
     alive: list[Process] = field(default_factory=list)
     started: int = 0
 
-    def start(self, argv: Sequence[str], core: int, env: Mapping[str, str] | None = None,
-              cwd: Path | None = None) -> Process:
+    def start(
+        self,
+        argv: Sequence[str],
+        core: int,
+        env: Mapping[str, str] | None = None,
+        cwd: Path | None = None,
+    ) -> Process:
         """Start a child pinned to one core."""
         self.started += 1
         log = self.directory / f"{self.started:03d}-{Path(argv[0]).name}.log"
         with pinned(core), log.open("wb") as out:
             popen = subprocess.Popen(
-                list(argv), stdin=subprocess.DEVNULL, stdout=out, stderr=out, cwd=cwd,
-                env={**os.environ, **(env or {})}, start_new_session=True)
+                list(argv),
+                stdin=subprocess.DEVNULL,
+                stdout=out,
+                stderr=out,
+                cwd=cwd,
+                env={**os.environ, **(env or {})},
+                start_new_session=True,
+            )
         process = Process(popen, log)
         self.alive.append(process)
         return process

@@ -22,8 +22,20 @@ def profile(bench: runs.Bench, peer: Peer, directory: Path) -> str:
     for name in ("plain", "streams"):
         target = directory / f"profile-{peer.name}-{name}.svg"
         spying = bench.nursery.start(
-            [spy, "record", "--pid", str(running.process.pid), "--rate", "500", "--duration",
-             str(max(2, round(bench.plan.window))), "--output", str(target)], bench.cores[1])
+            [
+                spy,
+                "record",
+                "--pid",
+                str(running.process.pid),
+                "--rate",
+                "500",
+                "--duration",
+                str(max(2, round(bench.plan.window))),
+                "--output",
+                str(target),
+            ],
+            bench.cores[1],
+        )
         time.sleep(0.5)
         try:
             runs.MEASURES[name](bench, running)

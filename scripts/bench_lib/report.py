@@ -63,11 +63,20 @@ RATIOS = ("plain_us", "chunk_us", "stream_kb", "start_s")
 def _grid(rows: Sequence[Sequence[str]]) -> str:
     """Rows of cells as an aligned Markdown table; the first is the heading."""
     widths = [max(len(row[i]) for row in rows) for i in range(len(rows[0]))]
-    lines = ["| " + " | ".join(
-        cell.ljust(width) if i == 0 else cell.rjust(width)
-        for i, (cell, width) in enumerate(zip(row, widths, strict=True))) + " |" for row in rows]
-    rule = "|" + "|".join("-" * (width + 1) + ("-" if i == 0 else ":")
-                          for i, width in enumerate(widths)) + "|"
+    lines = [
+        "| "
+        + " | ".join(
+            cell.ljust(width) if i == 0 else cell.rjust(width)
+            for i, (cell, width) in enumerate(zip(row, widths, strict=True))
+        )
+        + " |"
+        for row in rows
+    ]
+    rule = (
+        "|"
+        + "|".join("-" * (width + 1) + ("-" if i == 0 else ":") for i, width in enumerate(widths))
+        + "|"
+    )
     return "\n".join([lines[0], rule, *lines[1:]])
 
 
@@ -78,8 +87,11 @@ def _number(value: float | None, places: int) -> str:
 def table(rows: Sequence[Row]) -> str:
     """The absolute figures: medians over the rounds."""
     cells = [["peer", *(column.heading for column in COLUMNS)]]
-    cells += [[row.title, *(_number(row.median(c.figure), c.places) for c in COLUMNS)]
-              for row in rows if row.absent is None]
+    cells += [
+        [row.title, *(_number(row.median(c.figure), c.places) for c in COLUMNS)]
+        for row in rows
+        if row.absent is None
+    ]
     return _grid(cells)
 
 
@@ -93,9 +105,15 @@ def ratios(rows: Sequence[Row]) -> str:
     for row in rows:
         if row.absent is None:
             pairs = [(row.median(c.figure), base.median(c.figure)) for c in wanted]
-            cells.append([row.title, *(
-                _number(mine / theirs if mine is not None and theirs else None, 2)
-                for mine, theirs in pairs)])
+            cells.append(
+                [
+                    row.title,
+                    *(
+                        _number(mine / theirs if mine is not None and theirs else None, 2)
+                        for mine, theirs in pairs
+                    ),
+                ]
+            )
     return _grid(cells)
 
 
@@ -103,9 +121,11 @@ def spread(rows: Sequence[Row]) -> str:
     """Lowest and highest round of the figures that targets look at."""
     lines = []
     for row in rows:
-        parts = [f"{name} {min(values):.4g}..{max(values):.4g}"
-                 for name in ("plain_us", "chunk_us", "added_p50_ms", "start_s")
-                 if len(values := row.samples.get(name, [])) > 1]
+        parts = [
+            f"{name} {min(values):.4g}..{max(values):.4g}"
+            for name in ("plain_us", "chunk_us", "added_p50_ms", "start_s")
+            if len(values := row.samples.get(name, [])) > 1
+        ]
         if parts:
             lines.append(f"  {row.name}: " + ", ".join(parts))
     return "\n".join(["Lowest..highest round:", *lines]) if lines else ""
@@ -118,8 +138,9 @@ def targets(rows: Sequence[Row]) -> list[tuple[str, str, str]]:
     def value(peer: str, figure: str) -> float | None:
         return by_name[peer].median(figure) if peer in by_name else None
 
-    def verdict(text: str, mine: float | None, limit: float | None,
-                unit: str) -> tuple[str, str, str]:
+    def verdict(
+        text: str, mine: float | None, limit: float | None, unit: str
+    ) -> tuple[str, str, str]:
         if mine is None or limit is None:
             return text, "not measured", ""
         shown = f"{mine:.4g} {unit}, limit {limit:.4g}"
@@ -131,10 +152,15 @@ def targets(rows: Sequence[Row]) -> list[tuple[str, str, str]]:
     call, chunk = value(SUBJECT, "plain_us"), value(SUBJECT, "chunk_us")
     return [
         verdict("CPU per plain call <= 1.0x Caddy", call, value(BASELINE, "plain_us"), "us"),
-        verdict("CPU per plain call <= LiteLLM / 100", call,
-                times(value("litellm", "plain_us"), 0.01), "us"),
-        verdict("CPU per chunk <= 1.1x Caddy", chunk, times(value(BASELINE, "chunk_us"), 1.1),
-                "us"),
+        verdict(
+            "CPU per plain call <= LiteLLM / 100",
+            call,
+            times(value("litellm", "plain_us"), 0.01),
+            "us",
+        ),
+        verdict(
+            "CPU per chunk <= 1.1x Caddy", chunk, times(value(BASELINE, "chunk_us"), 1.1), "us"
+        ),
         verdict("memory per open stream <= 20 KB", value(SUBJECT, "stream_kb"), 20.0, "KB"),
         verdict("exec to first answer <= 0.5 s", value(SUBJECT, "start_s"), 0.5, "s"),
         verdict("added latency p50 <= 0.5 ms", value(SUBJECT, "added_p50_ms"), 0.5, "ms"),
@@ -144,12 +170,20 @@ def targets(rows: Sequence[Row]) -> list[tuple[str, str, str]]:
 def machine() -> dict[str, str]:
     """What a reader must know to compare runs."""
     text = Path("/proc/cpuinfo").read_text()
-    model = next((line.partition(":")[2].strip() for line in text.splitlines()
-                  if line.startswith("model name")), platform.machine())
-    return {"cpu": f"{model}, {len(os.sched_getaffinity(0))} cores",
-            "kernel": f"{platform.system()} {platform.release()}",
-            "python": f"{platform.python_implementation()} {platform.python_version()}",
-            "load": " ".join(f"{each:.2f}" for each in os.getloadavg())}
+    model = next(
+        (
+            line.partition(":")[2].strip()
+            for line in text.splitlines()
+            if line.startswith("model name")
+        ),
+        platform.machine(),
+    )
+    return {
+        "cpu": f"{model}, {len(os.sched_getaffinity(0))} cores",
+        "kernel": f"{platform.system()} {platform.release()}",
+        "python": f"{platform.python_implementation()} {platform.python_version()}",
+        "load": " ".join(f"{each:.2f}" for each in os.getloadavg()),
+    }
 
 
 def notes(rows: Sequence[Row]) -> str:

@@ -75,8 +75,9 @@ class Bench:
             raise FailedError(f"{problem}; log: {process.tail() or 'empty'}")
         return Running(peer, process, port, time.perf_counter() - started)
 
-    def _first_answer(self, peer: peers.Peer, process: Process, port: int,
-                      deadline: float) -> str | None:
+    def _first_answer(
+        self, peer: peers.Peer, process: Process, port: int, deadline: float
+    ) -> str | None:
         """Poll tightly until a chat call is answered; otherwise say what happened."""
         request = wire.request(port, peer.headers, wire.request_body())
         last = "nothing listens"
@@ -98,14 +99,27 @@ class Bench:
 
     def job(self, running: Running, kind: str, **more: object) -> dict[str, Any]:
         """Run one job of the load generator and return its result."""
-        job = {"kind": kind, "port": running.port, "pid": running.process.pid,
-               "headers": running.peer.headers, "warm": self.plan.warm,
-               "window": self.plan.window, "upstream": self.setting.upstream, **more}
+        job = {
+            "kind": kind,
+            "port": running.port,
+            "pid": running.process.pid,
+            "headers": running.peer.headers,
+            "warm": self.plan.warm,
+            "window": self.plan.window,
+            "upstream": self.setting.upstream,
+            **more,
+        }
         argv = [sys.executable, "-m", "bench_lib.load", json.dumps(job)]
         try:
             with pinned(self.cores[1]):
-                child = subprocess.run(argv, cwd=peers.LIBRARY, capture_output=True, text=True,
-                                       timeout=300, check=False)
+                child = subprocess.run(
+                    argv,
+                    cwd=peers.LIBRARY,
+                    capture_output=True,
+                    text=True,
+                    timeout=300,
+                    check=False,
+                )
         except subprocess.TimeoutExpired as error:
             raise FailedError("the load generator did not end in 300 s") from error
         if child.returncode:
@@ -133,8 +147,16 @@ def _wrk(bench: Bench, running: Running) -> dict[str, Any]:
     """Plain calls by wrk."""
     plan, peer = bench.plan, running.peer
     try:
-        return wrk.plain(peer.setting.directory, peer.headers, running.port, running.process.pid,
-                         plan.connections, plan.warm, plan.window, bench.cores[1])
+        return wrk.plain(
+            peer.setting.directory,
+            peer.headers,
+            running.port,
+            running.process.pid,
+            plan.connections,
+            plan.warm,
+            plan.window,
+            bench.cores[1],
+        )
     except (RuntimeError, OSError, subprocess.TimeoutExpired) as error:
         raise FailedError(f"wrk: {error}") from error
 
@@ -152,19 +174,24 @@ def plain(bench: Bench, running: Running) -> Figures:
         raise FailedError(f"{result['plain']} answers of which only {forwarded} from the upstream")
     if result["plain"] < MIN_CALLS:
         raise FailedError(f"only {result['plain']} calls in the window")
-    return {"plain_us": result["cpu"] / result["plain"] * 1e6,
-            "plain_rps": result["plain"] / result["seconds"],
-            "plain_core": result["cpu"] / result["seconds"]}
+    return {
+        "plain_us": result["cpu"] / result["plain"] * 1e6,
+        "plain_rps": result["plain"] / result["seconds"],
+        "plain_core": result["cpu"] / result["seconds"],
+    }
 
 
 def latency(bench: Bench, running: Running) -> Figures:
     """Latency that the proxy adds at one connection."""
-    result = bench.job(running, "latency", calls=100_000, warm=0.5,
-                       window=max(1.0, bench.plan.window / 2))
+    result = bench.job(
+        running, "latency", calls=100_000, warm=0.5, window=max(1.0, bench.plan.window / 2)
+    )
     _trust(result)
-    return {"added_p50_ms": result["proxied_p50"] - result["direct_p50"],
-            "added_p99_ms": result["proxied_p99"] - result["direct_p99"],
-            "direct_p50_ms": result["direct_p50"]}
+    return {
+        "added_p50_ms": result["proxied_p50"] - result["direct_p50"],
+        "added_p99_ms": result["proxied_p99"] - result["direct_p99"],
+        "direct_p50_ms": result["direct_p50"],
+    }
 
 
 def streams(bench: Bench, running: Running) -> Figures:
@@ -178,9 +205,12 @@ def streams(bench: Bench, running: Running) -> Figures:
         raise FailedError(f"{result['streams']} streams complete, {forwarded} from the upstream")
     if not result["chunks"]:
         raise FailedError("no chunk came in the window")
-    return {"chunk_us": result["cpu"] / result["chunks"] * 1e6,
-            "chunk_rate": result["chunks"] / result["seconds"],
-            "streams_complete": float(result["streams"]), "streams_open": float(count)}
+    return {
+        "chunk_us": result["cpu"] / result["chunks"] * 1e6,
+        "chunk_rate": result["chunks"] / result["seconds"],
+        "streams_complete": float(result["streams"]),
+        "streams_open": float(count),
+    }
 
 
 def memory(bench: Bench, running: Running) -> Figures:
@@ -193,8 +223,11 @@ def memory(bench: Bench, running: Running) -> Figures:
     _trust(result)
     if result["still"] != count:
         raise FailedError(f"{result['still']} of {count} streams open at the end")
-    return {"stream_kb": (result["after"] - result["before"]) / count,
-            "base_mb": result["before"] / 1024, "streams_held": float(count)}
+    return {
+        "stream_kb": (result["after"] - result["before"]) / count,
+        "base_mb": result["before"] / 1024,
+        "streams_held": float(count),
+    }
 
 
 def cold_starts(bench: Bench, peer: peers.Peer) -> list[float]:
@@ -210,4 +243,7 @@ def cold_starts(bench: Bench, peer: peers.Peer) -> list[float]:
 
 
 MEASURES: dict[str, Callable[[Bench, Running], Figures]] = {
-    "plain": plain, "latency": latency, "streams": streams}
+    "plain": plain,
+    "latency": latency,
+    "streams": streams,
+}

@@ -54,7 +54,7 @@ class Upstream(asyncio.Protocol):
             total = end + 4 + (int(found[1]) if found else 0)
             if len(self.buffer) < total:
                 return
-            body, self.buffer = self.buffer[end + 4:total], self.buffer[total:]
+            body, self.buffer = self.buffer[end + 4 : total], self.buffer[total:]
             self.answer(head, body)
 
     def answer(self, head: bytes, body: bytes) -> None:
@@ -91,15 +91,16 @@ class Upstream(asyncio.Protocol):
     def write_json(self, value: object) -> None:
         STATS["other"] += 1
         body = json.dumps(value).encode()
-        self.transport.write(b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\n"
-                             b"Content-Length: %d\r\n\r\n" % len(body) + body)
+        self.transport.write(
+            b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\n"
+            b"Content-Length: %d\r\n\r\n" % len(body) + body
+        )
 
 
 async def serve(port: int) -> None:
     """Listen until killed."""
     loop = asyncio.get_running_loop()
-    server = await loop.create_server(
-        lambda: Upstream(loop), "127.0.0.1", port, backlog=8192)
+    server = await loop.create_server(lambda: Upstream(loop), "127.0.0.1", port, backlog=8192)
     await server.serve_forever()
 
 

@@ -23,8 +23,13 @@ def _dump(value: object) -> bytes:
 
 def _event(delta: dict[str, str], finish: str | None = None) -> bytes:
     choice = {"index": 0, "delta": delta, "logprobs": None, "finish_reason": finish}
-    body = {**_HEAD, "object": "chat.completion.chunk", "service_tier": "default",
-            "system_fingerprint": "fp_0123456789", "choices": [choice]}
+    body = {
+        **_HEAD,
+        "object": "chat.completion.chunk",
+        "service_tier": "default",
+        "system_fingerprint": "fp_0123456789",
+        "choices": [choice],
+    }
     return b"data: " + _dump(body) + b"\n\n"
 
 
@@ -32,8 +37,14 @@ def _completion() -> bytes:
     """One chat.completion of PLAIN_BYTES bytes with usage."""
     message = {"role": "assistant", "content": "", "refusal": None, "annotations": []}
     choice = {"index": 0, "message": message, "logprobs": None, "finish_reason": "stop"}
-    body = {**_HEAD, "object": "chat.completion", "choices": [choice], "usage": USAGE,
-            "service_tier": "default", "system_fingerprint": "fp_0123456789"}
+    body = {
+        **_HEAD,
+        "object": "chat.completion",
+        "choices": [choice],
+        "usage": USAGE,
+        "service_tier": "default",
+        "system_fingerprint": "fp_0123456789",
+    }
     message["content"] = "x" * (PLAIN_BYTES - len(_dump(body)))
     return _dump(body)
 
@@ -42,8 +53,11 @@ COMPLETION = _completion()
 FIRST_EVENT = _event({"role": "assistant", "content": ""})
 EVENTS = [_event({"content": word}) for word in WORDS]
 FINISH_EVENT = _event({}, "stop")
-USAGE_EVENT = (b"data: " + _dump({**_HEAD, "object": "chat.completion.chunk", "choices": [],
-                                  "usage": USAGE}) + b"\n\n")
+USAGE_EVENT = (
+    b"data: "
+    + _dump({**_HEAD, "object": "chat.completion.chunk", "choices": [], "usage": USAGE})
+    + b"\n\n"
+)
 DONE_EVENT = b"data: [DONE]\n\n"
 
 
@@ -52,18 +66,24 @@ def chunk(data: bytes) -> bytes:
     return b"%x\r\n%b\r\n" % (len(data), data)
 
 
-PLAIN_ANSWER = (b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n"
-                % len(COMPLETION)) + COMPLETION
-STREAM_HEAD = (b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\n"
-               b"Cache-Control: no-cache\r\nTransfer-Encoding: chunked\r\n\r\n")
+PLAIN_ANSWER = (
+    b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n"
+    % len(COMPLETION)
+) + COMPLETION
+STREAM_HEAD = (
+    b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\n"
+    b"Cache-Control: no-cache\r\nTransfer-Encoding: chunked\r\n\r\n"
+)
 
 
 def request_body(model: str = MODEL, *, stream: bool = False) -> bytes:
     """The JSON body of one chat call."""
     body: dict[str, object] = {
         "model": model,
-        "messages": [{"role": "system", "content": "Answer in plain words."},
-                     {"role": "user", "content": PROMPT}],
+        "messages": [
+            {"role": "system", "content": "Answer in plain words."},
+            {"role": "user", "content": PROMPT},
+        ],
         "temperature": 0.7,
     }
     if stream:
@@ -73,7 +93,12 @@ def request_body(model: str = MODEL, *, stream: bool = False) -> bytes:
 
 def request(port: int, headers: dict[str, str], body: bytes) -> bytes:
     """The bytes of one POST of a chat call on a kept-alive connection."""
-    lines = [f"POST {PATH} HTTP/1.1", f"Host: 127.0.0.1:{port}", "Content-Type: application/json",
-             "Accept: */*", f"Content-Length: {len(body)}",
-             *(f"{name}: {value}" for name, value in headers.items())]
+    lines = [
+        f"POST {PATH} HTTP/1.1",
+        f"Host: 127.0.0.1:{port}",
+        "Content-Type: application/json",
+        "Accept: */*",
+        f"Content-Length: {len(body)}",
+        *(f"{name}: {value}" for name, value in headers.items()),
+    ]
     return ("\r\n".join(lines) + "\r\n\r\n").encode() + body
