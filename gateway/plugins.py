@@ -22,8 +22,11 @@ class PluginConflict(Exception):  # noqa: N818 - it names a state of the install
 
 
 def installed() -> Sequence[EntryPoint]:
-    """Every adapter on offer; nothing is loaded."""
-    return list(_manager([]).list_entry_points())
+    """Every adapter on offer, as stevedore finds them; nothing is loaded."""
+    manager: NamedExtensionManager[Any] = NamedExtensionManager(
+        GROUP, [], invoke_on_load=False, on_missing_entrypoints_callback=None
+    )
+    return list(manager.list_entry_points())
 
 
 class Plugins:
@@ -43,14 +46,15 @@ class Plugins:
         for name in wanted:
             refuse_conflict(name, offered)
         for name in wanted:
-            if not any(entry.name == name for entry in offered):
+            entry = next((entry for entry in offered if entry.name == name), None)
+            if entry is None:
                 self.failures[name] = "not installed"
-                continue
-            self._load_one(name)
+            else:
+                self._load_one(name, entry)
 
-    def _load_one(self, name: str) -> None:
+    def _load_one(self, name: str, entry: EntryPoint) -> None:
         try:
-            loaded = _load(name)
+            loaded = entry.load()
             problem = contract_problem(loaded)
         except (Exception, SystemExit) as error:  # sys.exit() on import must not end the gateway
             problem = f"did not load: {type(error).__name__}"
@@ -84,22 +88,3 @@ def contract_problem(loaded: object) -> str | None:
         if not isinstance(operation, Operation) or not callable(operation.build):
             return f"operation '{name}' is not a gateway.sdk.Operation"
     return None
-
-
-def _load(name: str) -> Any:
-    def fail(_manager: object, _entry: object, error: BaseException) -> None:
-        raise error
-
-    return _manager([name], fail)[name].plugin
-
-
-def _manager(
-    names: list[str], on_failure: Callable[[Any, Any, BaseException], None] | None = None
-) -> NamedExtensionManager[Any]:
-    return NamedExtensionManager(
-        GROUP,
-        names,
-        invoke_on_load=False,
-        on_load_failure_callback=on_failure,
-        on_missing_entrypoints_callback=None,
-    )
