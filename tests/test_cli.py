@@ -103,8 +103,8 @@ def test_keys_from_birth_to_death(db: str) -> None:
 
 @pytest.mark.parametrize(
     ("when", "state"),
-    [("30d", "until"), ("12h", "until"), ("2999-01-01", "until"), ("2999-01-01T10:00+02:00", "until"),
-     ("2001-01-01", "expired")],
+    [("30d", "until"), ("12h", "until"), ("2999-01-01", "until"), ("2001-01-01", "expired"),
+     ("2999-01-01T10:00+02:00", "until")],
 )  # fmt: skip
 def test_expiry(db: str, when: str, state: str) -> None:
     """Dates, times and spans are understood."""

@@ -24,8 +24,9 @@ version: 1
 providers:
   jungle: {{adapter: parrot, base_url: "{url}", credentials: [{{name: main, api_key: squawk}}]}}
 models:
-  parrot: {{name: Parrot, vendor: Jungle, kind: chat, routes: {{parrot: {{provider: jungle, upstream: p,
-    price: {{input_per_mtok: "1", output_per_mtok: "1"}}}}}}}}
+  parrot:
+    {{name: Parrot, vendor: Jungle, kind: chat, routes: {{parrot: {{provider: jungle, upstream: p,
+     price: {{input_per_mtok: "1", output_per_mtok: "1"}}}}}}}}
 """
 
 

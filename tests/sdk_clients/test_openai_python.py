@@ -136,7 +136,11 @@ TOOL: Any = {"type": "function", "function": {"name": "f", "parameters": {"type"
 async def test_tools(client: AsyncOpenAI, fake: FakeUpstream) -> None:
     """Tool calls, parallel ones, and the turn that answers them."""
     calls = [
-        {"id": f"t{n}", "type": "function", "function": {"name": "f", "arguments": '{"n":%d}' % n}}
+        {
+            "id": f"t{n}",
+            "type": "function",
+            "function": {"name": "f", "arguments": json.dumps({"n": n})},
+        }
         for n in range(2)
     ]
     fake.handler = says(completion({"content": None, "tool_calls": calls}, "tool_calls"))
