@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import msgspec
 
 from gateway.core.faults import fault_in_body
@@ -56,7 +58,6 @@ class Stream:
         self._record = record
         self._clock = clock
         self._translator = _translator(attempt, show_usage)
-        self._feed = self._translator.feed
 
     @property
     def usage(self) -> Usage | None:
@@ -66,7 +67,7 @@ class Stream:
     async def run(self) -> None:
         """Relay until the provider's clean end; anything less is a fault."""
         self._sink.on_congestion(self._reply.pause, self._reply.resume)
-        await self._reply.pump(self._receive)
+        await self._reply.pump(self._receiver())
         self._send(self._translator.finish())
         fault = self._translator.fault
         if fault is not None and self._sink.started:
@@ -82,12 +83,19 @@ class Stream:
         if not self._sink.started:
             self._start()
 
-    def _receive(self, data: bytes) -> None:
-        out = self._feed(data)
-        if self._sink.started and out:
-            self._sink.write(out)
-        else:
-            self._send(out)
+    def _receiver(self) -> Callable[[bytes], None]:
+        """What takes each piece: a closure, since every chunk passes through it."""
+        feed, write, send, sink = self._translator.feed, self._sink.write, self._send, self._sink
+
+        def receive(data: bytes) -> None:
+            out = feed(data)
+            if sink.started:
+                if out:
+                    write(out)
+            else:
+                send(out)
+
+        return receive
 
     def _send(self, out: bytes) -> None:
         if not out:

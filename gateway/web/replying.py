@@ -62,6 +62,7 @@ class HttpSink:
         "_head_only",
         "_keep_alive",
         "_record",
+        "_send",
         "_transport",
         "ended",
         "started",
@@ -72,6 +73,7 @@ class HttpSink:
         if transport is None:
             raise ConnectionResetError
         self._transport = transport
+        self._send = transport.write
         self._connection = connection
         self._record = record
         modern = request.version >= (1, 1)
@@ -100,11 +102,9 @@ class HttpSink:
 
     def write(self, data: bytes) -> None:
         """A piece of a streamed answer."""
-        self._record.bytes_out += len(data)
-        if self._chunked:
-            self._transport.write(b"%x\r\n%b\r\n" % (len(data), data))
-        else:
-            self._transport.write(data)
+        size = len(data)
+        self._record.bytes_out += size
+        self._send(b"%x\r\n%b\r\n" % (size, data) if self._chunked else data)
 
     def end(self) -> None:
         """The clean end of a streamed answer."""
