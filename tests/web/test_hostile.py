@@ -31,12 +31,10 @@ async def swept(gateway: Gateway, client: RawClient, seconds: float) -> bytes:
     return await read_all(client)
 
 
-async def pinged(gateway: Gateway, client: RawClient) -> None:
-    """Let the gateway read what was sent so far: another connection's answer comes after it."""
-    assert (
-        await ask(gateway.server.port, b"GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n")
-    ).status == 200
-    del client
+async def waiting(gateway: Gateway, state: str) -> None:
+    """Until the gateway has read so far that a connection is in the given state."""
+    while not any(getattr(c, state) for c in gateway.server.room.connections):
+        await asyncio.sleep(0)
 
 
 @pytest.mark.parametrize("sent", [b"", b"POST /v1/chat/completions HTTP/1.1\r\nHost: x\r\nX-A: "])
@@ -44,7 +42,7 @@ async def test_slow_heads(gateway: Gateway, sent: bytes) -> None:
     """A connection that does not complete a head in time is closed; half a head is told why."""
     async with await RawClient.open(gateway.server.port) as client:
         client.send(sent)
-        await pinged(gateway, client)
+        await waiting(gateway, "_head_since" if sent else "_waiting_since")
         said = await swept(gateway, client, 11)
     assert said.startswith(b"HTTP/1.1 408") if sent else said == b""
 
@@ -67,7 +65,7 @@ async def test_slow_bodies(gateway: Gateway, fake: FakeUpstream) -> None:
     raw = request(chat(), gateway.key)
     async with await RawClient.open(gateway.server.port) as client:
         client.send(raw[:-5])
-        await pinged(gateway, client)
+        await waiting(gateway, "_body_since")
         said = await swept(gateway, client, 11)
     assert said.startswith(b"HTTP/1.1 408")
     assert json.loads(said.partition(b"\r\n\r\n")[2])["error"]["code"] == "request_timeout"
@@ -118,8 +116,7 @@ async def test_a_slow_client_gets_everything(gateway: Gateway, fake: FakeUpstrea
     async with await RawClient.open(gateway.server.port) as client:
         client.writer.transport.pause_reading()
         client.send(request(chat(stream=True), gateway.key))
-        while not any(c._blocked_since for c in gateway.server.room.connections):
-            await asyncio.sleep(0.005)
+        await waiting(gateway, "_blocked_since")
         client.writer.transport.resume_reading()
         answer = await client.answer()
     assert answer.clean
