@@ -82,6 +82,7 @@ def serve(
     """Run the gateway."""
     from gateway.catalog.load import CatalogError
     from gateway.observe.logs import Log, to_descriptor
+    from gateway.plugins import PluginConflict
     from gateway.server import run
     from gateway.store.database import StoreError
 
@@ -113,7 +114,7 @@ def serve(
 
     try:
         run(chosen, log, ready)
-    except (CatalogError, StoreError) as error:
+    except (CatalogError, PluginConflict, StoreError) as error:
         fail(str(error))
     except OSError as error:
         fail(f"Cannot listen on {host}:{port}: {error.strerror or error}.")
@@ -128,10 +129,13 @@ def check(catalog: Path | None, as_json: bool) -> None:
     """Check a catalog file and say everything that is wrong with it."""
     path = _catalog_path(catalog)
     loaded = _load(path, as_json)
-    from gateway.plugins import Plugins
+    from gateway.plugins import PluginConflict, Plugins
 
     plugins = Plugins()
-    plugins.load({provider.adapter for provider in loaded.providers.values()})
+    try:
+        plugins.load({provider.adapter for provider in loaded.providers.values()})
+    except PluginConflict as error:
+        fail(str(error))
     without = sorted(
         provider.name
         for provider in loaded.providers.values()

@@ -48,7 +48,7 @@ class Plugins:
         for name in wanted:
             entry = next((entry for entry in offered if entry.name == name), None)
             if entry is None:
-                self.failures[name] = "not installed"
+                self.failures[name] = "is not installed"
             else:
                 self._load_one(name, entry)
 

@@ -84,8 +84,8 @@ class Server:
         control = Control(socket_path(settings.db), keys)
         await control.open()
         self._stack.push_async_callback(control.close)
-        watcher = asyncio.create_task(self._watch())
-        self._stack.callback(watcher.cancel)
+        for watch in (self.catalog.watch(self.settings.watch_every), self._watch()):
+            self._stack.callback(asyncio.create_task(watch).cancel)
         self._register_gauges(upstream)
 
     async def _listen(self) -> None:
@@ -158,10 +158,10 @@ class Server:
         self.plugins.load({provider.adapter for provider in catalog.providers.values()})
 
     async def _watch(self) -> None:
+        """Tell the log what became of the catalog file, however it was reloaded."""
         said: tuple[str, str | None] = (self.catalog.revision, self.catalog.last_error)
         while True:
             await asyncio.sleep(self.settings.watch_every)
-            await self.catalog.poll_once()
             now = (self.catalog.revision, self.catalog.last_error)
             if now != said:
                 said = now

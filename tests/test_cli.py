@@ -141,7 +141,7 @@ def test_check(catalog: str, tmp_path: Path) -> None:
     good = invoke("check", "--catalog", catalog)
     assert good.exit_code == 0
     assert "No credential yet for: keyless." in good.output
-    assert "'not-installed' not installed" in good.output
+    assert "'not-installed' is not installed" in good.output
     summary = json.loads(invoke("check", "--catalog", catalog, "--json").stdout)
     assert (summary["ok"], summary["without_credential"]) == (True, ["keyless"])
     bad = tmp_path / "bad.yaml"

@@ -157,4 +157,4 @@ def test_bad_adapters(
     plugins.load(["bad", "sim", "absent"])
     assert set(plugins.adapters) == {"sim"}
     assert told in plugins.failures["bad"]
-    assert plugins.failures["absent"] == "not installed"
+    assert plugins.failures["absent"] == "is not installed"

@@ -154,9 +154,17 @@ def _implemented(services: Services, routes: tuple[Route, ...], operation: str) 
     found: list[Candidate] = []
     for route in routes:
         adapter = services.adapters.get(route.provider.adapter)
-        implementation = adapter.operations.get(operation) if adapter is not None else None
-        if implementation is not None:
-            found.append(Candidate(route, implementation, _channels(route.provider)))
+        if adapter is None or operation not in adapter.operations:
+            continue
+        found.append(
+            Candidate(
+                route=route,
+                operation=adapter.operations[operation],
+                channels=_channels(route.provider),
+                options={**route.provider.options, **route.options},
+                cached_inside=adapter.cached_inside_input,
+            )
+        )
     return found
 
 

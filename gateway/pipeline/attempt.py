@@ -40,7 +40,7 @@ async def attempt(
         body=body,
         stream=stream,
         region=route.region,
-        options=route.options or provider.options,
+        options=candidate.options,
     )
     request = _build(candidate, call, credential)
     record.route = route.slug

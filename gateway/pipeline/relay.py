@@ -31,7 +31,7 @@ async def whole(attempt: Attempt) -> Reply:
     body = await reply.read(MAX_REPLY)
     try:
         if operation.parse is not PASSTHROUGH:
-            return operation.parse(reply.status, reply.headers, body)
+            return operation.parse(attempt.call, reply.status, reply.headers, body)
         return _passed(attempt, body)
     except Fault as fault:
         raise _scrubbed(fault, attempt) from None
@@ -57,6 +57,8 @@ class Stream:
         self._headers = headers
         self._record = record
         self._clock = clock
+        self._adapter = attempt.candidate.route.provider.adapter
+        self._own = attempt.candidate.operation.stream is PASSTHROUGH
         self._translator = _translator(attempt, show_usage)
 
     @property
@@ -85,11 +87,11 @@ class Stream:
 
     def _receiver(self) -> Callable[[bytes], None]:
         """What takes each piece: a closure, since every chunk passes through it."""
-        feed, write, send, sink = self._translator.feed, self._sink.write, self._send, self._sink
+        feed, write, send, sink = self._feeder(), self._sink.write, self._send, self._sink
 
         def receive(data: bytes) -> None:
             out = feed(data)
-            if sink.started:
+            if sink.started and self._own:
                 if out:
                     write(out)
             else:
@@ -97,13 +99,30 @@ class Stream:
 
         return receive
 
+    def _feeder(self) -> Callable[[bytes], bytes]:
+        """The translator's `feed`; a stranger's is kept from failing more than its own route."""
+        if self._own:
+            return self._translator.feed
+
+        def feed(data: bytes) -> bytes:
+            try:
+                return self._translator.feed(data)
+            except Fault:
+                raise
+            except Exception as error:
+                raise adapter_failed(self._adapter, error) from error
+
+        return feed
+
     def _send(self, out: bytes) -> None:
+        # Our own meter passes the provider's error event on once the stream has started; before
+        # that, and whenever a wire is translated, the fault is ours to tell in the surface's style.
+        fault = self._translator.fault
+        if fault is not None and not (self._own and self._sink.started):
+            raise _scrubbed(fault, self._attempt)
         if not out:
             return
         if not self._sink.started:
-            fault = self._translator.fault
-            if fault is not None:
-                raise _scrubbed(fault, self._attempt)
             self._start()
         self._sink.write(out)
 
@@ -125,7 +144,10 @@ async def is_stream(attempt: Attempt) -> bool:
 def _translator(attempt: Attempt, show_usage: bool) -> Translator:
     operation = attempt.candidate.operation
     if operation.stream is not PASSTHROUGH:
-        return operation.stream(attempt.call)
+        try:
+            return operation.stream(attempt.call)
+        except Exception as error:
+            raise adapter_failed(attempt.candidate.route.provider.adapter, error) from error
     return StreamMeter(
         hide_usage=not show_usage, read_usage=operation.usage, fault_in=operation.fault_in
     )

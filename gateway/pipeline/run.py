@@ -58,17 +58,20 @@ async def _answer(
         try:
             await stream.run()
         finally:
-            settle(record, stream.usage)
+            settle(record, tried, stream.usage)
         sink.end()
         return
     reply = await relay.whole(tried)
-    settle(record, reply.usage)
+    settle(record, tried, reply.usage)
     record.first_byte = services.clock.monotonic()
     sink.reply(200, [("Content-Type", reply.content_type), *headers], reply.body)
 
 
-def settle(record: Record, usage: Usage | None) -> None:
+def settle(record: Record, tried: Attempt, usage: Usage | None) -> None:
     """Note what was used, before the client sees the end. Runs exactly once a dispatched call."""
+    if usage is not None and not tried.candidate.cached_inside:
+        whole = usage.input + usage.cached + usage.cache_write
+        usage = msgspec.structs.replace(usage, input=whole)
     record.usage = usage
 
 

@@ -34,6 +34,8 @@ class Candidate(Struct, frozen=True):
     route: Route
     operation: Operation
     channels: Mapping[str, Channel]
+    options: Mapping[str, str]
+    cached_inside: bool
 
 
 class Services(Struct):

@@ -53,7 +53,7 @@ PASSTHROUGH: Final = _PassThrough.PASSTHROUGH
 PassThrough: TypeAlias = Literal[_PassThrough.PASSTHROUGH]
 
 Build: TypeAlias = Callable[[Call, Credential], UpstreamRequest]
-Parse: TypeAlias = Callable[[int, Mapping[str, str], bytes], Reply]
+Parse: TypeAlias = Callable[[Call, int, Mapping[str, str], bytes], Reply]
 OpenStream: TypeAlias = Callable[[Call], Translator]
 
 

@@ -94,9 +94,9 @@ class SqliteKeys:
     async def revoke(self, id_or_name: str) -> Key | None:
         """Revoke by id, or by name where just one live key has it; None if there is none."""
         rows = await self._database.read(
-            f"SELECT {_COLUMNS} FROM keys WHERE id = ?1"
-            " OR (name = ?1 AND revoked_at IS NULL) ORDER BY id = ?1 DESC",
-            (id_or_name,),
+            f"SELECT {_COLUMNS} FROM keys WHERE id = ?"
+            " OR (name = ? AND revoked_at IS NULL) ORDER BY id = ? DESC",
+            (id_or_name, id_or_name, id_or_name),
         )
         if not rows:
             return None

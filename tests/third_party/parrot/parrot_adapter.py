@@ -30,8 +30,8 @@ def build(call: Call, credential: Credential) -> UpstreamRequest:
     )
 
 
-def parse(status: int, headers: Mapping[str, str], body: bytes) -> Reply:
-    del status, headers
+def parse(call: Call, status: int, headers: Mapping[str, str], body: bytes) -> Reply:
+    del call, status, headers
     *words, count = body.decode().split("\n")[:-1]
     message = {"role": "assistant", "content": " ".join(words)}
     choice = {"index": 0, "message": message, "finish_reason": "stop"}
