@@ -70,7 +70,7 @@ class Stream:
         """Relay until the provider's clean end; anything less is a fault."""
         self._sink.on_congestion(self._reply.pause, self._reply.resume)
         await self._reply.pump(self._receiver())
-        self._send(self._translator.finish())
+        self._send(self._guarded(lambda _: self._translator.finish())(b""))
         fault = self._translator.fault
         if fault is not None and self._sink.started:
             # The provider's own error event has passed to the client; here it is only noted.
@@ -101,18 +101,18 @@ class Stream:
 
     def _feeder(self) -> Callable[[bytes], bytes]:
         """The translator's `feed`; a stranger's is kept from failing more than its own route."""
-        if self._own:
-            return self._translator.feed
+        return self._translator.feed if self._own else self._guarded(self._translator.feed)
 
-        def feed(data: bytes) -> bytes:
+    def _guarded(self, work: Callable[[bytes], bytes]) -> Callable[[bytes], bytes]:
+        def guarded(data: bytes) -> bytes:
             try:
-                return self._translator.feed(data)
+                return work(data)
             except Fault:
                 raise
             except Exception as error:
                 raise adapter_failed(self._adapter, error) from error
 
-        return feed
+        return guarded
 
     def _send(self, out: bytes) -> None:
         # Our own meter passes the provider's error event on once the stream has started; before
