@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Protocol
 
 from gateway.domain import Channel, Key, KeyChange, UpstreamRequest
@@ -48,7 +48,7 @@ class UpstreamReply(Protocol):
 class Upstream(Protocol):
     """Sends one request to a provider."""
 
-    async def send(self, request: UpstreamRequest, channel: Channel) -> UpstreamReply: ...
+    def send(self, request: UpstreamRequest, channel: Channel) -> Awaitable[UpstreamReply]: ...
 
 
 class Sink(Protocol):

@@ -82,6 +82,8 @@ class Reply:
 
     async def read(self, limit: int) -> bytes:
         """The whole body; more than `limit` bytes is a fault."""
+        if self._done and not self._taken and self._error is None and self._decoder is None:
+            return self._complete(limit)  # it came with its head, as short answers do
         pieces: list[bytes] = []
         room = limit
 
@@ -97,6 +99,14 @@ class Reply:
             raise faults.oversize(self._where, limit)
         await self.pump(collect)
         return pieces[0] if len(pieces) == 1 else b"".join(pieces)
+
+    def _complete(self, limit: int) -> bytes:
+        self._taken = True
+        held, self._held = self._held, []
+        whole = held[0] if len(held) == 1 else b"".join(held)
+        if len(whole) > limit:
+            raise faults.oversize(self._where, limit)
+        return whole
 
     async def pump(self, receive: Callable[[bytes], None]) -> None:
         """Push every piece into `receive`; return at a clean end only, raise at any other."""

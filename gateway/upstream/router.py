@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Awaitable, Mapping
 
 from gateway.domain import Channel, UpstreamRequest
 from gateway.ports import UpstreamReply
@@ -17,11 +17,11 @@ class Upstreams:
         self._http = HttpUpstream(environ)
         self._sim = SimUpstream()
 
-    async def send(self, request: UpstreamRequest, channel: Channel) -> UpstreamReply:
+    def send(self, request: UpstreamRequest, channel: Channel) -> Awaitable[UpstreamReply]:
         """Hand the request to the upstream of its scheme."""
         if request.url.startswith("sim:"):
-            return await self._sim.send(request, channel)
-        return await self._http.send(request, channel)
+            return self._sim.send(request, channel)
+        return self._http.send(request, channel)
 
     async def close(self) -> None:
         """Close both."""
