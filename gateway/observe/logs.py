@@ -48,7 +48,6 @@ class CallLine(Struct, omit_defaults=True, gc=False):
     output_tokens: int = 0
     cached_tokens: int = 0
     cause: str = ""
-    client: str = ""
 
 
 # An event's line: ts, level, event, and whatever it has to say.
@@ -157,7 +156,6 @@ def _call_line(record: Record, now: float) -> CallLine:
         0 if usage is None else usage.output,
         0 if usage is None else usage.cached,
         record.cause,
-        record.client,
     )
 
 

@@ -47,7 +47,6 @@ async def attempt(
     record.provider = provider.name
     record.sent_upstream = services.clock.monotonic()
     reply = await services.upstream.send(request, candidate.channels[credential.name])
-    record.upstream_headers = services.clock.monotonic()
     record.upstream_status = reply.status
     return Attempt(candidate, credential, call, reply)
 

@@ -13,10 +13,7 @@ class Record(Struct, gc=False):
 
     id: str
     started: float
-    surface: str = ""
     operation: str = ""
-    method: str = ""
-    client: str = ""
     key: str = ""
     model: str = ""
     route: str = ""
@@ -26,7 +23,6 @@ class Record(Struct, gc=False):
     bytes_in: int = 0
     bytes_out: int = 0
     sent_upstream: float = 0.0
-    upstream_headers: float = 0.0
     upstream_done: float = 0.0
     first_byte: float = 0.0
     finished: float = 0.0

@@ -113,7 +113,7 @@ class Connection(asyncio.Protocol):
     # --- reply.Source ---
 
     def hold(self) -> None:
-        """Read no more for now; the idle clock stands still."""
+        """Stop reading; the idle clock stands still."""
         self._deadline = NEVER
         if self._transport is not None:
             self._transport.pause_reading()

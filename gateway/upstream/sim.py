@@ -100,7 +100,7 @@ class _Player:
     # --- reply.Source ---
 
     def hold(self) -> None:
-        """Play no further for now."""
+        """Stop playing until `go_on`."""
         self._go.clear()
 
     def go_on(self) -> None:

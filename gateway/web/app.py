@@ -31,7 +31,6 @@ class Endpoint(Struct, frozen=True):
     method: str
     operation: str
     serve: Serve
-    surface: str = ""
     style: Style = "openai"
     quiet: bool = False
 
@@ -75,9 +74,7 @@ class App:
         for prefix, style in surfaces.items():
             for name, (method, operation, serve) in ON_SURFACES.items():
                 table = below if name.endswith("/") else exact
-                table[f"{prefix}/{name}"] = Endpoint(
-                    method, operation, serve, prefix, cast(Style, style)
-                )
+                table[f"{prefix}/{name}"] = Endpoint(method, operation, serve, cast(Style, style))
         self._exact, self._below = exact, below
 
     async def handle(self, request: web.BaseRequest) -> web.StreamResponse:
@@ -85,7 +82,6 @@ class App:
         connection = cast(Connection, request.protocol)
         connection.begin()
         record = Record(f"{self._id_prefix}{next(self._ids):06x}", self._clock.monotonic())
-        record.method = request.method
         sink = HttpSink(request, connection, record)
         endpoint, rest = self._find(request.raw_path)
         site = self.site
@@ -110,7 +106,6 @@ class App:
             raise Fault(errors.NOT_FOUND, "There is no such endpoint; see /v1/models for a start.")
         record = exchange.record
         record.operation = endpoint.operation
-        record.surface = endpoint.surface
         if self.site.draining:
             sink.close_after()
             if not endpoint.quiet:

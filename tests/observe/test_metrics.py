@@ -135,8 +135,6 @@ def test_what_clients_send_is_no_label() -> None:
                 provider="",
                 model=f"m{n}",
                 key=f"k{n}",
-                client=f"10.0.0.{n}",
-                method=f"M{n}",
             )
         )
     assert len(metrics.render().splitlines()) == before
