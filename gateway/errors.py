@@ -167,6 +167,10 @@ class Fault(Exception):  # noqa: N818 - a fault is data first: it is rendered, l
         self.cause = cause or kind.code
         self.provider = provider
 
+    def forget_frames(self) -> None:
+        """Let go of the stack it was raised on: what is kept of a call must not keep its frames."""
+        self.__traceback__ = self.__context__ = self.__cause__ = None
+
     def __repr__(self) -> str:
         return f"Fault({self.kind.code}, {self.message!r}, cause={self.cause!r})"
 

@@ -12,7 +12,7 @@ from gateway.ports import UpstreamReply
 from gateway.sdk import Call, JsonBody
 
 
-class Attempt(Struct, frozen=True, gc=False):
+class Attempt(Struct, frozen=True):
     """A provider that has answered with headers."""
 
     candidate: Candidate

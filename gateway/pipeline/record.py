@@ -8,7 +8,7 @@ from gateway.domain import Usage
 from gateway.errors import Fault
 
 
-class Record(Struct, gc=False):
+class Record(Struct):
     """Filled in along the way; never holds content or a secret."""
 
     id: str

@@ -74,6 +74,7 @@ class Stream:
         fault = self._translator.fault
         if fault is not None and self._sink.started:
             # The provider's own error event has passed to the client; here it is only noted.
+            fault.forget_frames()
             self._record.fault, self._record.cause = fault, fault.cause
             return
         if fault is not None:

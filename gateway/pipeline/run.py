@@ -18,7 +18,7 @@ from gateway.pipeline.services import Services
 from gateway.ports import Headers, Sink
 
 
-class Ask(Struct, frozen=True, gc=False):
+class Ask(Struct, frozen=True):
     """A call as the edge hands it in. The body is read only once the key is good."""
 
     operation: str

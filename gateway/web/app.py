@@ -156,6 +156,7 @@ class App:
     ) -> None:
         record.fault = fault
         record.cause = fault.cause
+        fault.forget_frames()
         if not request.content.is_eof():
             sink.close_after()
         style = endpoint.style if endpoint is not None else self._style_of(request.raw_path)

@@ -22,7 +22,7 @@ JSON = ("Content-Type", "application/json")
 MAX_PAGE = 1000
 
 
-class Exchange(Struct, frozen=True, gc=False):
+class Exchange(Struct, frozen=True):
     """What an endpoint works with. `rest` is the tail of a path that names an object."""
 
     site: Site

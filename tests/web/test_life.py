@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import json
 import os
 import signal
@@ -11,7 +12,9 @@ from pathlib import Path
 
 import pytest
 
+from gateway.errors import Fault
 from gateway.pipeline import relay
+from gateway.pipeline.record import Record
 from tests.fake_upstream import Exchange, FakeUpstream, chunk, head
 from tests.harness import Gateway, catalog_text, running
 from tests.rawclient import RawClient, ask, chat, request
@@ -237,3 +240,26 @@ async def test_a_closed_output_stops_nothing(tmp_path: Path, fake: FakeUpstream)
     os.kill(gateway.process.pid, signal.SIGTERM)
     await asyncio.wait_for(gateway.process.wait(), 10)
     assert gateway.process.returncode == 0
+
+
+@pytest.mark.parametrize("model", ["nope", "fake-slug"])
+async def test_failed_calls_leave_nothing_behind(
+    gateway: Gateway, fake: FakeUpstream, model: str
+) -> None:
+    """Neither the collector nor memory has to do with calls that failed: no cycle holds them."""
+
+    async def handler(exchange: Exchange) -> None:
+        await exchange.send_json(500, {"error": {"message": "no"}})
+
+    fake.handler = handler
+    gc.collect()
+    gc.disable()
+    try:
+        async with await RawClient.open(gateway.server.port) as client:
+            for _ in range(50):
+                client.send(request(chat(model=model), gateway.key))
+                assert (await client.answer()).status in (404, 502)
+        left = sum(isinstance(kept, (Fault, Record)) for kept in gc.get_objects())
+    finally:
+        gc.enable()
+    assert left <= 5
