@@ -64,6 +64,10 @@ class JsonBody:
             raise invalid(f"The request body has more than {MAX_MEMBERS} members.")
         return cls(raw, _compact_spans(raw, members) or _spans(raw, members))
 
+    def forget_places(self) -> None:
+        """Let go of where the members stand; it is found again when asked for."""
+        self._known = None
+
     def __contains__(self, name: str) -> bool:
         return name in self._spans
 

@@ -43,6 +43,7 @@ async def attempt(
         options=candidate.options,
     )
     request = _build(candidate, call, credential)
+    body.forget_places()
     record.route = route.slug
     record.provider = provider.name
     record.sent_upstream = services.clock.monotonic()

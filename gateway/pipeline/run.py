@@ -31,22 +31,28 @@ async def run(services: Services, ask: Ask, sink: Sink, record: Record) -> None:
     """Serve one call; whatever goes wrong is raised as a Fault after it was settled."""
     key = await authenticate(services, ask.secret)
     record.key = key.id
-    raw = await ask.read_body()
-    record.bytes_in = len(raw)
-    body = JsonBody.parse(raw)
-    known = decode_as(raw, ask.decoder)
-    record.model = known.model
-    stream = known.stream is True
-    record.stream = stream
-    show_usage = _shows_usage(body, known)
-    candidate = candidates(services, key, ask.operation, known.model)[0]
-    tried = await attempt(services, candidate, ask.operation, body, stream, record)
+    body, show_usage = _read(await ask.read_body(), ask, record)
+    candidate = candidates(services, key, ask.operation, record.model)[0]
+    tried = await attempt(services, candidate, ask.operation, body, record.stream, record)
     try:
         await _answer(services, tried, sink, record, show_usage)
     finally:
         # An unfinished answer is cut here, whether the client left or something failed.
         tried.reply.close()
         record.upstream_done = services.clock.monotonic()
+
+
+def _read(raw: bytes, ask: Ask, record: Record) -> tuple[JsonBody, bool]:
+    """The checked body, and whether the client wants to see usage in a stream.
+
+    What was decoded is let go here: a long stream need not carry it.
+    """
+    record.bytes_in = len(raw)
+    body = JsonBody.parse(raw)
+    known = decode_as(raw, ask.decoder)
+    record.model = known.model
+    record.stream = known.stream is True
+    return body, _shows_usage(body, known)
 
 
 async def _answer(
