@@ -83,5 +83,5 @@ def _build(candidate: Candidate, call: Call, credential: Credential) -> Upstream
         return candidate.operation.build(call, credential)
     except Fault:
         raise
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         raise adapter_failed(candidate.route.provider.adapter, error) from error

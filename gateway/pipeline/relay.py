@@ -35,7 +35,7 @@ async def whole(attempt: Attempt) -> Reply:
         return _passed(attempt, body)
     except Fault as fault:
         raise _scrubbed(fault, attempt) from None
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         raise adapter_failed(adapter, error) from error
 
 
@@ -110,7 +110,7 @@ class Stream:
                 return work(data)
             except Fault:
                 raise
-            except Exception as error:
+            except (Exception, SystemExit) as error:
                 raise adapter_failed(self._adapter, error) from error
 
         return guarded
@@ -147,7 +147,7 @@ def _translator(attempt: Attempt, show_usage: bool) -> Translator:
     if operation.stream is not PASSTHROUGH:
         try:
             return operation.stream(attempt.call)
-        except Exception as error:
+        except (Exception, SystemExit) as error:
             raise adapter_failed(attempt.candidate.route.provider.adapter, error) from error
     return StreamMeter(
         hide_usage=not show_usage, read_usage=operation.usage, fault_in=operation.fault_in
@@ -179,7 +179,7 @@ async def _refusal(attempt: Attempt) -> Fault:
     operation = attempt.candidate.operation
     try:
         fault = operation.fault(reply.status, reply.headers, body)
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         return adapter_failed(attempt.candidate.route.provider.adapter, error)
     return _scrubbed(fault, attempt)
 
