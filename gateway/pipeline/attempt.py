@@ -69,7 +69,7 @@ def pick(services: Services, provider: Provider) -> Credential:
     return credentials[-1]
 
 
-def adapter_failed(adapter: str, error: Exception) -> Fault:
+def adapter_failed(adapter: str, error: BaseException) -> Fault:
     """An adapter that raised anything but a Fault broke its contract: its own route fails."""
     return Fault(
         UPSTREAM_ERROR,
