@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
 import shutil
 import stat
 import subprocess
@@ -331,3 +332,35 @@ async def test_an_adapter_that_breaks_its_contract(tmp_path: Path, name: str) ->
         told = json.loads(answer.body.removeprefix(b"data: "))["error"]
         assert told["code"] in ("internal_error", "upstream_error")
         assert (await ask_chat(port, gateway.key, model="echo")).status == 200
+
+
+@pytest.mark.xfail(strict=True, reason="gateway/pipeline lets SystemExit out of an adapter's call")
+async def test_an_adapter_that_exits_in_a_call(tmp_path: Path) -> None:
+    """sys.exit() in an adapter ends its call, not the gateway."""
+    folder = tmp_path / "exiting-1.0.dist-info"
+    folder.mkdir()
+    (folder / "METADATA").write_text("Metadata-Version: 2.1\nName: exiting\nVersion: 1.0\n")
+    (folder / "entry_points.txt").write_text("[gateway.providers]\nparrot = exiting:ADAPTER\n")
+    (tmp_path / "exiting.py").write_text(
+        "import sys\nfrom gateway.sdk import Adapter, Operation\n"
+        "ADAPTER = Adapter('x', {'chat': Operation(lambda *_: sys.exit(3))})\n"
+    )
+    catalog, db = tmp_path / "catalog.yaml", str(tmp_path / "g.sqlite")
+    catalog.write_text(CATALOG.format(url="http://127.0.0.1:9"))
+    gateway = [sys.executable, "-m", "gateway.cli"]
+    environ = {**os.environ, "PYTHONPATH": f"{ROOT}{os.pathsep}{tmp_path}"}
+    made = json.loads(await run(*gateway, "keys", "create", "k", "--db", db, "--json", cwd=ROOT))
+    process = await asyncio.create_subprocess_exec(
+        *gateway, "serve", "--catalog", catalog, "--db", db, "--port", "0",
+        stdout=asyncio.subprocess.PIPE, env=environ,
+    )  # fmt: skip
+    try:
+        assert process.stdout is not None
+        port = int(json.loads(await process.stdout.readline())["url"].rsplit(":", 1)[1])
+        answer = await ask_chat(port, made["key"], model="parrot")
+        assert answer.status in (500, 502)
+        ready = await ask(port, request(b"", None, path="/readyz", method="GET"))
+        assert ready.status == 200
+    finally:
+        process.kill()
+        await process.communicate()
