@@ -3,40 +3,32 @@
 from __future__ import annotations
 
 import asyncio
+import io
 import os
 import sys
-from collections.abc import Sequence
-from datetime import UTC, datetime, timedelta
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
 import click
 
 from gateway import __version__, settings
+from gateway.arguments import (
+    catalog_option,
+    db_option,
+    is_a_number,
+    is_given,
+    json_option,
+    moment_of,
+    one_line,
+    prefix_option,
+    shown,
+    state_of,
+)
 
 if TYPE_CHECKING:
     from gateway.catalog.compile import Catalog
     from gateway.server import Server
-
-_UNITS = {"m": "minutes", "h": "hours", "d": "days", "w": "weeks"}
-
-catalog_option = click.option(
-    "--catalog",
-    type=click.Path(path_type=Path),
-    default=None,
-    help="The catalog file. Default: catalog.yaml here, else the one shipped with the gateway.",
-)
-db_option = click.option(
-    "--db",
-    type=click.Path(path_type=Path),
-    default=settings.DEFAULT_DB,
-    show_default=True,
-    help="The database file; made when it does not exist.",
-)
-json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON for a script.")
-prefix_option = click.option(
-    "--prefix", default=settings.KEY_PREFIX, show_default=True, help="What new keys start with."
-)
 
 
 @click.group(
@@ -45,18 +37,22 @@ prefix_option = click.option(
 @click.version_option(__version__, prog_name="gateway")
 def main() -> None:
     """One OpenAI-compatible API in front of every major model provider."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):  # what a terminal cannot show is escaped
+            stream.reconfigure(errors="backslashreplace")
 
 
 @main.command()
 @catalog_option
 @db_option
-@click.option("--host", default=settings.DEFAULT_HOST, show_default=True)
+@click.option("--host", default=settings.DEFAULT_HOST, show_default=True, callback=is_given)
 @click.option(
     "--port", type=click.IntRange(0, 65535), default=settings.DEFAULT_PORT, show_default=True
 )
 @click.option(
     "--drain",
     type=click.FloatRange(0, 86_400),
+    callback=is_a_number,
     default=settings.DEFAULT_DRAIN,
     show_default=True,
     help="Seconds that open calls get to finish after SIGTERM.",
@@ -69,7 +65,9 @@ def main() -> None:
 )
 @click.option("--max-connections", type=click.IntRange(1), default=10_000, show_default=True)
 @prefix_option
+@click.pass_obj
 def serve(
+    greet: Callable[[Server], None] | None,
     catalog: Path | None,
     db: Path,
     host: str,
@@ -110,12 +108,18 @@ def serve(
             routes=len(server.catalog.current.routes),
         )
         for name, problem in server.plugins.failures.items():
-            log.event("warning", "adapter_unavailable", adapter=name, problem=problem)
+            reason = server.plugins.reasons.get(name)
+            more = {} if reason is None else {"reason": reason}
+            log.event("warning", "adapter_unavailable", adapter=name, problem=problem, **more)
+        if greet is not None:
+            greet(server)
 
     try:
         run(chosen, log, ready)
-    except (CatalogError, PluginConflict, StoreError) as error:
+    except (CatalogError, StoreError, PluginConflict) as error:
         fail(str(error))
+    except UnicodeError:
+        fail(f"Cannot listen on {host}:{port}: '{host}' is no name of a host.")
     except OSError as error:
         fail(f"Cannot listen on {host}:{port}: {error.strerror or error}.")
     finally:
@@ -135,6 +139,9 @@ def check(catalog: Path | None, as_json: bool) -> None:
     try:
         plugins.load({provider.adapter for provider in loaded.providers.values()})
     except PluginConflict as error:
+        if as_json:
+            _print_json({"ok": False, "problems": [str(error)]})
+            sys.exit(1)
         fail(str(error))
     without = sorted(
         provider.name
@@ -158,9 +165,14 @@ def check(catalog: Path | None, as_json: bool) -> None:
         f"{len(loaded.providers)} providers (revision {loaded.revision})."
     )
     if without:
-        click.echo(f"No credential yet for: {', '.join(without)}.")
-    for name, problem in plugins.failures.items():
-        click.echo(f"The adapter '{name}' {problem}; its routes answer 501.")
+        click.echo(f"No credential yet for: {', '.join(without)}. Their routes answer 503.")
+    for name in plugins.failures:
+        users = [p.name for p in loaded.providers.values() if p.adapter == name]
+        routes = sum(route.provider.adapter == name for route in loaded.routes.values())
+        click.echo(
+            f"The adapter '{name}' {plugins.in_words(name)}. "
+            f"Provider {', '.join(users)}: {routes} routes answer 501."
+        )
 
 
 @main.command()
@@ -228,14 +240,16 @@ def create_key(
     name: str, allow: Sequence[str], expires: str | None, db: Path, prefix: str, as_json: bool
 ) -> None:
     """Make a key. Its secret is shown this once."""
-    if not name.strip() or len(name) > 200:
-        fail("A key's name must have 1 to 200 characters.")
-    made = _command(
-        db,
-        "keys.create",
-        {"name": name, "allow": list(allow), "expires_at": _moment(expires)},
-        prefix,
-    )
+    if not one_line(name):
+        fail("A key's name must be 1 to 200 characters on one line.")
+    if not all(map(one_line, allow)):
+        fail("An --allow pattern must be 1 to 200 characters on one line, such as 'gpt-*'.")
+    try:
+        expires_at = moment_of(expires)
+    except ValueError as error:
+        fail(str(error))
+    wanted = {"name": name, "allow": list(allow), "expires_at": expires_at}
+    made = _command(db, "keys.create", wanted, prefix)
     if as_json:
         _print_json(made)
     else:
@@ -259,8 +273,8 @@ def list_keys(db: Path, as_json: bool) -> None:
                 row["id"],
                 row["name"],
                 row["prefix"] + "…",
-                datetime.fromtimestamp(row["created_at"], UTC).strftime("%Y-%m-%d"),
-                _state(row),
+                shown(row["created_at"], "%Y-%m-%d"),
+                state_of(row),
             )
             for row in rows
         ],
@@ -273,6 +287,8 @@ def list_keys(db: Path, as_json: bool) -> None:
 @json_option
 def revoke_key(key: str, db: Path, as_json: bool) -> None:
     """Revoke a key by its id or name; a running server refuses it at once."""
+    if not one_line(key):
+        fail("That is no key's id or name. See: gateway keys list")
     revoked = _command(db, "keys.revoke", {"key": key}, settings.KEY_PREFIX)
     if as_json:
         _print_json(revoked)
@@ -328,33 +344,6 @@ def _command(db: Path, do: str, arguments: dict[str, Any], prefix: str) -> Any:
         return asyncio.run(run(db, do, arguments, prefix=prefix, clock=settings.SystemClock()))
     except (CommandError, StoreError) as error:
         fail(str(error))
-
-
-def _moment(value: str | None) -> int | None:
-    """A moment from a date, a date and time, or a span from now."""
-    if value is None:
-        return None
-    if value[:-1].isdigit() and value[-1] in _UNITS:
-        try:
-            span = timedelta(**{_UNITS[value[-1]]: int(value[:-1])})
-            return int((datetime.now(UTC) + span).timestamp())
-        except OverflowError:
-            fail(f"'{value}' is too far away.")
-    try:
-        moment = datetime.fromisoformat(value)
-    except ValueError:
-        fail(f"'{value}' is no date, time or span; write 2027-01-31, 2027-01-31T12:00Z or 30d.")
-    return int((moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp())
-
-
-def _state(row: dict[str, Any]) -> str:
-    if row["revoked_at"] is not None:
-        return "revoked"
-    expires = row["expires_at"]
-    if expires is None:
-        return "active"
-    day = datetime.fromtimestamp(expires, UTC).strftime("%Y-%m-%d %H:%M")
-    return f"expired {day}" if expires <= datetime.now(UTC).timestamp() else f"until {day}"
 
 
 def url_host(host: str) -> str:

@@ -3,65 +3,92 @@
 from __future__ import annotations
 
 import asyncio
+import shlex
+import shutil
 import sys
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from gateway import cli, settings
 
+if TYPE_CHECKING:
+    from gateway.server import Server
+
 _FIRST_KEY = "first"
+_REACHED_AT = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104 - said, not bound
 
-_WELCOME = """
-Isthmus Gateway serves {url}
-First API key:  {key}
-
-Try it in another terminal (no account, no network needed):
-
-  curl {url}/chat/completions \\
+_CURL = """
+  curl {root}/v1/chat/completions \\
     -H 'Authorization: Bearer {key}' \\
     -H 'Content-Type: application/json' \\
     -d '{{"model": "echo", "messages": [{{"role": "user", "content": "Hello, isthmus"}}]}}'
-
-Models: {url}/models    Status: {root}/api/status    Stop with Ctrl-C.
-The key is shown this once; make more with: gateway keys create NAME
 """
 
-_AGAIN = """
-Isthmus Gateway serves {url}
-{db} already has keys. Make another with: gateway keys create NAME --db {db}
-Then try it in another terminal:
+_WELCOME = f"""
+Isthmus Gateway serves {{root}}/v1
+First API key:  {{key}}
 
-  curl {url}/chat/completions \\
-    -H 'Authorization: Bearer KEY' \\
-    -H 'Content-Type: application/json' \\
-    -d '{{"model": "echo", "messages": [{{"role": "user", "content": "Hello, isthmus"}}]}}'
+Try it in another terminal (no account, no network needed):
+{_CURL}
+Models: {{root}}/v1/models    Status: {{root}}/api/status    Stop with Ctrl-C.
+The key is shown this once; make more with: {{command}}
+"""
+
+_AGAIN = f"""
+Isthmus Gateway serves {{root}}/v1
+{{db}} already has keys. Make another with: {{command}}
+Then try it in another terminal, with your key for KEY:
+{_CURL}
 """
 
 
 def main(arguments: list[str]) -> None:
-    """Make the first key if there is none, say how to use it, and serve."""
-    with cli.serve.make_context(
-        "gateway serve", list(arguments), auto_envvar_prefix="GATEWAY_SERVE"
-    ) as context:
-        given = context.params
-    root = f"http://{cli.url_host(given['host'])}:{given['port']}"
-    key = asyncio.run(_first_key(given["db"], given["prefix"]))
-    text = _AGAIN if key is None else _WELCOME
-    print(text.format(url=f"{root}/v1", root=root, key=key, db=given["db"]), flush=True)  # noqa: T201
-    cli.serve.main(list(arguments), prog_name="gateway serve", auto_envvar_prefix="GATEWAY_SERVE")
+    """Serve; once listening, make the first key if there is none, and say how to use it."""
+    tasks: set[asyncio.Task[None]] = set()
+
+    def greet(server: Server) -> None:
+        task = asyncio.create_task(_greet(server))
+        tasks.add(task)
+        task.add_done_callback(tasks.discard)
+
+    cli.serve.main(
+        arguments, prog_name="gateway serve", auto_envvar_prefix="GATEWAY_SERVE", obj=greet
+    )
+
+
+async def _greet(server: Server) -> None:
+    chosen = server.settings
+    try:
+        key = await _first_key(chosen.db, chosen.key_prefix)
+    except Exception as error:
+        # Whatever keeps the greeting from being said, the server serves.
+        print(f"No first key could be made: {error}", file=sys.stderr, flush=True)  # noqa: T201
+        return
+    host = cli.url_host(_REACHED_AT.get(chosen.host, chosen.host))
+    text = (_AGAIN if key is None else _WELCOME).format(
+        root=f"http://{host}:{server.port}",
+        key=key or "KEY",
+        db=chosen.db,
+        command=f"{_program()} keys create NAME --db {shlex.quote(str(chosen.db.absolute()))}",
+    )
+    print(text, flush=True)  # noqa: T201
 
 
 async def _first_key(db: Path, prefix: str) -> str | None:
-    from gateway.store.control import CommandError, run
-    from gateway.store.database import StoreError
+    from gateway.store.control import run
 
     clock = settings.SystemClock()
-    try:
-        if await run(db, "keys.list", {}, prefix=prefix, clock=clock):
-            return None
-        made = await run(db, "keys.create", {"name": _FIRST_KEY}, prefix=prefix, clock=clock)
-    except (CommandError, StoreError) as error:
-        cli.fail(str(error))
+    if await run(db, "keys.list", {}, prefix=prefix, clock=clock):
+        return None
+    made = await run(db, "keys.create", {"name": _FIRST_KEY}, prefix=prefix, clock=clock)
     return str(made["key"])
+
+
+def _program() -> str:
+    """The command beside this Python, by its bare name where that is the one a shell would run."""
+    ours = Path(sys.executable).with_name("gateway")
+    found = shutil.which("gateway")
+    return "gateway" if found is not None and Path(found) == ours else shlex.quote(str(ours))
 
 
 if __name__ == "__main__":

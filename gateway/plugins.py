@@ -12,9 +12,10 @@ from typing import Any
 
 from stevedore.named import NamedExtensionManager
 
-from gateway.sdk import CONTRACT, Adapter, Operation
+from gateway.sdk import CONTRACT, PASSTHROUGH, Adapter, Operation, clean
 
 GROUP = "gateway.providers"
+_NOT_INSTALLED = "not installed"
 
 
 class PluginConflict(Exception):  # noqa: N818 - it names a state of the installation
@@ -36,6 +37,7 @@ class Plugins:
         self._discover = discover
         self.adapters: dict[str, Adapter] = {}
         self.failures: dict[str, str] = {}
+        self.reasons: dict[str, str] = {}  # what the failed ones said; for the operator alone
 
     def load(self, names: Iterable[str]) -> None:
         """Load the adapters a catalog names, once each. A conflict refuses the catalog whole."""
@@ -48,9 +50,16 @@ class Plugins:
         for name in wanted:
             entry = next((entry for entry in offered if entry.name == name), None)
             if entry is None:
-                self.failures[name] = "is not installed"
+                self.failures[name] = _NOT_INSTALLED
             else:
                 self._load_one(name, entry)
+
+    def in_words(self, name: str) -> str:
+        """Why an adapter is not in use, to follow its name in a sentence."""
+        if self.failures[name] == _NOT_INSTALLED:
+            return "is not installed: no installed package offers it"
+        reason = self.reasons.get(name)
+        return self.failures[name] + (f" ({reason})" if reason else "")
 
     def _load_one(self, name: str, entry: EntryPoint) -> None:
         try:
@@ -58,10 +67,12 @@ class Plugins:
             problem = contract_problem(loaded)
         except (Exception, SystemExit) as error:  # sys.exit() on import must not end the gateway
             problem = f"did not load: {type(error).__name__}"
+            self.reasons[name] = clean(str(error))
         if problem is not None:
             self.failures[name] = problem
             return
         self.failures.pop(name, None)
+        self.reasons.pop(name, None)
         self.adapters[name] = loaded
 
 
@@ -85,6 +96,10 @@ def contract_problem(loaded: object) -> str | None:
         return "declares no operations"
     declared: Mapping[str, object] = loaded.operations
     for name, operation in declared.items():
-        if not isinstance(operation, Operation) or not callable(operation.build):
-            return f"operation '{name}' is not a gateway.sdk.Operation"
+        if not isinstance(operation, Operation):
+            return f"has an operation '{name}' that is not a gateway.sdk.Operation"
+        for part in ("build", "parse", "stream", "usage", "fault_in", "fault"):
+            given = getattr(operation, part)
+            if given is not PASSTHROUGH and not callable(given):
+                return f"has an operation '{name}' whose '{part}' cannot be called"
     return None

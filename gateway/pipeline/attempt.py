@@ -80,7 +80,10 @@ def adapter_failed(adapter: str, error: BaseException) -> Fault:
 
 def _build(candidate: Candidate, call: Call, credential: Credential) -> UpstreamRequest:
     try:
-        return candidate.operation.build(call, credential)
+        request = candidate.operation.build(call, credential)
+        if not isinstance(request, UpstreamRequest) or not isinstance(request.body, bytes):
+            raise TypeError("build owes an UpstreamRequest with a body of bytes")
+        return request
     except Fault:
         raise
     except (Exception, SystemExit) as error:

@@ -31,7 +31,7 @@ async def whole(attempt: Attempt) -> Reply:
     body = await reply.read(MAX_REPLY)
     try:
         if operation.parse is not PASSTHROUGH:
-            return operation.parse(attempt.call, reply.status, reply.headers, body)
+            return _sound(operation.parse(attempt.call, reply.status, reply.headers, body))
         return _passed(attempt, body)
     except Fault as fault:
         raise _scrubbed(fault, attempt) from None
@@ -107,7 +107,7 @@ class Stream:
     def _guarded(self, work: Callable[[bytes], bytes]) -> Callable[[bytes], bytes]:
         def guarded(data: bytes) -> bytes:
             try:
-                return work(data)
+                return _bytes(work(data))
             except Fault:
                 raise
             except (Exception, SystemExit) as error:
@@ -168,6 +168,20 @@ def _passed(attempt: Attempt, body: bytes) -> Reply:
             raise fault
     raw = usage_of(head)
     return Reply(body, None if raw is None else operation.usage(raw))
+
+
+def _sound(reply: Reply) -> Reply:
+    """A stranger's answer, once it is what the contract says."""
+    _bytes(reply.body)
+    if not isinstance(reply.usage, Usage | None) or not reply.content_type.isprintable():
+        raise TypeError("a reply needs a Usage or None, and a content type of one line")
+    return reply
+
+
+def _bytes(out: bytes) -> bytes:
+    if not isinstance(out, bytes):
+        raise TypeError(f"bytes are due, not {type(out).__name__}")
+    return out
 
 
 async def _refusal(attempt: Attempt) -> Fault:

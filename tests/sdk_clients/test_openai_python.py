@@ -6,6 +6,7 @@ import asyncio
 import base64
 import json
 import struct
+import time
 from collections.abc import AsyncIterator
 from typing import Any
 
@@ -14,8 +15,11 @@ import pytest
 from openai import AsyncOpenAI, OpenAI
 from pydantic import BaseModel
 
+from gateway import errors
+from gateway.errors import Fault
+from gateway.sdk import Adapter, Operation
 from tests.fake_upstream import Exchange, FakeUpstream, chunk, head
-from tests.harness import Gateway, running
+from tests.harness import Gateway, catalog_text, running
 
 USAGE = {"prompt_tokens": 9, "completion_tokens": 3, "total_tokens": 12}
 HELLO: list[Any] = [{"role": "user", "content": "hi"}]
@@ -360,3 +364,224 @@ async def test_the_offline_model(client: AsyncOpenAI) -> None:
                            extra_body={"sim": {"tokens": 9, "cut": 3, "pace": 0.001}})  # fmt: skip
         async for _ in stream:
             pass
+
+
+@pytest.mark.parametrize("base", ["/v1", "/api/gateway", "/api/gateway/v1"])
+async def test_every_base_url(gateway: Gateway, fake: FakeUpstream, base: str) -> None:
+    """Each surface serves the SDK, plain and streamed, with the same classes of errors."""
+    async with AsyncOpenAI(base_url=gateway.root + base, api_key=gateway.key) as client:
+        fake.handler = says(completion({"content": "hello"}))
+        assert (await ask(client)).choices[0].message.content == "hello"
+        fake.handler = streams(delta({"content": "a"}), delta({}, "stop"))
+        parts = [part async for part in await ask(client, stream=True)]
+        assert parts[0].choices[0].delta.content == "a"
+        with pytest.raises(openai.NotFoundError) as caught:
+            await ask(client, model="nope")
+        assert str(caught.value.code).lower() == "model_not_found"
+        assert caught.value.type == "not_found_error"
+
+
+async def test_the_sync_client(gateway: Gateway, fake: FakeUpstream) -> None:
+    """Streams, the helper and errors in the synchronous client."""
+    fake.handler = streams(
+        delta({"role": "assistant", "content": "a"}), delta({"content": "b"}), delta({}, "stop")
+    )
+
+    def call() -> tuple[str, str | None]:
+        with OpenAI(base_url=gateway.base, api_key=gateway.key) as client:
+            made = client.chat.completions.create(model="fake-slug", messages=HELLO, stream=True)
+            text = "".join(part.choices[0].delta.content or "" for part in made)
+            with client.chat.completions.stream(model="fake-slug", messages=HELLO) as stream:
+                final = stream.get_final_completion().choices[0].message.content
+            with pytest.raises(openai.NotFoundError):
+                client.models.retrieve("nope")
+            return text, final
+
+    assert await asyncio.to_thread(call) == ("ab", "ab")
+
+
+async def test_parallel_streamed_tools(client: AsyncOpenAI, fake: FakeUpstream) -> None:
+    """The helper puts two interleaved calls together from their fragments."""
+
+    def part(index: int, **more: Any) -> dict[str, Any]:
+        return delta({"tool_calls": [{"index": index, **more}]})
+
+    fake.handler = streams(
+        part(0, id="t0", type="function", function={"name": "f", "arguments": ""}),
+        part(1, id="t1", type="function", function={"name": "f", "arguments": '{"n"'}),
+        part(0, function={"arguments": '{"n":'}),
+        part(1, function={"arguments": ":1}"}),
+        part(0, function={"arguments": "0}"}),
+        delta({}, "tool_calls"),
+    )
+    tool = {"type": "function", "function": {"name": "f", "parameters": {"type": "object"}}}
+    tools: Any = [tool]
+    async with client.chat.completions.stream(
+        model="fake-slug", messages=HELLO, tools=tools
+    ) as stream:
+        final = await stream.get_final_completion()
+    made = final.choices[0].message.tool_calls
+    assert made is not None
+    assert [(call.id, json.loads(call.function.arguments)) for call in made] == [
+        ("t0", {"n": 0}), ("t1", {"n": 1})
+    ]  # fmt: skip
+
+
+async def test_streamed_structured_output(client: AsyncOpenAI, fake: FakeUpstream) -> None:
+    """The helper parses a streamed answer into the model."""
+    fake.handler = streams(
+        delta({"role": "assistant", "content": '{"name":"Os'}),
+        delta({"content": 'lo","people":7}'}),
+        delta({}, "stop"),
+    )
+    async with client.chat.completions.stream(
+        model="fake-slug", messages=HELLO, response_format=City
+    ) as stream:
+        final = await stream.get_final_completion()
+    assert final.choices[0].message.parsed == City(name="Oslo", people=7)
+
+
+async def test_real_vectors(tmp_path: Any) -> None:
+    """Base64 and plain floats are the same vector, for each of several inputs in order."""
+    text = catalog_text("http://127.0.0.1:9/v1").replace(
+        "embed-slug: {provider: fake", "embed-slug: {provider: sim"
+    )
+    async with (
+        running(tmp_path, text=text) as gateway,
+        AsyncOpenAI(base_url=gateway.base, api_key=gateway.key) as client,
+    ):
+        asked: Any = {"model": "embed-slug", "input": ["a", "b"], "dimensions": 64}
+        first = await client.embeddings.create(**asked)
+        plain = await client.embeddings.create(**asked, encoding_format="float")
+    assert [item.index for item in first.data] == [0, 1]
+    for packed, floats in zip(first.data, plain.data, strict=True):
+        assert len(packed.embedding) == 64
+        assert packed.embedding == pytest.approx(floats.embedding, abs=1e-6)
+    assert first.data[0].embedding != first.data[1].embedding
+
+
+async def test_raw_responses_and_headers(client: AsyncOpenAI, fake: FakeUpstream) -> None:
+    """The raw response shows our request id; a client's own headers stop at the gateway."""
+    fake.handler = says(completion({"content": "x"}), 200, ("x-ratelimit-limit-requests", "7"))
+    mine = client.with_options(default_headers={"X-Mine": "secret"})
+    raw = await mine.chat.completions.with_raw_response.create(model="fake-slug", messages=HELLO)
+    assert raw.request_id is not None
+    assert raw.request_id.startswith("req_")
+    assert raw.headers["x-gateway-route"] == "fake-slug"
+    assert "x-ratelimit-limit-requests" not in raw.headers
+    assert raw.parse().choices[0].message.content == "x"
+    assert fake.requests[0].header("X-Mine") is None
+    assert fake.requests[0].header("Authorization") == "Bearer sk-upstream-secret-0001"
+
+
+CLASSES = {
+    400: openai.BadRequestError,
+    401: openai.AuthenticationError,
+    403: openai.PermissionDeniedError,
+    404: openai.NotFoundError,
+    429: openai.RateLimitError,
+}
+RETRIED = {"request_timeout", "rate_limit_exceeded", "upstream_error", "no_upstream",
+           "upstream_timeout"}  # fmt: skip
+
+
+@pytest.mark.parametrize("code", sorted(set(errors.TABLE) - {"client_closed"}))
+async def test_every_row_of_the_error_table(
+    client: AsyncOpenAI, gateway: Gateway, code: str
+) -> None:
+    """Each kind is the SDK's class for its status, with all its fields, and retried if worth it."""
+    kind = errors.TABLE[code]
+
+    def build(_call: Any, _credential: Any) -> Any:
+        raise Fault(kind, "as the test wants it", param="p", retry_after=1)
+
+    adapter = Adapter("thrower", {"chat": Operation(build)})
+    gateway.server.plugins.adapters["not-installed"] = adapter
+    default = openai.InternalServerError if kind.status >= 500 else openai.APIStatusError
+    with pytest.raises(CLASSES.get(kind.status, default)) as caught:
+        await ask(client.with_options(max_retries=1), model="foreign-slug")
+    error = caught.value
+    assert (error.status_code, error.code, error.type) == (kind.status, code, kind.type)
+    assert error.param == "p"
+    assert error.request_id.startswith("req_")
+    assert error.body["message"] == "as the test wants it"
+    assert calls(gateway) == (2 if code in RETRIED else 1)
+
+
+async def test_retry_after_is_honoured(client: AsyncOpenAI, fake: FakeUpstream) -> None:
+    """The SDK waits as long as the provider said, through the gateway."""
+    answers = [
+        says({"error": {"message": "slow"}}, 429, ("Retry-After", "2")),
+        says(completion({"content": "second"})),
+    ]
+
+    async def handler(exchange: Exchange) -> None:
+        await answers[len(fake.requests) - 1](exchange)
+
+    fake.handler = handler
+    started = time.monotonic()
+    assert (await ask(client)).choices[0].message.content == "second"
+    assert 2 <= time.monotonic() - started < 4
+
+
+async def test_the_clients_timeout(client: AsyncOpenAI, fake: FakeUpstream) -> None:
+    """A client that gives up gets its own timeout, and the provider's call is cut at once."""
+
+    async def handler(exchange: Exchange) -> None:
+        await exchange.client_closed()
+
+    fake.handler = handler
+    with pytest.raises(openai.APITimeoutError):
+        await ask(client.with_options(timeout=0.2, max_retries=0))
+    await asyncio.wait_for(fake.connections[0].closed.wait(), 1)
+
+
+async def test_a_provider_that_is_too_slow(tmp_path: Any, fake: FakeUpstream) -> None:
+    """The gateway's own deadline is a 504 of the SDK's server error class."""
+
+    async def handler(exchange: Exchange) -> None:
+        await exchange.client_closed()
+
+    fake.handler = handler
+    async with (
+        running(tmp_path, fake.url + "/v1", first_byte=0.2) as gateway,
+        AsyncOpenAI(base_url=gateway.base, api_key=gateway.key, max_retries=0) as client,
+    ):
+        with pytest.raises(openai.InternalServerError) as caught:
+            await ask(client)
+    assert (caught.value.status_code, caught.value.code) == (504, "upstream_timeout")
+
+
+async def test_ids_with_slashes(tmp_path: Any) -> None:
+    """A model whose id holds a slash is listed, retrieved and called by it."""
+    text = catalog_text("http://127.0.0.1:9/v1").replace("routes: {echo:", 'routes: {"us/echo":')
+    async with (
+        running(tmp_path, text=text) as gateway,
+        AsyncOpenAI(base_url=gateway.base, api_key=gateway.key) as client,
+    ):
+        assert "us/echo" in [model.id async for model in client.models.list()]
+        assert (await client.models.retrieve("us/echo")).id == "us/echo"
+        assert (await ask(client, model="us/echo")).choices[0].message.content == "hi"
+
+
+async def test_a_cancelled_task(client: AsyncOpenAI, fake: FakeUpstream) -> None:
+    """A task that is cancelled in mid-stream closes the provider's stream within a second."""
+    seen = asyncio.Event()
+
+    async def handler(exchange: Exchange) -> None:
+        lines = [("Content-Type", "text/event-stream"), ("Transfer-Encoding", "chunked")]
+        await exchange.send(head(200, lines) + chunk(event(delta({"content": "a"}))))
+        await exchange.client_closed()
+
+    async def read() -> None:
+        async with await ask(client, stream=True) as stream:
+            async for _ in stream:
+                seen.set()
+
+    fake.handler = handler
+    task = asyncio.create_task(read())
+    await asyncio.wait_for(seen.wait(), 5)
+    task.cancel()
+    await asyncio.wait_for(fake.connections[0].closed.wait(), 1)
+    with pytest.raises(asyncio.CancelledError):
+        await task

@@ -120,7 +120,7 @@ async def test_the_status_page(gateway: Gateway, fake: FakeUpstream) -> None:
     assert status["catalog"]["last_error"] is None
     assert status["upstreams"]["fake"]["state"] == "up"
     assert status["upstreams"]["sim"]["state"] == "unknown"
-    assert status["adapters"]["failed"] == {"not-installed": "is not installed"}
+    assert status["adapters"]["failed"] == {"not-installed": "not installed"}
     assert b"sk-" not in answer.body
 
     async def broken(exchange: Any) -> None:
