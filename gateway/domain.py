@@ -3,12 +3,18 @@
 from __future__ import annotations
 
 from decimal import Decimal
+from typing import Literal
 
 from msgspec import UNSET, Struct, UnsetType, field
 
 
 class Usage(Struct, frozen=True):
-    """What one call used, as its provider counted it; cached and written tokens are in `input`."""
+    """What one call used, as its provider counted it.
+
+    The token counts from `cached` to `image_input` are parts of `input`; `reasoning`,
+    `audio_output` and `image_output` are parts of `output`. `cached_audio` is part of both `cached`
+    and `audio_input`. `problem` says why the figures cannot be billed from.
+    """
 
     input: int = 0
     output: int = 0
@@ -18,6 +24,17 @@ class Usage(Struct, frozen=True):
     audio_input: int = 0
     audio_output: int = 0
     raw: bytes = b""
+    cache_write_1h: int = 0
+    cached_audio: int = 0
+    image_input: int = 0
+    image_output: int = 0
+    images: int = 0
+    size: str = ""
+    characters: int = 0
+    milliseconds: int = 0
+    audio_input_ms: int = 0
+    audio_output_ms: int = 0
+    problem: str = ""
 
 
 class Timeouts(Struct, frozen=True, forbid_unknown_fields=True):
@@ -129,6 +146,25 @@ class Route(Struct, frozen=True):
     options: dict[str, str] = field(default_factory=dict)
 
 
+Period = Literal["none", "day", "week", "month"]
+SCOPES = ("inference", "usage:read", "keys:write", "admin")
+DEFAULT_SCOPES = ("inference", "usage:read")
+
+
+class Account(Struct, frozen=True):
+    """Who pays. Money is in nanodollars; without a `floor` the account is billed afterwards."""
+
+    n: int
+    id: str
+    name: str
+    created_at: int
+    group: str | None = None
+    floor: int | None = None
+    spend_limit: int | None = None
+    period: Period = "none"
+    status: Literal["active", "suspended"] = "active"
+
+
 class Key(Struct, frozen=True):
     """A client's key as the gateway knows it; the secret itself is never kept."""
 
@@ -139,6 +175,17 @@ class Key(Struct, frozen=True):
     allow: tuple[str, ...] = ()
     expires_at: int | None = None
     revoked_at: int | None = None
+    n: int = 0
+    account: Account | None = None
+    parent: str | None = None
+    public: bytes | None = None
+    ips: tuple[str, ...] = ()
+    scopes: tuple[str, ...] = DEFAULT_SCOPES
+    rpm: int | None = None
+    tpm: int | None = None
+    concurrency: int | None = None
+    budget: int | None = None
+    period: Period = "none"
 
 
 class Channel(Struct, frozen=True):
