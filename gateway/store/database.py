@@ -1,23 +1,32 @@
 """The SQLite file: opened by one process, one connection for all writes and checkpoints.
 
 A file that is newer than this program, corrupt, or not ours is refused with clear text and never
-touched; it is certainly never recreated.
+touched; it is certainly never recreated. Reads go over connections of their own that can only read.
 """
 
 from __future__ import annotations
 
+import asyncio
 import fcntl
 import os
 import sqlite3
-from collections.abc import Iterable
+from collections.abc import AsyncIterator, Iterable, Sequence
+from contextlib import asynccontextmanager
 from importlib import resources
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
+from urllib.parse import quote
 
 import aiosqlite
 
 APPLICATION_ID = 0x49534754  # "ISGT"
+Sync = Literal["full", "normal"]
+
 _NOT_OURS = "{path} is not a gateway database; the file was left untouched. Choose another --db."
+_CHECKPOINT_PAGES = 4_000
+_STATEMENTS = 512
+_FETCHED_AT_ONCE = 500
+_CHECKED_WHOLE = 64 << 20
 
 
 class StoreError(Exception):
@@ -27,45 +36,98 @@ class StoreError(Exception):
 class Database:
     """An open database file, and the lock that keeps every other process from it."""
 
-    def __init__(self, path: Path, connection: aiosqlite.Connection, lock: int) -> None:
+    def __init__(self, path: Path, writer: aiosqlite.Connection, lock: int) -> None:
         self.path = path
-        self._connection = connection
+        self._writer = writer
+        self._reader: aiosqlite.Connection | None = None
+        self._reports: aiosqlite.Connection | None = None
         self._lock = lock
+        # Held by whoever writes: a statement of one must not fall into another's transaction.
+        self._turn = asyncio.Lock()
 
     @classmethod
-    async def open(cls, path: Path) -> Database:
+    async def open(cls, path: Path, sync: Sync = "full") -> Database:
         """Open or make the file, bring its schema up to date, and hold it alone."""
         lock = _take_lock(path)
+        opened: list[aiosqlite.Connection] = []
         try:
-            connection = await _connect(path)
-        except BaseException:
-            os.close(lock)
-            raise
-        try:
-            await _prepare(connection, path)
+            opened.append(await _connect(path))
+            await _prepare(opened[0], path, sync)
+            database = cls(path, opened[0], lock)
+            database._reader = await _connect_reader(path)
         except BaseException as error:
-            await connection.close()
+            for connection in opened:
+                await connection.close()
             os.close(lock)
             # A damaged schema can also come back as text that is no UTF-8.
             if isinstance(error, (sqlite3.DatabaseError, UnicodeDecodeError)):
                 raise StoreError(f"{path} cannot be used: {error}. The file was kept.") from None
             raise
-        return cls(path, connection, lock)
+        return database
 
     async def read(self, sql: str, values: Iterable[Any] = ()) -> list[sqlite3.Row]:
-        """All rows of one query."""
-        return list(await self._connection.execute_fetchall(sql, values))
+        """All rows of one short query; what has been written is seen."""
+        assert self._reader is not None
+        return list(await self._reader.execute_fetchall(sql, values))
 
-    async def write(self, sql: str, values: Iterable[Any] = ()) -> int:
+    async def report(self, sql: str, values: Iterable[Any] = ()) -> list[sqlite3.Row]:
+        """All rows of a query that may take its time: it keeps no call waiting."""
+        return list(await (await self._for_reports()).execute_fetchall(sql, values))
+
+    async def scan(self, sql: str, values: Iterable[Any] = ()) -> AsyncIterator[list[sqlite3.Row]]:
+        """The rows of a long query, some hundreds at a time."""
+        reports = await self._for_reports()
+        async with reports.execute(sql, values) as cursor:
+            while rows := list(await cursor.fetchmany(_FETCHED_AT_ONCE)):
+                yield rows
+
+    async def write(self, sql: str, values: Sequence[Any] = ()) -> int:
         """One statement, durable when this returns; the number of rows it changed."""
-        cursor = await self._connection.execute(sql, values)
-        await self._connection.commit()
-        return cursor.rowcount
+        async with self._turn:
+            cursor = await self._writer.execute(sql, values)
+            return cursor.rowcount
+
+    async def insert(self, sql: str, values: Sequence[Any] = ()) -> int:
+        """One row, durable when this returns; its number."""
+        async with self._turn:
+            cursor = await self._writer.execute(sql, values)
+            return cursor.lastrowid or 0
+
+    async def script(self, sql: str) -> None:
+        """A script that holds its own transaction, in one visit to the database's thread."""
+        async with self._turn:
+            try:
+                await self._writer.executescript(sql)
+            except BaseException:
+                if self._writer.in_transaction:
+                    await self._writer.execute("ROLLBACK")
+                raise
+
+    @asynccontextmanager
+    async def transaction(self) -> AsyncIterator[aiosqlite.Connection]:
+        """Several statements that are durable together when the block ends, or not at all."""
+        async with self._turn:
+            await self._writer.execute("BEGIN IMMEDIATE")
+            try:
+                yield self._writer
+                await self._writer.execute("COMMIT")
+            except BaseException:
+                # The file may be what failed; then the transaction has ended by itself.
+                if self._writer.in_transaction:
+                    await self._writer.execute("ROLLBACK")
+                raise
 
     async def close(self) -> None:
         """Close the file and let others have it."""
-        await self._connection.close()
+        for connection in (self._reports, self._reader, self._writer):
+            if connection is not None:
+                await connection.close()
         os.close(self._lock)
+
+    async def _for_reports(self) -> aiosqlite.Connection:
+        if self._reports is None:
+            self._reports = await _connect_reader(self.path)
+        return self._reports
 
 
 def _take_lock(path: Path) -> int:
@@ -90,12 +152,24 @@ async def _connect(path: Path) -> aiosqlite.Connection:
     try:
         # Made by hand, so that nobody else may ever read it; one that exists is left as it is.
         os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
-        return await aiosqlite.connect(path)
+        return await aiosqlite.connect(path, isolation_level=None, cached_statements=_STATEMENTS)
     except (OSError, sqlite3.Error) as error:
         raise StoreError(f"{path} cannot be opened: {error}.") from None
 
 
-async def _prepare(connection: aiosqlite.Connection, path: Path) -> None:
+async def _connect_reader(path: Path) -> aiosqlite.Connection:
+    """A connection that can neither write nor checkpoint."""
+    connection = await aiosqlite.connect(
+        f"file:{quote(str(path))}?mode=ro", uri=True, isolation_level=None
+    )
+    connection.row_factory = sqlite3.Row
+    await connection.execute("PRAGMA busy_timeout = 5000")
+    await connection.execute("PRAGMA query_only = ON")
+    await connection.execute("PRAGMA trusted_schema = OFF")
+    return connection
+
+
+async def _prepare(connection: aiosqlite.Connection, path: Path, sync: Sync) -> None:
     connection.row_factory = sqlite3.Row
     await connection.execute("PRAGMA busy_timeout = 5000")
     await connection.execute("PRAGMA trusted_schema = OFF")
@@ -110,18 +184,35 @@ async def _prepare(connection: aiosqlite.Connection, path: Path) -> None:
             f"{path} was written by a newer gateway (schema {version}, this one knows "
             f"{len(migrations)}). Upgrade the gateway; the file was left untouched."
         )
-    check = await _scalar(connection, "PRAGMA quick_check(1)")
-    if check != "ok":
-        raise StoreError(
-            f"{path} is damaged ({check}). The file was kept; restore it from a backup."
-        )
+    await _refuse_damage(connection, path)
     await connection.execute("PRAGMA journal_mode = WAL")
-    await connection.execute("PRAGMA synchronous = FULL")
+    await connection.execute(f"PRAGMA synchronous = {sync.upper()}")
+    await connection.execute(f"PRAGMA wal_autocheckpoint = {_CHECKPOINT_PAGES}")
     for number, script in enumerate(migrations[version:], start=version + 1):
         await connection.executescript(
             f"BEGIN IMMEDIATE; {script}\n"
             f"PRAGMA application_id = {APPLICATION_ID}; PRAGMA user_version = {number}; COMMIT;"
         )
+
+
+async def _refuse_damage(connection: aiosqlite.Connection, path: Path) -> None:
+    """A small file is checked whole; of a large one all but the ledger's rows, to start in time.
+
+    `gateway ledger verify` reads those.
+    """
+    checks = ["PRAGMA quick_check(1)"]
+    size = await _pragma(connection, "page_count") * await _pragma(connection, "page_size")
+    if size > _CHECKED_WHOLE:
+        tables = await connection.execute_fetchall(
+            "SELECT name FROM sqlite_schema WHERE type = 'table' AND name NOT IN ('entries')"
+        )
+        checks = [f"PRAGMA quick_check({row[0]})" for row in tables]
+    for check in checks:
+        found = await _scalar(connection, check)
+        if found != "ok":
+            raise StoreError(
+                f"{path} is damaged ({found}). The file was kept; restore it from a backup."
+            )
 
 
 def _migrations() -> list[str]:

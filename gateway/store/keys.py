@@ -6,16 +6,19 @@ The file has one writer, this process, so the cache is exact: every change goes 
 from __future__ import annotations
 
 import hashlib
+import ipaddress
 import secrets
 import string
 from collections.abc import Sequence
 from sqlite3 import Row
+from typing import Any
 
 import msgspec
 from cachetools import LRUCache
 
-from gateway.domain import Key, KeyChange
+from gateway.domain import DEFAULT_SCOPES, SCOPES, Key, KeyChange, Period
 from gateway.ports import Clock
+from gateway.store.accounts import DEFAULT_ACCOUNT, account_of
 from gateway.store.database import Database
 
 DEFAULT_PREFIX = "sk-maas-"
@@ -23,9 +26,16 @@ _ALPHABET = string.ascii_letters + string.digits
 _SECRET_LENGTH = 40
 _SHOWN = 4
 _MAX_NAME = 200
+_MAX_NANOS = 1 << 60
 _CACHED_KEYS = 20_000
 _CACHED_MISSES = 4_096
-_COLUMNS = "id, name, prefix, allow, created_at, expires_at, revoked_at"
+_PAGE = 1_000_000
+_ACCOUNT = ("n", "id", "name", "group_name", "floor", "spend_limit", "period", "status")
+_SELECT = (
+    "SELECT k.*, p.id AS parent_id, "
+    + ", ".join(f"a.{name} AS account_{name}" for name in (*_ACCOUNT, "created_at"))
+    + " FROM keys k JOIN accounts a ON a.n = k.account LEFT JOIN keys p ON p.n = k.parent "
+)
 
 
 class SqliteKeys:
@@ -34,7 +44,7 @@ class SqliteKeys:
     def __init__(self, database: Database, clock: Clock, prefix: str = DEFAULT_PREFIX) -> None:
         self._database = database
         self._clock = clock
-        self._prefix = prefix
+        self.prefix = prefix
         self._known: LRUCache[bytes, Key] = LRUCache(_CACHED_KEYS)
         # Apart from the known keys, so that a flood of guesses pushes no real key out.
         self._unknown: LRUCache[bytes, bool] = LRUCache(_CACHED_MISSES)
@@ -49,7 +59,7 @@ class SqliteKeys:
         if digest in self._unknown:
             return None
         changes = self._changes
-        rows = await self._database.read(f"SELECT {_COLUMNS} FROM keys WHERE digest = ?", (digest,))
+        rows = await self._database.read(f"{_SELECT} WHERE k.digest = ?", (digest,))
         found = _key(rows[0]) if rows else None
         if changes == self._changes:  # else what was read may already be out of date
             if found is None:
@@ -59,43 +69,61 @@ class SqliteKeys:
         return found
 
     async def create(
-        self, name: str, *, allow: Sequence[str] = (), expires_at: int | None = None
+        self,
+        name: str,
+        *,
+        account: str = DEFAULT_ACCOUNT,
+        allow: Sequence[str] = (),
+        expires_at: int | None = None,
+        rpm: int | None = None,
+        tpm: int | None = None,
+        concurrency: int | None = None,
+        budget: int | None = None,
+        period: Period = "none",
+        ips: Sequence[str] = (),
+        scopes: Sequence[str] = DEFAULT_SCOPES,
+        parent: int | None = None,
     ) -> KeyChange:
         """Make a key; its secret is in the answer and nowhere else, ever."""
-        if not 1 <= len(name) <= _MAX_NAME:
-            raise ValueError(f"A key's name has 1 to {_MAX_NAME} characters.")
-        body = "".join(secrets.choice(_ALPHABET) for _ in range(_SECRET_LENGTH))
-        secret = self._prefix + body
-        key = Key(
-            id=f"key_{secrets.token_hex(8)}",
-            name=name,
-            prefix=secret[: len(self._prefix) + _SHOWN],
-            created_at=int(self._clock.time()),
-            allow=tuple(allow),
-            expires_at=expires_at,
-        )
-        digest = hashlib.sha256(secret.encode()).digest()
+        limits = {"rpm": rpm, "tpm": tpm, "concurrency": concurrency}
+        _check(name, limits, budget, scopes)
+        secret = self.prefix + "".join(secrets.choice(_ALPHABET) for _ in range(_SECRET_LENGTH))
+        key_id = f"key_{secrets.token_hex(8)}"
+        columns: dict[str, Any] = {
+            "id": key_id,
+            "account": await self._account_number(account),
+            "parent": parent,
+            "name": name,
+            "digest": hashlib.sha256(secret.encode()).digest(),
+            "prefix": secret[: len(self.prefix) + _SHOWN],
+            "allow": _list(allow),
+            "ips": _list([str(ipaddress.ip_network(ip, strict=False)) for ip in ips]),
+            "scopes": _list([scope for scope in SCOPES if scope in scopes]),
+            **limits,
+            "budget": budget,
+            "period": period,
+            "created_at": int(self._clock.time()),
+            "expires_at": expires_at,
+        }
         await self._database.write(
-            "INSERT INTO keys (id, name, digest, prefix, allow, created_at, expires_at)"
-            " VALUES (?, ?, ?, ?, ?, ?, ?)",
-            (
-                key.id,
-                key.name,
-                digest,
-                key.prefix,
-                msgspec.json.encode(key.allow).decode(),
-                key.created_at,
-                key.expires_at,
-            ),
+            f"INSERT INTO keys ({', '.join(columns)}) VALUES ({', '.join('?' * len(columns))})",
+            list(columns.values()),
         )
-        self._forget()
-        return KeyChange(key, secret)
+        self.forget()
+        made = await self.get(key_id)
+        assert made is not None
+        return KeyChange(made, secret)
+
+    async def get(self, key_id: str) -> Key | None:
+        """A key by its id."""
+        rows = await self._database.read(f"{_SELECT} WHERE k.id = ?", (key_id,))
+        return _key(rows[0]) if rows else None
 
     async def revoke(self, id_or_name: str) -> Key | None:
         """Revoke by id, or by name where just one live key has it; None if there is none."""
         rows = await self._database.read(
-            f"SELECT {_COLUMNS} FROM keys WHERE id = ?"
-            " OR (name = ? AND revoked_at IS NULL) ORDER BY id = ? DESC",
+            "SELECT id FROM keys WHERE id = ? OR (name = ? AND revoked_at IS NULL)"
+            " ORDER BY id = ? DESC",
             (id_or_name, id_or_name, id_or_name),
         )
         if not rows:
@@ -105,23 +133,68 @@ class SqliteKeys:
                 f"{len(rows)} keys are named '{id_or_name}'; revoke one of them by its id."
             )
         key_id = str(rows[0]["id"])
+        # What a key made goes with it: rights must not outlive those they came from.
         await self._database.write(
-            "UPDATE keys SET revoked_at = ? WHERE id = ? AND revoked_at IS NULL",
-            (int(self._clock.time()), key_id),
+            "WITH RECURSIVE gone (n) AS (SELECT n FROM keys WHERE id = ?"
+            " UNION SELECT k.n FROM keys k JOIN gone ON k.parent = gone.n)"
+            " UPDATE keys SET revoked_at = ? WHERE n IN gone AND revoked_at IS NULL",
+            (key_id, int(self._clock.time())),
         )
-        self._forget()
-        changed = await self._database.read(f"SELECT {_COLUMNS} FROM keys WHERE id = ?", (key_id,))
-        return _key(changed[0])
+        self.forget()
+        return await self.get(key_id)
 
-    async def list(self) -> list[Key]:
-        """Every key, oldest first."""
-        rows = await self._database.read(f"SELECT {_COLUMNS} FROM keys ORDER BY created_at, rowid")
+    async def list(
+        self, account: str | None = None, after: str | None = None, limit: int = _PAGE
+    ) -> list[Key]:
+        """Keys by age, oldest first: all, or those of one account; from behind the key `after`."""
+        where, values = ["k.n > coalesce((SELECT n FROM keys WHERE id = ?), 0)"], [after]
+        if account is not None:
+            where.append("? IN (a.id, a.name)")
+            values.append(account)
+        rows = await self._database.read(
+            f"{_SELECT} WHERE {' AND '.join(where)} ORDER BY k.n LIMIT ?", (*values, limit)
+        )
         return [_key(row) for row in rows]
 
-    def _forget(self) -> None:
+    def forget(self) -> None:
+        """Let go of what was read, since it may have changed."""
         self._changes += 1
         self._known.clear()
         self._unknown.clear()
+
+    async def _account_number(self, id_or_name: str) -> int:
+        rows = await self._database.read(
+            "SELECT n FROM accounts WHERE id = ? OR name = ? ORDER BY id = ? DESC",
+            (id_or_name, id_or_name, id_or_name),
+        )
+        if not rows:
+            raise ValueError(
+                f"There is no account '{id_or_name}'. Make it with: gateway accounts create"
+            )
+        return int(rows[0]["n"])
+
+
+def _check(
+    name: str, limits: dict[str, int | None], budget: int | None, scopes: Sequence[str]
+) -> None:
+    if not 1 <= len(name) <= _MAX_NAME:
+        raise ValueError(f"A key's name has 1 to {_MAX_NAME} characters.")
+    for limit, value in limits.items():
+        if value is not None and not 1 <= value <= _MAX_NANOS:
+            raise ValueError(f"A key's {limit} is a whole number, 1 or more.")
+    if budget is not None and not 0 <= budget <= _MAX_NANOS:
+        raise ValueError("A key's budget is zero or more.")
+    unknown = [scope for scope in scopes if scope not in SCOPES]
+    if unknown or not scopes:
+        raise ValueError(f"A key's scopes are one or more of {', '.join(SCOPES)}.")
+
+
+def _list(values: Sequence[str]) -> str:
+    return msgspec.json.encode(list(values)).decode()
+
+
+def _strings(text: str) -> tuple[str, ...]:
+    return tuple(msgspec.json.decode(text, type=list[str]))
 
 
 def _key(row: Row) -> Key:
@@ -130,7 +203,18 @@ def _key(row: Row) -> Key:
         name=row["name"],
         prefix=row["prefix"],
         created_at=row["created_at"],
-        allow=tuple(msgspec.json.decode(row["allow"], type=list[str])),
+        allow=_strings(row["allow"]),
         expires_at=row["expires_at"],
         revoked_at=row["revoked_at"],
+        n=row["n"],
+        account=account_of(row, "account_"),
+        parent=row["parent_id"],
+        public=row["public"],
+        ips=_strings(row["ips"]),
+        scopes=_strings(row["scopes"]),
+        rpm=row["rpm"],
+        tpm=row["tpm"],
+        concurrency=row["concurrency"],
+        budget=row["budget"],
+        period=row["period"],
     )

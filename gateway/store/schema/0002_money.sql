@@ -95,12 +95,13 @@ CREATE TABLE entries (
     input   INTEGER NOT NULL DEFAULT 0,
     output  INTEGER NOT NULL DEFAULT 0,
     cached  INTEGER NOT NULL DEFAULT 0,
+    estimate INTEGER NOT NULL DEFAULT 0, -- of a hold: what the call's input alone would cost
     receipt BLOB,
     CHECK (wallet + held + revenue + source = 0),
     CHECK (kind > 2 OR (held >= 0 AND revenue = 0 AND source = 0 AND call > 0)),
     CHECK (kind <> 3 OR (held <= 0 AND revenue BETWEEN 0 AND -held AND source = 0 AND call > 0)),
     CHECK (kind < 4 OR (held = 0 AND revenue = 0 AND call = 0)),
-    CHECK (input >= 0 AND output >= 0 AND cached >= 0)
+    CHECK (input >= 0 AND output >= 0 AND cached >= 0 AND estimate >= 0)
 ) STRICT;
 CREATE UNIQUE INDEX settled_once ON entries (call) WHERE kind = 3;
 CREATE TRIGGER entries_are_kept BEFORE DELETE ON entries

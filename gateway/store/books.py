@@ -1,0 +1,225 @@
+"""What the ledger's rows add up to: roll-ups, balances, what a key has spent; and recovery.
+
+Roll-ups and balances are brought up to date every few seconds, in one transaction with the mark
+that says how far they go. What lies behind the mark is always few rows, and read as they are.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import secrets
+
+from msgspec import Struct
+
+from gateway.core.purse import period_start
+from gateway.domain import Key, Period
+from gateway.ports import Clock
+from gateway.store.database import Database, StoreError
+from gateway.store.ledger import EXTEND, HOLD, SETTLE
+
+ROLL_EVERY = 2.0
+CALLS_PER_BOOT = 1 << 40
+RECOVERED = 1
+_HOUR_MS = 3_600_000
+
+_REMEMBER_OPEN = """
+PRAGMA temp_store = MEMORY;
+CREATE TEMP TABLE still_open (call INTEGER PRIMARY KEY, seq INTEGER NOT NULL);
+"""
+
+_WINDOW = "seq > {seq} AND seq <= {upto}"
+_UNSETTLED = f"NOT EXISTS (SELECT 1 FROM entries s WHERE s.call = e.call AND s.kind = {SETTLE})"
+
+_ROLL = f"""
+BEGIN IMMEDIATE;
+INSERT INTO rollups
+    SELECT at / {_HOUR_MS}, account, key, child, way, count(*), sum(status NOT BETWEEN 200 AND 299),
+        sum(flag <> 0), sum(input), sum(output), sum(cached), sum(revenue), min(seq), max(seq)
+    FROM entries WHERE kind = {SETTLE} AND {_WINDOW}
+    GROUP BY 1, 2, 3, 4, 5
+    ON CONFLICT DO UPDATE SET calls = calls + excluded.calls, failed = failed + excluded.failed,
+        flagged = flagged + excluded.flagged, input = input + excluded.input,
+        output = output + excluded.output, cached = cached + excluded.cached,
+        charged = charged + excluded.charged, first = min(first, excluded.first),
+        last = max(last, excluded.last);
+INSERT INTO balances
+    SELECT account, sum(wallet), sum(held), sum(revenue), sum(source)
+    FROM entries WHERE {_WINDOW} GROUP BY account
+    ON CONFLICT DO UPDATE SET wallet = wallet + excluded.wallet, held = held + excluded.held,
+        revenue = revenue + excluded.revenue, source = source + excluded.source;
+INSERT INTO temp.still_open
+    SELECT call, seq FROM entries e WHERE {_WINDOW} AND kind = {HOLD} AND {_UNSETTLED};
+DELETE FROM temp.still_open AS e WHERE NOT ({_UNSETTLED});
+UPDATE marks SET seq = {{upto}},
+    open_from = (SELECT coalesce(min(seq), {{upto}} + 1) FROM temp.still_open),
+    calls = calls + (SELECT count(*) FROM entries WHERE kind = {SETTLE} AND {_WINDOW});
+COMMIT;
+"""
+
+_ORPHANS = f"""
+SELECT call, account, key, child, sum(held) AS held, max(input) AS input, max(way) AS way,
+    max(estimate) AS estimate
+FROM entries e WHERE seq >= ? AND kind IN ({HOLD}, {EXTEND}) AND {_UNSETTLED}
+GROUP BY call ORDER BY call
+"""
+
+_SETTLE_ORPHAN = f"""
+INSERT INTO entries (at, kind, account, key, child, call, wallet, held, revenue, source, way,
+    status, flag, input, receipt)
+VALUES (?, {SETTLE}, ?, ?, ?, ?, ?, ?, ?, 0, ?, 499, {RECOVERED}, ?, ?)
+"""
+
+
+class Balance(Struct, frozen=True):
+    """An account's money now: free, set aside, charged so far, and what came from outside."""
+
+    wallet: int = 0
+    held: int = 0
+    revenue: int = 0
+    source: int = 0
+
+
+class Books:
+    """Sums over the ledger of one database."""
+
+    def __init__(self, database: Database, clock: Clock) -> None:
+        self._database = database
+        self._clock = clock
+        self.recovered = 0
+        self.token = ""
+        self._boot = 0
+
+    async def open(self) -> None:
+        """Settle what a crash left open, bring the sums up to date, and see that they add up."""
+        await self._recover()
+        await self._database.script(_REMEMBER_OPEN)
+        await self.roll()
+        await self._check()
+        self.token = secrets.token_hex(8)
+        self._boot = await self._database.insert(
+            "INSERT INTO boots (token, at) VALUES (?, ?)", (self.token, int(self._clock.time()))
+        )
+
+    @property
+    def first_call(self) -> int:
+        """The number before that of this start's first call."""
+        return self._boot * CALLS_PER_BOOT
+
+    async def roll_for_ever(self) -> None:
+        """Bring the sums up to date every few seconds."""
+        while True:
+            await asyncio.sleep(ROLL_EVERY)
+            try:
+                await self.roll()
+            except Exception:  # noqa: S112 - the ledger's writer reports storage faults
+                continue
+
+    async def roll(self) -> None:
+        """Add what the ledger has gained to the roll-ups and balances."""
+        ((seq, upto),) = await self._database.read(
+            "SELECT seq, (SELECT coalesce(max(seq), 0) FROM entries) FROM marks"
+        )
+        if upto != seq:
+            await self._database.script(_ROLL.format(seq=int(seq), upto=int(upto)))
+
+    async def balance(self, account: int) -> Balance:
+        """One account's money, to the last entry."""
+        ((*sums,),) = await self._database.read(
+            "SELECT sum(wallet), sum(held), sum(revenue), sum(source) FROM ("
+            " SELECT wallet, held, revenue, source FROM balances WHERE account = ?1"
+            " UNION ALL SELECT wallet, held, revenue, source FROM entries"
+            " WHERE seq > (SELECT seq FROM marks) AND account = ?1)",
+            (account,),
+        )
+        return Balance(*(int(value or 0) for value in sums))
+
+    async def spent_by_key(self, key: int, period: Period) -> int:
+        """What a key has been charged in the running period."""
+        return await self._spent("key = ?1", key, period)
+
+    async def spent_by_account(self, account: int, period: Period) -> int:
+        """What all keys of an account have been charged in the running period."""
+        return await self._spent("account = ?1", account, period)
+
+    async def spent_by_child(self, child: int) -> int:
+        """What a derived key and all that were derived from it have been charged."""
+        return await self._spent(
+            "child IN (WITH RECURSIVE own (n) AS (SELECT ?1"
+            " UNION SELECT c.n FROM children c JOIN own ON c.parent = own.n) SELECT n FROM own)",
+            child,
+            "none",
+        )
+
+    async def _spent(self, whose: str, value: int, period: Period) -> int:
+        start = period_start(period, self._clock.time())
+        ((spent,),) = await self._database.read(
+            "SELECT sum(charged) FROM ("
+            f" SELECT charged FROM rollups WHERE {whose} AND hour >= ?2"
+            " UNION ALL SELECT revenue FROM entries"
+            f" WHERE seq > (SELECT seq FROM marks) AND kind = {SETTLE} AND {whose} AND at >= ?3)",
+            (value, start // 3600, start * 1000),
+        )
+        return int(spent or 0)
+
+    async def child(self, block_id: str, key: Key, parent: int | None) -> int:
+        """The number of a derived key, given to it when it first spends."""
+        await self._database.write(
+            "INSERT INTO children (id, key, parent, at) VALUES (?, ?, ?, ?) ON CONFLICT DO NOTHING",
+            (block_id, key.n, parent, int(self._clock.time())),
+        )
+        ((number,),) = await self._database.read(
+            "SELECT n FROM children WHERE id = ? AND key = ?", (block_id, key.n)
+        )
+        return int(number)
+
+    async def way(self, route: str, model: str, provider: str) -> int:
+        """The number under which the ledger knows a route."""
+        names = (route, model, provider)
+        await self._database.write(
+            "INSERT INTO ways (route, model, provider) VALUES (?, ?, ?) ON CONFLICT DO NOTHING",
+            names,
+        )
+        ((number,),) = await self._database.read(
+            "SELECT n FROM ways WHERE route = ? AND model = ? AND provider = ?", names
+        )
+        return int(number)
+
+    async def keep_price(self, digest: str, row: bytes) -> None:
+        """Remember a price row, so that receipts can be recomputed from the file alone."""
+        await self._database.write(
+            "INSERT INTO prices (digest, row, at) VALUES (?, ?, ?) ON CONFLICT DO NOTHING",
+            (digest, row.decode(), int(self._clock.time())),
+        )
+
+    async def _recover(self) -> None:
+        """Settle each call that was open when the last process ended, at its input estimate."""
+        ((open_from,),) = await self._database.read("SELECT open_from FROM marks")
+        orphans = await self._database.read(_ORPHANS, (open_from,))
+        now = int(self._clock.time() * 1000)
+        async with self._database.transaction() as connection:
+            for row in orphans:
+                charge = min(row["estimate"], row["held"])
+                await connection.execute(
+                    _SETTLE_ORPHAN,
+                    (
+                        now, row["account"], row["key"], row["child"], row["call"],
+                        row["held"] - charge, -row["held"], charge, row["way"], row["input"],
+                        b'{"flag":"recovered"}',
+                    ),
+                )  # fmt: skip
+        self.recovered = len(orphans)
+
+    async def _check(self) -> None:
+        """The sums that are kept must be those of the rows they stand for."""
+        ((revenue, charged, calls, counted),) = await self._database.read(
+            "SELECT (SELECT coalesce(sum(revenue), 0) FROM balances),"
+            " (SELECT coalesce(sum(charged), 0) FROM rollups),"
+            " (SELECT calls FROM marks), (SELECT coalesce(sum(calls), 0) FROM rollups)"
+        )
+        ((held,),) = await self._database.read("SELECT coalesce(sum(held), 0) FROM balances")
+        if revenue != charged or calls != counted or held != 0:
+            raise StoreError(
+                f"{self._database.path} does not add up: its balances show {revenue} charged and "
+                f"{held} held, its roll-ups {charged} in {counted} calls of {calls}. "
+                "The file was kept; see: gateway ledger verify"
+            )

@@ -1,0 +1,189 @@
+"""The ledger's writer. Whatever arrives while one commit runs shares the next one.
+
+A batch is one INSERT of many rows: SQLite makes a single statement durable whole or not at all, so
+a batch needs one visit to the database's thread and one sync. Holds that cannot be written are
+refused; charges that cannot be written are kept and tried again until they are.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import sqlite3
+from collections import deque
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from gateway.store.database import Database
+
+HOLD, EXTEND, SETTLE, TOP_UP, ADJUST = 1, 2, 3, 4, 5
+COLUMNS = (
+    "at, kind, account, key, child, call, wallet, held, revenue, source,"
+    " way, status, flag, input, output, cached, estimate, receipt"
+)
+_WIDTH = COLUMNS.count(",") + 1
+_MOST_ROWS = 256
+_RETRY_AFTER = 0.25
+_PATIENCE = 5.0
+_ONE = f"({', '.join('?' * _WIDTH)})"
+
+_FAILURES = (sqlite3.Error, ValueError, OverflowError)
+
+Row = tuple[int | bytes | None, ...]
+
+
+class Commit(asyncio.Future[Exception | None]):
+    """Done once its rows are durable, or with the error that kept them from it.
+
+    Many calls wait for the same commit, so none of them may cancel it.
+    """
+
+    def cancel(self, msg: Any = None) -> bool:
+        """Nothing: a caller that gives up just stops waiting."""
+        return False
+
+
+class _Batch:
+    __slots__ = ("commit", "rows")
+
+    def __init__(self) -> None:
+        self.rows: list[Row] = []
+        self.commit = Commit()
+
+
+class GroupCommit:
+    """Gathers rows into commits."""
+
+    def __init__(self, database: Database, on_failure: Callable[[Exception], None]) -> None:
+        self._database = database
+        self._on_failure = on_failure
+        self._statements: dict[int, str] = {}
+        self._open = _Batch()
+        self._full: deque[_Batch] = deque()
+        self._wake = asyncio.Event()
+        self._idle = asyncio.Event()
+        self._idle.set()
+        self._owed: list[Row] = []
+        self._task: asyncio.Task[None] | None = None
+        self._storage_error: Exception | None = None
+        self.failing_since: float | None = None
+        self.commits = 0
+        self.rows = 0
+
+    def start(self) -> None:
+        """Begin to write."""
+        self._task = asyncio.create_task(self._run())
+
+    @property
+    def owed(self) -> int:
+        """Charges that storage has not taken yet."""
+        return len(self._owed)
+
+    def post(self, row: Row) -> Commit:
+        """Hand over one entry; what is returned is done when the entry is durable."""
+        batch = self._open
+        batch.rows.append(row)
+        if len(batch.rows) >= _MOST_ROWS:
+            self._full.append(batch)
+            self._open = _Batch()
+        self._idle.clear()
+        self._wake.set()
+        return batch.commit
+
+    async def flush(self) -> None:
+        """Wait until all that was handed over has been written, or could not be."""
+        await self._idle.wait()
+
+    async def close(self, patience: float = _PATIENCE) -> list[Row]:
+        """Write what is left; the charges that storage would not take."""
+        if self._task is None:
+            return []
+        try:
+            await asyncio.wait_for(self._idle.wait(), patience)
+        except TimeoutError:
+            pass
+        self._task.cancel()
+        return self._owed
+
+    async def _run(self) -> None:
+        while True:
+            await self._wake.wait()
+            self._wake.clear()
+            while self._full or self._open.rows or self._owed:
+                if self._full:
+                    batch = self._full.popleft()
+                else:
+                    batch, self._open = self._open, _Batch()
+                if self._owed and not await self._pay():
+                    self._refuse(batch, self._storage_error)
+                    await self._pause()
+                    continue
+                if batch.rows:
+                    await self._write(batch)
+            self._idle.set()
+
+    async def _write(self, batch: _Batch) -> None:
+        try:
+            await self._insert(batch.rows)
+        except (sqlite3.IntegrityError, OverflowError):
+            await self._one_by_one(batch)
+        except _FAILURES as error:
+            self._storage_error = error
+            self._failed(error)
+            self._refuse(batch, error)
+        else:
+            batch.commit.set_result(None)
+
+    def _refuse(self, batch: _Batch, error: Exception | None) -> None:
+        """Nothing of the batch was written: charges are kept, the rest is the caller's to undo."""
+        self._owed += [row for row in batch.rows if row[1] == SETTLE or row[1] == EXTEND]
+        batch.commit.set_result(error)
+
+    async def _pay(self) -> bool:
+        owed = self._owed[:_MOST_ROWS]
+        try:
+            await self._insert(owed)
+        except (sqlite3.IntegrityError, OverflowError) as error:
+            # A row the tables refuse can never be written: it must not keep the others out.
+            self._on_failure(error)
+            del self._owed[: len(owed)]
+            for row in owed:
+                await self._insert_or_report(row)
+        except _FAILURES as error:
+            self._storage_error = error
+            return False
+        else:
+            del self._owed[: len(owed)]
+        self.failing_since = None
+        return True
+
+    async def _one_by_one(self, batch: _Batch) -> None:
+        for row in batch.rows:
+            await self._insert_or_report(row)
+        batch.commit.set_result(None)
+
+    async def _insert_or_report(self, row: Row) -> None:
+        """A row that the tables refuse is a fault of ours: a second charge for one call, say.
+
+        It is reported and left out; that must not fail the calls it shared a commit with.
+        """
+        try:
+            await self._insert([row])
+        except _FAILURES as error:
+            self._on_failure(error)
+
+    async def _insert(self, rows: Sequence[Row]) -> None:
+        statement = self._statements.get(len(rows))
+        if statement is None:
+            statement = f"INSERT INTO entries ({COLUMNS}) VALUES {', '.join([_ONE] * len(rows))}"
+            self._statements[len(rows)] = statement
+        await self._database.write(statement, [value for row in rows for value in row])
+        self.commits += 1
+        self.rows += len(rows)
+
+    def _failed(self, error: Exception) -> None:
+        if self.failing_since is None:
+            self.failing_since = asyncio.get_running_loop().time()
+            self._on_failure(error)
+
+    async def _pause(self) -> None:
+        await asyncio.sleep(_RETRY_AFTER)
