@@ -151,6 +151,18 @@ SCOPES = ("inference", "usage:read", "keys:write", "admin")
 DEFAULT_SCOPES = ("inference", "usage:read")
 
 
+# Why a charge is not simply what the provider counted; numbers are for the ledger's rows.
+FLAGS = {
+    "recovered": 1,  # the gateway was ended while the call ran: charged its input estimate
+    "no_usage": 2,  # the provider reported none: charged the gateway's own count
+    "bad_usage": 3,  # what the provider reported cannot be: charged the gateway's own count
+    "over_hold": 4,  # it cost more than the key had: charged what was there
+    "abandoned": 5,  # the client left before the provider's count came: own count
+    "cut_off": 6,  # the provider broke off in the middle: own count
+    "stopped": 7,  # the money ran out in the middle: own count
+}
+
+
 class Account(Struct, frozen=True):
     """Who pays. Money is in nanodollars; without a `floor` the account is billed afterwards."""
 

@@ -5,9 +5,11 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Protocol
 
-from gateway.domain import Channel, Key, KeyChange, UpstreamRequest
+from gateway.domain import Channel, Key, Period, UpstreamRequest
 
 Headers = Sequence[tuple[str, str]]
+Who = tuple[int, int, int]
+Result = tuple[int, int, int, int, int, bytes]
 
 
 class UpstreamReply(Protocol):
@@ -79,13 +81,43 @@ class Keys(Protocol):
 
     async def find(self, secret: bytes) -> Key | None: ...
 
-    async def create(
-        self, name: str, *, allow: Sequence[str] = (), expires_at: int | None = None
-    ) -> KeyChange: ...
 
-    async def revoke(self, id_or_name: str) -> Key | None: ...
+class Ledger(Protocol):
+    """Where money is written down. What each method returns is done once the entry is durable,
+    with the error that kept it from being so. `who` is account, key and derived key by number.
+    """
 
-    async def list(self) -> list[Key]: ...
+    def hold(
+        self, at: int, who: Who, call: int, amount: int, way: int, tokens: int, estimate: int
+    ) -> Awaitable[Exception | None]: ...
+
+    def extend(self, at: int, who: Who, call: int, amount: int) -> Awaitable[Exception | None]: ...
+
+    def settle(
+        self, at: int, who: Who, call: int, held: int, charge: int, way: int, result: Result
+    ) -> Awaitable[Exception | None]: ...
+
+    async def flush(self) -> None:
+        """Wait until all that was handed over has been written."""
+        ...
+
+
+class Books(Protocol):
+    """What the ledger adds up to."""
+
+    async def free_money(self, account: int) -> int: ...
+
+    async def spent_by_key(self, key: int, period: Period) -> int: ...
+
+    async def spent_by_account(self, account: int, period: Period) -> int: ...
+
+    async def spent_by_child(self, child: int) -> int: ...
+
+    async def child(self, block_id: str, key: Key, parent: int | None) -> int: ...
+
+    async def way(self, route: str, model: str, provider: str) -> int: ...
+
+    async def keep_price(self, digest: str, row: bytes) -> None: ...
 
 
 class Clock(Protocol):

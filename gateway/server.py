@@ -15,16 +15,18 @@ from aiohttp import web
 from gateway import __version__
 from gateway.catalog.compile import Catalog
 from gateway.catalog.live import LiveCatalog
+from gateway.core.limits import AddressLimits
 from gateway.observe.health import Health
 from gateway.observe.logs import Log
 from gateway.observe.metrics import Metrics
+from gateway.pipeline.desk import Desk
 from gateway.pipeline.services import Services
 from gateway.plugins import Plugins
 from gateway.settings import Settings, SystemClock
+from gateway.store import Store
 from gateway.store.control import Control, socket_path
-from gateway.store.database import Database
-from gateway.store.keys import SqliteKeys
 from gateway.upstream import Upstreams
+from gateway.web.addresses import Proxies
 from gateway.web.app import App
 from gateway.web.connection import Connection, Guards, Room
 from gateway.web.site import Site
@@ -49,24 +51,32 @@ class Server:
         self._stop = asyncio.Event()
         self._idle = asyncio.Event()
         self.hard_stop = False
+        self.unwritten = 0
 
     async def start(self) -> None:
         """Open the store, load the adapters, listen."""
         settings = self.settings
         clock = SystemClock()
         self._use_adapters(self.catalog.current)
-        database = await Database.open(settings.db)
-        self._stack.push_async_callback(database.close)
-        keys = SqliteKeys(database, clock, settings.key_prefix)
+        store = await Store.open(settings.db, clock, settings.key_prefix, settings.ledger_sync)
+        self.store = store
+        self._stack.push_async_callback(self._close_store, store)
+        await store.serve(self._storage_failed)
         upstream = Upstreams(self._environ)
         self._stack.push_async_callback(upstream.close)
         services = Services(
             catalog=self.catalog,
             adapters=self.plugins.adapters,
-            keys=keys,
+            keys=store.keys,
             upstream=upstream,
             clock=clock,
+            desk=Desk(store.ledger, store.books, clock),
+            ledger=store.ledger,
+            books=store.books,
+            addresses=AddressLimits(1),
+            first_call=store.books.first_call,
         )
+        store.on_money.append(services.desk.moved)
         self.site = Site(
             services=services,
             catalog=self.catalog,
@@ -76,17 +86,29 @@ class Server:
             version=__version__,
             started_at=clock.time(),
             adapter_failures=self.plugins.failures,
+            token=store.books.token,
+            proxies=Proxies(settings.trusted_proxies),
         )
         self.app = App(self.site)
         self.catalog.on_swap.append(self._use_adapters)
         self.catalog.on_swap.append(lambda new: self.app.mount(new.surfaces))
         await self._listen()
-        control = Control(socket_path(settings.db), keys)
+        control = Control(socket_path(settings.db), store)
         await control.open()
         self._stack.push_async_callback(control.close)
         for watch in (self.catalog.watch(self.settings.watch_every), self._watch()):
             self._stack.callback(asyncio.create_task(watch).cancel)
         self._register_gauges(upstream)
+
+    def _storage_failed(self, error: Exception) -> None:
+        self.log.event("error", "storage_failed", error=type(error).__name__, reason=str(error))
+
+    async def _close_store(self, store: Store) -> None:
+        """Write what is owed. What cannot be written is said aloud: it is somebody's money."""
+        for row in await store.close():
+            self.unwritten += 1
+            shown = [value.decode() if isinstance(value, bytes) else value for value in row]
+            self.log.event("error", "charge_not_written", entry=shown)
 
     async def _listen(self) -> None:
         loop = asyncio.get_running_loop()

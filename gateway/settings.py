@@ -26,6 +26,8 @@ class Settings(Struct, frozen=True):
     key_prefix: str = KEY_PREFIX
     max_connections: int = 10_000
     watch_every: float = 0.5
+    ledger_sync: Literal["full", "normal"] = "full"
+    trusted_proxies: tuple[str, ...] = ()
 
 
 class SystemClock:

@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import hashlib
-import json
 from datetime import UTC, datetime
 from decimal import Decimal
-from typing import Any
 
 from msgspec import Struct
 from msgspec.structs import asdict
@@ -15,6 +13,7 @@ from gateway import domain
 from gateway.catalog import schema
 from gateway.catalog.check import given
 from gateway.catalog.problems import Report
+from gateway.core.money.rows import canonical
 
 
 class Auto(Struct, frozen=True):
@@ -192,22 +191,6 @@ def _price(it: schema.Price) -> domain.Price:
     )
     digest = hashlib.sha256(canonical(price)).hexdigest()
     return domain.Price(price.lines, digest, price.above_tokens, price.at_size, price.unpriced)
-
-
-def canonical(price: domain.Price) -> bytes:
-    """A price row as JSON that is the same for the same prices, however they were written."""
-    row: dict[str, Any] = _written(price.lines)
-    if price.above_tokens:
-        row["above_tokens"] = {str(limit): _written(tier) for limit, tier in price.above_tokens}
-    if price.at_size:
-        row["at_size"] = {size: _written(tier) for size, tier in price.at_size.items()}
-    if price.unpriced:
-        row["unpriced"] = True
-    return json.dumps(row, sort_keys=True, separators=(",", ":")).encode()
-
-
-def _written(lines: dict[str, Decimal]) -> dict[str, str]:
-    return {name: format(value.normalize(), "f") for name, value in lines.items()}
 
 
 def _auto(

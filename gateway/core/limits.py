@@ -51,8 +51,9 @@ class Bucket:
     of the same moment share a slot. No more than MOST_SLOTS are kept: when one more is needed,
     those that end within the same STEP become one that ends when the LATEST of them does. That is
     the careful side: a merged take comes back up to 29 ms late, never early. It happens only to a
-    bucket with more than MOST_SLOTS takes in a minute, and no take ever leaves its step. A take is always within the first slot that ends no sooner than the take did, which is
-    how a correction finds it.
+    bucket with more than MOST_SLOTS takes in a minute, and no take ever leaves its step. A take is
+    always within the first slot that ends no sooner than the take did, which is how a correction
+    finds it.
 
     `now` is in seconds and should not fall. Where it does, a take counts as made no sooner than
     the last one was, and no sooner than the last one came back. Amounts are never negative.
@@ -210,6 +211,17 @@ class Limits:
         self.rpm = _changed(self.rpm, rpm)
         self.tpm = _changed(self.tpm, tpm)
         self.concurrency.limit = concurrency
+
+    @property
+    def limited(self) -> bool:
+        """True when requests or tokens are limited, so that headers have something to say."""
+        return self.rpm is not None or self.tpm is not None
+
+    def idle(self, now: float) -> bool:
+        """True when nothing is open or remembered: such limits can be forgotten and made anew."""
+        if self.concurrency.count:
+            return False
+        return all(b is None or b.room(now) >= b.limit for b in (self.rpm, self.tpm))
 
     def admit(self, now: float, tokens: int) -> Ticket | Refusal:
         """Count a call estimated at `tokens` against every limit, or against none of them.

@@ -14,9 +14,12 @@ import msgspec
 
 from gateway.core import sse
 from gateway.core.faults import fault_in_body
-from gateway.core.usage import NOTHING, decode_head, is_object, openai_usage, usage_of
+from gateway.core.usage import NOTHING, ChoiceHead, decode_head, is_object, openai_usage, usage_of
 from gateway.domain import Usage
 from gateway.errors import Fault
+
+# What stands around the text in a delta: {"content":""}.
+_DELTA_FRAME = 14
 
 
 class Translator(Protocol):
@@ -47,13 +50,16 @@ class StreamMeter:
         "_fault_in",
         "_finished",
         "_hide_usage",
+        "_most_used",
         "_plain",
         "_read_usage",
         "_splitter",
         "_usage_raw",
+        "_went_down",
         "done",
         "events",
         "fault",
+        "produced",
     )
 
     def __init__(
@@ -74,11 +80,19 @@ class StreamMeter:
         self.done = False
         self.fault: Fault | None = None
         self.events = 0
+        self.produced = 0  # bytes of answer, less what frames them in every chunk
+        self._most_used = 0
+        self._went_down = False
 
     @property
     def usage(self) -> Usage | None:
         """The last usage the provider reported."""
-        return None if self._usage_raw is None else self._read_usage(self._usage_raw)
+        if self._usage_raw is None:
+            return None
+        usage = self._read_usage(self._usage_raw)
+        if self._went_down and not usage.problem:
+            return msgspec.structs.replace(usage, problem="usage went down within the stream")
+        return usage
 
     @property
     def complete(self) -> bool:
@@ -129,6 +143,12 @@ class StreamMeter:
             first = choices[0]
             if first.finish_reason:
                 self._finished = True
+            if len(choices) == 1:
+                size = len(first.delta) or len(first.text)
+                if size > _DELTA_FRAME:
+                    self.produced += size - _DELTA_FRAME
+            else:
+                self._measure(choices)
             if self._plain and head.usage is NOTHING and first.usage is NOTHING:
                 return True  # what nearly every chunk is
         if self.fault is None and (not choices or not self._plain):
@@ -136,8 +156,20 @@ class StreamMeter:
         raw = usage_of(head)
         if raw is None:
             return True
-        self._usage_raw = raw
+        self._note_usage(raw)
         if choices:
             return True  # some hosts repeat their usage in every chunk: that is not an end
         self._finished = True
         return not self._hide_usage or not is_object(head.usage)
+
+    def _measure(self, choices: list[ChoiceHead]) -> None:
+        for choice in choices:
+            size = len(choice.delta) or len(choice.text)
+            self.produced += max(0, size - _DELTA_FRAME)
+
+    def _note_usage(self, raw: bytes) -> None:
+        """Usage may be repeated and grow; what it said before can't become untrue."""
+        if self._usage_raw is not None:
+            self._went_down |= self._read_usage(raw).output < self._most_used
+        self._usage_raw = raw
+        self._most_used = max(self._most_used, self._read_usage(raw).output)

@@ -18,10 +18,12 @@ _Count = Annotated[int, msgspec.Meta(ge=0, lt=_LIMIT)]
 
 
 class ChoiceHead(msgspec.Struct, gc=False):
-    """What the meter reads of a choice."""
+    """What the meter reads of a choice; the answer itself is only measured."""
 
     finish_reason: str | None = None
     usage: msgspec.Raw = NOTHING
+    delta: msgspec.Raw = NOTHING
+    text: msgspec.Raw = NOTHING
 
 
 class AnswerHead(msgspec.Struct, gc=False):

@@ -2,11 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from fnmatch import fnmatchcase
+from ipaddress import ip_address, ip_network
+
+from msgspec import structs
 
 from gateway import errors
-from gateway.domain import ANONYMOUS, Channel, Key, Provider, Route
+from gateway.core.limits import Refusal, Ticket, address_key
+from gateway.core.limits import headers as limit_headers
+from gateway.core.money.rows import canonical
+from gateway.domain import ANONYMOUS, Account, Channel, Key, Provider, Route
 from gateway.errors import Fault
+from gateway.pipeline.desk import Standing
+from gateway.pipeline.record import Record
 from gateway.pipeline.services import Candidate, Services
 
 # Which kind of model each operation serves, and the endpoint that each kind is for.
@@ -25,12 +34,20 @@ _SERVED_KINDS = frozenset(KIND_OF.values())
 _HOW = "Send it as 'Authorization: Bearer <key>'."
 
 
-async def authenticate(services: Services, secret: bytes | None) -> Key:
-    """The caller's key, or a 401 that says what is wrong with it."""
+async def authenticate(
+    services: Services,
+    secret: bytes | None,
+    address: Callable[[], str | None],
+    scope: str = "inference",
+) -> Key:
+    """The caller's key, or a refusal that says what is wrong with it."""
     if secret is None:
-        raise Fault(
-            errors.AUTHENTICATION_ERROR, f"No API key was sent. {_HOW}", cause="missing_key"
-        )
+        anonymous = services.catalog.current.anonymous
+        if anonymous is None or scope not in ("", "inference"):
+            raise Fault(
+                errors.AUTHENTICATION_ERROR, f"No API key was sent. {_HOW}", cause="missing_key"
+            )
+        return _nobody(anonymous.group.name)
     key = await services.keys.find(secret)
     if key is None:
         raise Fault(
@@ -50,10 +67,53 @@ async def authenticate(services: Services, secret: bytes | None) -> Key:
             "The API key has expired. Ask the gateway's operator for a new one.",
             cause="expired_key",
         )
+    if key.ips:
+        _check_address(key, address())
+    if scope and scope not in key.scopes:
+        raise Fault(
+            errors.INSUFFICIENT_SCOPE,
+            f"This API key lacks the scope '{scope}'. Use one that was made with it.",
+        )
+    assert key.account is not None
+    if key.account.status != "active":
+        raise Fault(
+            errors.INSUFFICIENT_SCOPE,
+            "This API key's account is suspended. Ask the gateway's operator.",
+            cause="suspended",
+        )
     return key
 
 
-def candidates(services: Services, key: Key, operation: str, model: str) -> list[Candidate]:
+async def standing_of(services: Services, key: Key) -> Standing:
+    """What the key may do and spend; at once when it has called before."""
+    catalog = services.catalog.current
+    return services.desk.known(key, catalog) or await services.desk.load(key, catalog)
+
+
+def limited(
+    services: Services,
+    standing: Standing,
+    candidate: Candidate,
+    tokens: int,
+    address: Callable[[], str | None],
+    record: Record,
+) -> Ticket:
+    """Count the call against its key's limits, or against its address where it has no key."""
+    now = services.clock.monotonic()
+    if standing.key.n == 0:
+        _admit_nobody(services, candidate, address, now)
+    limits = standing.limits
+    answer = limits.admit(now, tokens)
+    if limits.limited:
+        record.headers = limit_headers(limits, now)
+    if isinstance(answer, Refusal):
+        raise _too_fast(answer, tokens)
+    return answer
+
+
+async def candidates(
+    services: Services, standing: Standing, operation: str, model: str
+) -> list[Candidate]:
     """The routes of `model` that this key may use and this gateway can serve now.
 
     What does not depend on the key is worked out once for each revision of the catalog.
@@ -62,14 +122,94 @@ def candidates(services: Services, key: Key, operation: str, model: str) -> list
     if services.admitted_for is not catalog:
         services.admitted_for = catalog
         services.admitted.clear()
-    if not key.allow:
+    key = standing.key
+    plain = not key.allow and standing.group is None
+    if plain:
         known = services.admitted.get((operation, model))
         if known is not None:
             return known
-    found = _select(services, catalog.candidates(model), key, operation, model)
-    if not key.allow:
+    found = _select(services, catalog.candidates(model), standing, operation, model)
+    found = [await _entered(services, candidate) for candidate in found]
+    if plain and services.admitted_for is catalog:
         services.admitted[operation, model] = found
     return found
+
+
+async def _entered(services: Services, candidate: Candidate) -> Candidate:
+    """The candidate under its number in the ledger, its price row kept for receipts."""
+    route = candidate.route
+    names = (route.slug, route.model.id, route.provider.name)
+    way = services.ways.get(names)
+    if way is None:
+        way = services.ways[names] = await services.books.way(*names)
+    if route.price.digest not in services.prices:
+        await services.books.keep_price(route.price.digest, canonical(route.price))
+        services.prices.add(route.price.digest)
+    return structs.replace(candidate, way=way, free=route.price.free)
+
+
+def _nobody(group: str) -> Key:
+    """Whoever calls without a key."""
+    account = Account(n=2, id="acc_anonymous", name="anonymous", created_at=0, group=group, floor=0)
+    return Key(id="anonymous", name="anonymous", prefix="", created_at=0, account=account)
+
+
+def _check_address(key: Key, address: str | None) -> None:
+    if address is not None:
+        here = ip_address(address)
+        if any(here in ip_network(allowed) for allowed in key.ips):
+            return
+    raise Fault(
+        errors.INSUFFICIENT_SCOPE,
+        "This API key may not be used from this address.",
+        cause="address_not_allowed",
+    )
+
+
+def _admit_nobody(
+    services: Services, candidate: Candidate, address: Callable[[], str | None], now: float
+) -> None:
+    if not candidate.free:
+        raise Fault(
+            errors.PAID_MODEL_AUTH_REQUIRED,
+            f"'{candidate.route.slug}' costs money, so it needs an API key. {_HOW}",
+            param="model",
+        )
+    where = address_key(address() or "")
+    if where is None:
+        raise Fault(
+            errors.MISSING_CLIENT_IP,
+            "The gateway cannot tell where this call comes from, which it must for calls without "
+            f"an API key. {_HOW}",
+        )
+    anonymous = services.catalog.current.anonymous
+    assert anonymous is not None
+    services.addresses.limit = anonymous.rpm
+    refused = services.addresses.admit(now, where)
+    if refused is not None:
+        raise Fault(
+            errors.PROMOTION_LIMIT_REACHED,
+            f"Without an API key, {anonymous.rpm} calls a minute are free from one address, and "
+            f"those are used up. {_HOW}",
+            retry_after=refused.wait,
+        )
+
+
+def _too_fast(refusal: Refusal, tokens: int) -> Fault:
+    if refusal.which == "concurrency":
+        text = f"Concurrency exceeded - this key may have {refusal.limit} calls open at once."
+    elif refusal.which == "rpm":
+        text = f"RPM exceeded - {refusal.limit} requests in 60 seconds."
+    elif refusal.which == "tpm":
+        text = f"TPM exceeded - {refusal.limit} tokens in 60 seconds."
+    else:
+        text = (
+            f"This call is estimated at {tokens} tokens, more than this key's whole limit of "
+            f"{refusal.limit} tokens in 60 seconds. Send a shorter one."
+        )
+    return Fault(
+        errors.RATE_LIMIT_EXCEEDED, text, retry_after=refusal.wait, cause=f"over_{refusal.which}"
+    )
 
 
 def allowed(key: Key, route: Route) -> bool:
@@ -81,7 +221,11 @@ def allowed(key: Key, route: Route) -> bool:
 
 
 def _select(
-    services: Services, routes: tuple[Route, ...], key: Key, operation: str, model: str
+    services: Services,
+    routes: tuple[Route, ...],
+    standing: Standing,
+    operation: str,
+    model: str,
 ) -> list[Candidate]:
     if not routes and model in services.catalog.current.auto:
         raise Fault(
@@ -97,14 +241,7 @@ def _select(
             f"The model '{model}' does not exist here. GET /v1/models lists what does.",
             param="model",
         )
-    if key.allow:
-        routes = tuple(route for route in routes if allowed(key, route))
-        if not routes:
-            raise Fault(
-                errors.MODEL_NOT_ALLOWED,
-                f"The model '{model}' is not on this API key's allow-list.",
-                param="model",
-            )
+    routes = _permitted(standing, routes, model)
     _check_kind(routes[0], operation, model)
     found = _implemented(services, routes, operation)
     if not found:
@@ -131,6 +268,28 @@ def _select(
             cause="no_credential",
         )
     return ready
+
+
+def _permitted(standing: Standing, routes: tuple[Route, ...], model: str) -> tuple[Route, ...]:
+    key, group = standing.key, standing.group
+    mine = tuple(route for route in routes if allowed(key, route))
+    if not mine:
+        raise Fault(
+            errors.MODEL_NOT_ALLOWED,
+            f"The model '{model}' is not on this API key's allow-list.",
+            param="model",
+        )
+    if group is None or key.n == 0:  # without a key, what costs money has an answer of its own
+        return mine
+    open_to_group = tuple(route for route in mine if group.allows(route.slug))
+    if not open_to_group:
+        raise Fault(
+            errors.MODEL_NOT_ALLOWED,
+            f"The model '{model}' is not open to the group '{group.name}' of this key's account.",
+            param="model",
+            cause="group_not_allowed",
+        )
+    return open_to_group
 
 
 def _check_kind(route: Route, operation: str, model: str) -> None:

@@ -6,6 +6,7 @@ from msgspec import Struct
 
 from gateway.domain import Usage
 from gateway.errors import Fault
+from gateway.ports import Headers
 
 
 class Record(Struct):
@@ -30,3 +31,7 @@ class Record(Struct):
     usage: Usage | None = None
     fault: Fault | None = None
     cause: str = ""
+    number: int = 0
+    charged: int = 0
+    flag: int = 0
+    headers: Headers = ()  # what every answer of the call says, be it an error

@@ -6,13 +6,18 @@ from collections.abc import Callable
 
 import msgspec
 
+from gateway.core.estimate import output_tokens
 from gateway.core.faults import fault_in_body
 from gateway.core.meter import StreamMeter, Translator
 from gateway.core.usage import decode_head, usage_of
 from gateway.domain import Usage
 from gateway.errors import Fault, upstream_error
 from gateway.pipeline.attempt import Attempt, adapter_failed
+from gateway.pipeline.costs import cost_in_events, length_end
 from gateway.pipeline.record import Record
+from gateway.pipeline.settle import whole_input
+from gateway.pipeline.till import Till
+from gateway.pipeline.wishes import Wishes
 from gateway.ports import Clock, Headers, Sink
 from gateway.sdk import PASSTHROUGH, Reply
 
@@ -39,6 +44,44 @@ async def whole(attempt: Attempt) -> Reply:
         raise adapter_failed(adapter, error) from error
 
 
+class Meter:
+    """What of a stream has passed so far, for whoever settles it however it ends."""
+
+    __slots__ = ("_counter", "_translator")
+
+    def __init__(self) -> None:
+        self._translator: Translator | None = None
+        self._counter: object = None
+
+    def follow(self, translator: Translator) -> StreamMeter | None:
+        """Count what passes; a translator that does not count itself has its output counted."""
+        self._translator = self._counter = translator
+        if hasattr(translator, "produced"):
+            return None
+        counter = StreamMeter(hide_usage=False)
+        self._counter = counter
+        return counter
+
+    @property
+    def usage(self) -> Usage | None:
+        """What the provider has reported."""
+        return None if self._translator is None else self._translator.usage
+
+    @property
+    def events(self) -> int:
+        """How many events have passed."""
+        return int(getattr(self._counter, "events", 0))
+
+    @property
+    def produced(self) -> int:
+        """How many bytes of answer have passed."""
+        return int(getattr(self._counter, "produced", 0))
+
+
+class _Spent(Exception):  # noqa: N818 - it ends a stream that did nothing wrong
+    """The money set aside is used up, and there is no more."""
+
+
 class Stream:
     """Pumps a streamed answer into the sink as it arrives."""
 
@@ -47,7 +90,9 @@ class Stream:
         attempt: Attempt,
         sink: Sink,
         headers: Headers,
-        show_usage: bool,
+        wishes: Wishes,
+        till: Till,
+        meter: Meter,
         record: Record,
         clock: Clock,
     ) -> None:
@@ -57,19 +102,23 @@ class Stream:
         self._headers = headers
         self._record = record
         self._clock = clock
+        self._till = till
+        self._show_cost = wishes.show_cost
         self._adapter = attempt.candidate.route.provider.adapter
         self._own = attempt.candidate.operation.stream is PASSTHROUGH
-        self._translator = _translator(attempt, show_usage)
-
-    @property
-    def usage(self) -> Usage | None:
-        """What the provider had reported when the stream ended, however it ended."""
-        return self._translator.usage
+        self._translator = _translator(attempt, wishes.show_usage)
+        self._meter = meter
+        self._second = meter.follow(self._translator)
+        self.stopped = False
 
     async def run(self) -> None:
         """Relay until the provider's clean end; anything less is a fault."""
         self._sink.on_congestion(self._reply.pause, self._reply.resume)
-        await self._reply.pump(self._receiver())
+        try:
+            await self._reply.pump(self._receiver())
+        except _Spent:
+            self.stopped = True
+            return
         self._send(self._guarded(lambda _: self._translator.finish())(b""))
         fault = self._translator.fault
         if fault is not None and self._sink.started:
@@ -89,16 +138,50 @@ class Stream:
     def _receiver(self) -> Callable[[bytes], None]:
         """What takes each piece: a closure, since every chunk passes through it."""
         feed, write, send, sink = self._feeder(), self._sink.write, self._send, self._sink
+        meter, till = self._translator, self._till
+        if not isinstance(meter, StreamMeter) or self._show_cost:
+            return self._slow_receiver(feed)
 
         def receive(data: bytes) -> None:
             out = feed(data)
-            if sink.started and self._own:
+            if sink.started:
                 if out:
                     write(out)
             else:
                 send(out)
+            if meter.events >= till.watch_at or meter.produced >= till.watch_at * 4:
+                self._watch(data)
 
         return receive
+
+    def _slow_receiver(self, feed: Callable[[bytes], bytes]) -> Callable[[bytes], None]:
+        """The same for streams that are translated, or that tell their cost."""
+
+        def receive(data: bytes) -> None:
+            out = feed(data)
+            if self._second is not None and out:
+                self._second.feed(out)
+            if self._show_cost and out:
+                out = cost_in_events(out, self._cost_so_far)
+            self._send(out)
+            self._watch(out)
+
+        return receive
+
+    def _watch(self, sample: bytes) -> None:
+        """See to it that what the stream produces is paid for; end it when it cannot be."""
+        meter = self._meter
+        if output_tokens(meter.events, meter.produced) < self._till.watch_at:
+            return
+        if self._till.more(meter.events, meter.produced) or self._translator.complete:
+            return
+        if self._sink.started:
+            self._sink.write(length_end(sample, self._attempt.call.operation))
+            raise _Spent
+
+    def _cost_so_far(self) -> int:
+        usage = self._meter.usage
+        return 0 if usage is None else self._till.price(whole_input(usage, self._attempt.candidate))
 
     def _feeder(self) -> Callable[[bytes], bytes]:
         """The translator's `feed`; a stranger's is kept from failing more than its own route."""

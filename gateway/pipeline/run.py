@@ -2,20 +2,29 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Awaitable, Callable
 from typing import Any
 
 import msgspec
 from msgspec import Struct
 
-from gateway.core.body import JsonBody, decode_as, object_body
-from gateway.domain import Usage
-from gateway.pipeline import relay
-from gateway.pipeline.admit import authenticate, candidates
+from gateway.core.body import JsonBody, decode_as
+from gateway.core.estimate import input_tokens
+from gateway.core.limits import Ticket
+from gateway.errors import CLIENT_CLOSED, INTERNAL_ERROR, Fault
+from gateway.pipeline import relay, settle
+from gateway.pipeline.admit import authenticate, candidates, limited, standing_of
 from gateway.pipeline.attempt import Attempt, attempt
+from gateway.pipeline.costs import cost_in_body
+from gateway.pipeline.desk import Standing
 from gateway.pipeline.record import Record
-from gateway.pipeline.services import Services
+from gateway.pipeline.services import Candidate, Services
+from gateway.pipeline.till import Till, dollars
+from gateway.pipeline.wishes import Wishes, ceiling, wishes_of, without_ours
 from gateway.ports import Headers, Sink
+
+_USUAL_ANSWER = 1_024
 
 
 class Ask(Struct, frozen=True):
@@ -25,25 +34,51 @@ class Ask(Struct, frozen=True):
     secret: bytes | None
     decoder: msgspec.json.Decoder[Any]
     read_body: Callable[[], Awaitable[bytes]]
+    address: Callable[[], str | None]
+    max_cost: str | None = None
+
+
+class Job(Struct):
+    """An admitted call on its way."""
+
+    body: JsonBody
+    wishes: Wishes
+    standing: Standing
+    candidate: Candidate
+    till: Till
+    ticket: Ticket | None = None
+
+    @property
+    def tokens(self) -> int:
+        """What the call is likely to use of its key's tokens a minute."""
+        wishes = self.wishes
+        most = _USUAL_ANSWER if wishes.max_tokens is None else wishes.max_tokens
+        return self.till.tokens_in + min(most * wishes.answers, self.till.ceiling)
 
 
 async def run(services: Services, ask: Ask, sink: Sink, record: Record) -> None:
     """Serve one call; whatever goes wrong is raised as a Fault after it was settled."""
-    key = await authenticate(services, ask.secret)
+    key = await authenticate(services, ask.secret, ask.address)
     record.key = key.id
-    body, show_usage = _read(await ask.read_body(), ask, record)
-    candidate = candidates(services, key, ask.operation, record.model)[0]
-    tried = await attempt(services, candidate, ask.operation, body, record.stream, record)
+    standing = await standing_of(services, key)
+    body, wishes = _read(await ask.read_body(), ask, record)
+    candidate = (await candidates(services, standing, ask.operation, record.model))[0]
+    job = _job(services, ask, standing, candidate, body, wishes, record)
+    job.ticket = limited(services, standing, candidate, job.tokens, ask.address, record)
     try:
-        await _answer(services, tried, sink, record, show_usage)
+        await job.till.open(record.stream)
+        job.body = _lowered(job, record)
+        await _serve(services, job, ask.operation, sink, record)
     finally:
-        # An unfinished answer is cut here, whether the client left or something failed.
-        tried.reply.close()
-        record.upstream_done = services.clock.monotonic()
+        if job.ticket is not None:
+            standing.limits.release()
+            usage = record.usage
+            if usage is not None:
+                standing.limits.settle(job.ticket, usage.input + usage.output)
 
 
-def _read(raw: bytes, ask: Ask, record: Record) -> tuple[JsonBody, bool]:
-    """The checked body, and whether the client wants to see usage in a stream.
+def _read(raw: bytes, ask: Ask, record: Record) -> tuple[JsonBody, Wishes]:
+    """The checked body, and what of it is meant for the gateway.
 
     What was decoded is let go here: a long stream need not carry it.
     """
@@ -52,38 +87,99 @@ def _read(raw: bytes, ask: Ask, record: Record) -> tuple[JsonBody, bool]:
     known = decode_as(raw, ask.decoder)
     record.model = known.model
     record.stream = known.stream is True
-    return body, _shows_usage(body, known)
+    return body, wishes_of(ask.operation, body, known, ask.max_cost)
+
+
+def _job(
+    services: Services,
+    ask: Ask,
+    standing: Standing,
+    candidate: Candidate,
+    body: JsonBody,
+    wishes: Wishes,
+    record: Record,
+) -> Job:
+    till = Till(
+        services,
+        standing,
+        candidate,
+        record.number + services.first_call,
+        input_tokens(body.raw),
+        ceiling(wishes, candidate.route) if ask.operation != "embeddings" else 0,
+        wishes.max_cost,
+    )
+    return Job(without_ours(body), wishes, standing, candidate, till)
+
+
+def _lowered(job: Job, record: Record) -> JsonBody:
+    """The body with the ceiling that its money allows, if that is lower than what was asked."""
+    till, wishes = job.till, job.wishes
+    if record.stream or till.affords >= till.ceiling:
+        return job.body
+    each = max(1, till.affords // wishes.answers)
+    record.headers = (*record.headers, ("x-gateway-max-tokens", str(each)))
+    return job.body.replace({wishes.ceiling_name: b"%d" % each})
+
+
+async def _serve(services: Services, job: Job, operation: str, sink: Sink, record: Record) -> None:
+    meter = relay.Meter()
+    tried: Attempt | None = None
+    try:
+        tried = await attempt(services, job.candidate, operation, job.body, record.stream, record)
+        await _answer(services, job, tried, meter, sink, record)
+    except BaseException as error:
+        if not job.till.settled:
+            durable = settle.broken(
+                job.till, record, job.candidate, meter.usage, meter.events, meter.produced,
+                _status_of(error),
+            )  # fmt: skip
+            if not isinstance(error, asyncio.CancelledError):
+                await durable
+        raise
+    finally:
+        if tried is not None:
+            # An unfinished answer is cut here, whether the client left or something failed.
+            tried.reply.close()
+            record.upstream_done = services.clock.monotonic()
 
 
 async def _answer(
-    services: Services, tried: Attempt, sink: Sink, record: Record, show_usage: bool
+    services: Services,
+    job: Job,
+    tried: Attempt,
+    meter: relay.Meter,
+    sink: Sink,
+    record: Record,
 ) -> None:
-    headers: Headers = (("x-gateway-route", tried.candidate.route.slug),)
+    headers: Headers = (("x-gateway-route", job.candidate.route.slug), *record.headers)
+    till = job.till
     if record.stream and await relay.is_stream(tried):
-        stream = relay.Stream(tried, sink, headers, show_usage, record, services.clock)
-        try:
-            await stream.run()
-        finally:
-            settle(record, tried, stream.usage)
+        stream = relay.Stream(tried, sink, headers, job.wishes, till, meter, record, services.clock)
+        await stream.run()
+        fault = record.fault
+        if fault is not None:
+            await settle.broken(
+                till, record, job.candidate, meter.usage, meter.events, meter.produced,
+                fault.kind.status,
+            )  # fmt: skip
+        elif stream.stopped:
+            await settle.stopped(till, record, meter.events, meter.produced)
+        else:
+            await settle.finished(
+                till, record, job.candidate, meter.usage, meter.events, meter.produced
+            )
         sink.end()
         return
     reply = await relay.whole(tried)
-    settle(record, tried, reply.usage)
+    produced = settle.answer_bytes(reply.body)
+    await settle.finished(till, record, job.candidate, reply.usage, 0, produced)
     record.first_byte = services.clock.monotonic()
-    sink.reply(200, [("Content-Type", reply.content_type), *headers], reply.body)
+    body = cost_in_body(reply.body, till.charged) if job.wishes.show_cost else reply.body
+    cost = ("x-gateway-cost", dollars(till.charged))
+    sink.reply(200, [("Content-Type", reply.content_type), *headers, cost], body)
 
 
-def settle(record: Record, tried: Attempt, usage: Usage | None) -> None:
-    """Note what was used, before the client sees the end. Runs exactly once a dispatched call."""
-    if usage is not None and not tried.candidate.cached_inside:
-        whole = usage.input + usage.cached + usage.cache_write
-        usage = msgspec.structs.replace(usage, input=whole)
-    record.usage = usage
-
-
-def _shows_usage(body: JsonBody, known: Any) -> bool:
-    options = body.get("stream_options")
-    if options is None or options == b"null":
-        return False
-    object_body(options, "stream_options")
-    return known.stream_options.include_usage is True
+def _status_of(error: BaseException) -> int:
+    if isinstance(error, asyncio.CancelledError):
+        return CLIENT_CLOSED.status
+    return error.kind.status if isinstance(error, Fault) else INTERNAL_ERROR.status

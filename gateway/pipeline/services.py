@@ -3,29 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Protocol
 
 from msgspec import Struct
 
+from gateway.core.limits import AddressLimits
 from gateway.domain import Channel, Route
-from gateway.ports import Clock, Keys, Upstream
+from gateway.pipeline.catalogs import Catalogs, Routes
+from gateway.pipeline.desk import Desk
+from gateway.ports import Books, Clock, Keys, Ledger, Upstream
 from gateway.sdk import Adapter, Operation
-
-
-class Routes(Protocol):
-    """The part of the catalog that a call reads: one immutable revision of it."""
-
-    @property
-    def auto(self) -> Mapping[str, object]: ...
-
-    def candidates(self, name: str) -> tuple[Route, ...]: ...
-
-
-class Catalogs(Protocol):
-    """The catalog that is in force now."""
-
-    @property
-    def current(self) -> Routes: ...
 
 
 class Candidate(Struct, frozen=True):
@@ -36,6 +22,8 @@ class Candidate(Struct, frozen=True):
     channels: Mapping[str, Channel]
     options: Mapping[str, str]
     cached_inside: bool
+    way: int = 0
+    free: bool = False
 
 
 class Services(Struct):
@@ -46,6 +34,13 @@ class Services(Struct):
     keys: Keys
     upstream: Upstream
     clock: Clock
+    desk: Desk
+    ledger: Ledger
+    books: Books
+    addresses: AddressLimits
+    first_call: int = 0
     turns: dict[str, int] = {}
     admitted: dict[tuple[str, str], list[Candidate]] = {}
     admitted_for: Routes | None = None
+    ways: dict[tuple[str, str, str], int] = {}
+    prices: set[str] = set()

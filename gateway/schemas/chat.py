@@ -28,6 +28,12 @@ class StreamOptions(Struct):
     include_usage: bool | None = None
 
 
+class UsageOptions(Struct):
+    """`usage: {include: true}`: the client wants to see what the call cost."""
+
+    include: bool | None = None
+
+
 class Part(Struct, gc=False):
     """A content part or a tool says what it is; no more is decoded, so none costs memory."""
 
@@ -64,6 +70,7 @@ class ChatRequest(Struct):
     top_logprobs: Annotated[int, Meta(ge=0, le=20)] | None = None
     parallel_tool_calls: bool | None = None
     user: str | None = None
+    usage: UsageOptions | None = None
 
 
 decoder = msgspec.json.Decoder(ChatRequest)

@@ -7,7 +7,7 @@ from typing import Annotated
 import msgspec
 from msgspec import Meta, Raw, Struct
 
-from gateway.schemas.chat import Count, StreamOptions, Text, text_or_list
+from gateway.schemas.chat import Count, StreamOptions, Text, UsageOptions, text_or_list
 
 
 class CompletionRequest(Struct):
@@ -24,6 +24,7 @@ class CompletionRequest(Struct):
     top_p: Annotated[float, Meta(ge=0, le=1)] | None = None
     stop: str | list[str] | None = None
     user: str | None = None
+    usage: UsageOptions | None = None
 
     def __post_init__(self) -> None:
         text_or_list(self.prompt, "prompt")

@@ -7,7 +7,9 @@ that says how far they go. What lies behind the mark is always few rows, and rea
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import secrets
+import sqlite3
 
 from msgspec import Struct
 
@@ -114,6 +116,11 @@ class Books:
             except Exception:  # noqa: S112 - the ledger's writer reports storage faults
                 continue
 
+    async def roll_at_end(self) -> None:
+        """Once more before the file is closed, if storage lets us; the next start does it else."""
+        with contextlib.suppress(sqlite3.Error, ValueError):
+            await self.roll()
+
     async def roll(self) -> None:
         """Add what the ledger has gained to the roll-ups and balances."""
         ((seq, upto),) = await self._database.read(
@@ -132,6 +139,11 @@ class Books:
             (account,),
         )
         return Balance(*(int(value or 0) for value in sums))
+
+    async def free_money(self, account: int) -> int:
+        """What an account holds, with what is set aside for open calls."""
+        balance = await self.balance(account)
+        return balance.wallet + balance.held
 
     async def spent_by_key(self, key: int, period: Period) -> int:
         """What a key has been charged in the running period."""

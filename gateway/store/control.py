@@ -46,9 +46,9 @@ class _NoServerError(Exception):
 class Control:
     """The server's end of the socket."""
 
-    def __init__(self, path: Path, keys: SqliteKeys) -> None:
+    def __init__(self, path: Path, store: Store) -> None:
         self._path = path
-        self._commands = commands(keys)
+        self._commands = commands(store)
         self._server: asyncio.Server | None = None
 
     async def open(self) -> None:

@@ -28,6 +28,10 @@ _ONE = f"({', '.join('?' * _WIDTH)})"
 
 _FAILURES = (sqlite3.Error, ValueError, OverflowError)
 
+# Account, key and derived key, by their numbers.
+Who = tuple[int, int, int]
+# Status, flag, input, output and cached tokens, receipt.
+Result = tuple[int, int, int, int, int, bytes]
 Row = tuple[int | bytes | None, ...]
 
 
@@ -88,6 +92,36 @@ class GroupCommit:
         self._idle.clear()
         self._wake.set()
         return batch.commit
+
+    def hold(
+        self, at: int, who: Who, call: int, amount: int, way: int, tokens: int, estimate: int
+    ) -> Commit:
+        """Set money aside before a call goes upstream."""
+        return self.post(
+            (at, HOLD, *who, call, -amount, amount, 0, 0, way, 0, 0, tokens, 0, 0, estimate, None)
+        )
+
+    def extend(self, at: int, who: Who, call: int, amount: int) -> Commit:
+        """Set more aside for a call that runs."""
+        return self.post((at, EXTEND, *who, call, -amount, amount, 0, 0, 0, 0, 0, 0, 0, 0, 0, None))
+
+    def settle(
+        self, at: int, who: Who, call: int, held: int, charge: int, way: int, result: Result
+    ) -> Commit:
+        """Let go of what was held and charge what was used."""
+        status, flag, tokens_in, tokens_out, cached, receipt = result
+        return self.post(
+            (
+                at, SETTLE, *who, call, held - charge, -held, charge, 0, way, status, flag,
+                tokens_in, tokens_out, cached, 0, receipt,
+            )
+        )  # fmt: skip
+
+    def move(self, at: int, account: int, kind: int, amount: int, memo: bytes) -> Commit:
+        """Bring money in from outside, or take it out."""
+        return self.post(
+            (at, kind, account, 0, 0, 0, amount, 0, 0, -amount, 0, 0, 0, 0, 0, 0, 0, memo)
+        )
 
     async def flush(self) -> None:
         """Wait until all that was handed over has been written, or could not be."""

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import secrets
 import traceback
 from collections.abc import Awaitable, Callable, Mapping
 from itertools import count
@@ -63,7 +62,7 @@ class App:
         self._exact: dict[str, Endpoint] = {}
         self._below: dict[str, Endpoint] = {}
         self._clock = site.services.clock
-        self._id_prefix = f"req_{secrets.token_hex(8)}"
+        self._id_prefix = f"req_{site.token}"
         self._ids = count(1)
         self.mount(site.catalog.current.surfaces)
 
@@ -81,7 +80,8 @@ class App:
         """Serve one request from its head to the end of its answer."""
         connection = cast(Connection, request.protocol)
         connection.begin()
-        record = Record(f"{self._id_prefix}{next(self._ids):06x}", self._clock.monotonic())
+        number = next(self._ids)
+        record = Record(f"{self._id_prefix}{number:06x}", self._clock.monotonic(), number=number)
         sink = HttpSink(request, connection, record)
         endpoint, rest = self._find(request.raw_path)
         site = self.site
@@ -160,7 +160,7 @@ class App:
         if not request.content.is_eof():
             sink.close_after()
         style = endpoint.style if endpoint is not None else self._style_of(request.raw_path)
-        sink.fail(fault, style)
+        sink.fail(fault, style, record.headers)
 
     def _style_of(self, path: str) -> Style:
         """The style of an unknown path is that of the surface it lies under."""

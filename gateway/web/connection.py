@@ -64,6 +64,12 @@ class Connection(web.RequestHandler):
         self._hold: Callable[[], None] | None = None
         self._go_on: Callable[[], None] | None = None
 
+    @property
+    def peer(self) -> str | None:
+        """The address at the connection's other end."""
+        name = None if self.transport is None else self.transport.get_extra_info("peername")
+        return str(name[0]) if isinstance(name, tuple) else None
+
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         room = self._room
         if len(room.connections) >= room.guards.max_connections:

@@ -36,9 +36,13 @@ class Exchange(Struct, frozen=True):
         """The client's key, if it sent one."""
         return secret_of(self.request)
 
-    async def key(self) -> Key:
+    def address(self) -> str | None:
+        """Where the call comes from, past the proxies that the operator trusts."""
+        return self.site.proxies.client_of(self.connection.peer, self.request.headers)
+
+    async def key(self, scope: str = "") -> Key:
         """The client's key, checked."""
-        key = await authenticate(self.site.services, self.secret())
+        key = await authenticate(self.site.services, self.secret(), self.address, scope)
         self.record.key = key.id
         return key
 

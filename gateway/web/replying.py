@@ -121,12 +121,13 @@ class HttpSink:
         head = self._head(status, headers, len(body))
         self._transport.write(head if self._head_only else head + body)
 
-    def fail(self, fault: Fault, style: Style) -> None:
+    def fail(self, fault: Fault, style: Style, headers: Headers = ()) -> None:
         """Tell the client what went wrong: an error answer, or an error event and the end."""
         if self.ended:
             return
         if not self.started:
-            self.reply(fault.kind.status, (_JSON, *error_headers(fault)), error_body(fault, style))
+            told = (_JSON, *error_headers(fault), *headers)
+            self.reply(fault.kind.status, told, error_body(fault, style))
             return
         self._keep_alive = False
         self.write(sse.event(error_body(fault, style)))

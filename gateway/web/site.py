@@ -12,6 +12,7 @@ from gateway.observe.health import Health
 from gateway.observe.logs import Log
 from gateway.observe.metrics import Metrics
 from gateway.pipeline.services import Services
+from gateway.web.addresses import Proxies
 
 
 class CatalogView(Protocol):
@@ -61,7 +62,9 @@ class Site(Struct):
     health: Health
     version: str
     started_at: float
+    token: str
     adapter_failures: Mapping[str, str]
+    proxies: Proxies
     draining: bool = False
     open_calls: int = 0
     on_idle: Callable[[], None] | None = None

@@ -14,6 +14,9 @@ CREATE TABLE accounts (
 
 -- Whoever made keys before there were accounts goes on as before: every route, billed afterwards.
 INSERT INTO accounts (n, id, name, created_at) VALUES (1, 'acc_default', 'default', unixepoch());
+-- Callers without a key: they can use what is free, and nothing else.
+INSERT INTO accounts (n, id, name, floor, created_at)
+    VALUES (2, 'acc_anonymous', 'anonymous', 0, unixepoch());
 
 ALTER TABLE keys RENAME TO keys_1;
 DROP INDEX keys_by_name;

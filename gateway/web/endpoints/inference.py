@@ -29,6 +29,8 @@ class Inference(Struct, frozen=True):
             secret=exchange.secret(),
             decoder=self.decoder,
             read_body=exchange.body_reader(self.limit),
+            address=exchange.address,
+            max_cost=exchange.request.headers.get("x-max-cost"),
         )
         return run(exchange.site.services, ask, exchange.sink, exchange.record)
 

@@ -1,0 +1,1 @@
+"""Money: prices times usage, in whole numbers, with every step on paper."""

@@ -1,0 +1,117 @@
+"""A receipt: the provider's usage as it came, the price row used, and the arithmetic.
+
+It is stored as compact JSON beside the charge. `verify_receipt` recomputes it with fractions from
+the price row alone and shares no arithmetic with what made it.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from decimal import Decimal
+from fractions import Fraction
+from typing import Any
+
+import msgspec
+
+from gateway.core.money.pricing import Cost
+from gateway.domain import Usage
+
+_MAX_RAW = 8_192
+_any_json = msgspec.json.Decoder(msgspec.Raw)
+_UNIT = {
+    "per_mtok": 1_000_000,
+    "per_mchar": 1_000_000,
+    "per_image": 1,
+    "per_request": 1,
+    "per_second": 1_000,
+    "per_minute": 60_000,
+}
+_NANOS = 1_000_000_000
+
+
+def encode_receipt(
+    digest: str,
+    multiplier: Decimal,
+    usage: Usage,
+    cost: Cost,
+    charged: int,
+    extra: dict[str, str | int] | None = None,
+) -> bytes:
+    """The stored form."""
+    lines = b",".join(
+        [b"%b%d%b" % (line.rate.before, line.quantity, line.rate.after) for line in cost.lines]
+    )
+    pieces = [
+        b'{"price":"%b","lines":[%b],"total":%d,"charged":%d'
+        % (digest.encode(), lines, cost.total, charged)
+    ]
+    if multiplier != 1:
+        pieces.append(b',"multiplier":"%b"' % format(multiplier, "f").encode())
+    if usage.raw:
+        pieces.append(_raw(usage.raw))
+    if usage.size:
+        pieces.append(b',"size":' + msgspec.json.encode(usage.size))
+    if extra:
+        pieces.append(b',"note":' + msgspec.json.encode(extra))
+    pieces.append(b"}")
+    return b"".join(pieces)
+
+
+def _raw(raw: bytes) -> bytes:
+    if len(raw) <= _MAX_RAW:
+        try:
+            _any_json.decode(raw)
+            raw.decode()
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+            pass
+        else:
+            return b',"usage":' + raw
+    text = raw[:_MAX_RAW].decode("utf-8", "backslashreplace")
+    return b',"usage_text":' + msgspec.json.encode(text)
+
+
+def decode_receipt(stored: bytes) -> dict[str, Any]:
+    """A receipt's fields; the provider's usage as it came is under `usage` or `usage_text`."""
+    found: dict[str, Any] = msgspec.json.decode(stored, type=dict[str, Any])
+    return found
+
+
+def row_digest(row: bytes) -> str:
+    """The content hash of a kept price row."""
+    return hashlib.sha256(row).hexdigest()
+
+
+def verify_receipt(receipt: dict[str, Any], row: bytes) -> list[str]:
+    """What is wrong with a receipt, given the price row it names; nothing when it holds."""
+    problems: list[str] = []
+    if row_digest(row) != receipt.get("price"):
+        problems.append("the price row is not the one whose hash the receipt names")
+    known = msgspec.json.decode(row, type=dict[str, Any])
+    rows = [known, *known.get("above_tokens", {}).values(), *known.get("at_size", {}).values()]
+    total = Fraction(0)
+    for name, quantity, price in receipt.get("lines", ()):
+        if not any(lines.get(name) == price for lines in rows):
+            problems.append(f"the price row has no {name} at {price}")
+        total += line_amount(name, quantity, price)
+    total *= Fraction(receipt.get("multiplier", "1"))
+    nanos = -((-total * _NANOS) // 1)
+    if nanos != receipt.get("total"):
+        problems.append(f"its lines add up to {nanos} nanodollars, not {receipt.get('total')}")
+    charged = receipt.get("charged")
+    if charged != receipt.get("total") and not _explained(receipt):
+        problems.append(f"{charged} nanodollars were charged for a cost of {receipt.get('total')}")
+    return problems
+
+
+def line_amount(name: str, quantity: int, price: str) -> Fraction:
+    """A line in dollars, exactly."""
+    for unit, per in _UNIT.items():
+        if name.endswith(unit):
+            return Fraction(quantity, per) * Fraction(price)
+    return Fraction(0)
+
+
+def _explained(receipt: dict[str, Any]) -> bool:
+    """A call that cost more than its key had is charged what was there."""
+    charged, total = receipt.get("charged"), receipt.get("total")
+    return isinstance(charged, int) and isinstance(total, int) and 0 <= charged < total

@@ -1,0 +1,146 @@
+"""Price rows as whole numbers.
+
+A catalog's prices have at most 12 decimals. Every unit's price becomes an integer of one common
+fineness, 1/FINE of a nanodollar per counted thing, so sums are exact until the one rounding at the
+end.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from decimal import Decimal
+from typing import Any
+
+from msgspec import Struct
+
+from gateway.domain import Price
+
+FINE = 3_000_000_000
+_DECIMALS = 10**12
+_MOST_KEPT = 10_000
+
+# Nanodollars are 1e-9: a price of p * 1e-12 dollars for a million tokens is p / 1e9 nanodollars a
+# token. Time is counted in milliseconds.
+_FACTORS = {
+    "per_mtok": FINE // 10**9,
+    "per_mchar": FINE // 10**9,
+    "per_image": FINE // 10**3,
+    "per_request": FINE // 10**3,
+    "per_second": FINE // 10**6,
+    "per_minute": FINE // (60 * 10**6),
+}
+
+
+class Rate(Struct, frozen=True):
+    """One line of a price row: what each counted thing costs, and how a receipt shows it."""
+
+    name: str
+    fine: int
+    price: str
+    before: bytes
+    after: bytes
+
+
+class Row(Struct, frozen=True):
+    """The lines that hold for a call, by name; None where the row has no such line."""
+
+    rates: Mapping[str, Rate]
+    input: Rate | None
+    output: Rate | None
+    cached: Rate | None
+    dearest_output: int
+    plain: bool  # nothing but input, output and cached input
+
+
+class Rows(Struct, frozen=True):
+    """A price's rows: the usual one, those past a threshold, those of a size."""
+
+    base: Row
+    above: tuple[tuple[int, Row], ...]
+    sizes: Mapping[str, Row]
+
+    def at(self, input_tokens: int, size: str) -> Row:
+        """The row that holds for a call this long, or for an output of this size."""
+        if size and self.sizes:
+            return self.sizes.get(size, self.base)
+        row = self.base
+        for threshold, dearer in self.above:
+            if input_tokens > threshold:
+                row = dearer
+        return row
+
+
+_kept: dict[str, Rows] = {}
+
+
+def rows_of(price: Price) -> Rows:
+    """A price's rows; worked out once for each that is in use."""
+    rows = _kept.get(price.digest)
+    if rows is None:
+        rows = Rows(
+            base=_row(price.lines),
+            above=tuple((threshold, _row(lines)) for threshold, lines in price.above_tokens),
+            sizes={size: _row(lines) for size, lines in price.at_size.items()},
+        )
+        if price.digest:
+            if len(_kept) >= _MOST_KEPT:
+                _kept.clear()
+            _kept[price.digest] = rows
+    return rows
+
+
+def factor_of(line: str) -> int:
+    """How finely a line's unit is counted, by the unit its name ends in."""
+    for unit, factor in _FACTORS.items():
+        if line.endswith(unit):
+            return factor
+    raise ValueError(f"'{line}' has no known unit")
+
+
+_PLAIN = {"input_per_mtok", "output_per_mtok", "cached_input_per_mtok"}
+
+
+def canonical(price: Price) -> bytes:
+    """A price row as JSON that is the same for the same prices, however they were written."""
+    row: dict[str, Any] = _written(price.lines)
+    if price.above_tokens:
+        row["above_tokens"] = {str(limit): _written(tier) for limit, tier in price.above_tokens}
+    if price.at_size:
+        row["at_size"] = {size: _written(tier) for size, tier in price.at_size.items()}
+    if price.unpriced:
+        row["unpriced"] = True
+    return json.dumps(row, sort_keys=True, separators=(",", ":")).encode()
+
+
+def _written(lines: Mapping[str, Decimal]) -> dict[str, str]:
+    return {name: written(value) for name, value in lines.items()}
+
+
+def written(value: Decimal) -> str:
+    """A price as receipts and price rows show it."""
+    return format(value.normalize(), "f")
+
+
+def _row(lines: Mapping[str, Decimal]) -> Row:
+    rates = {name: _rate(name, amount) for name, amount in lines.items()}
+    answers = ("output_per_mtok", "reasoning_per_mtok", "audio_output_per_mtok")
+    return Row(
+        rates=rates,
+        input=rates.get("input_per_mtok"),
+        output=rates.get("output_per_mtok"),
+        cached=rates.get("cached_input_per_mtok"),
+        dearest_output=max((rates[name].fine for name in answers if name in rates), default=0),
+        plain=not rates.keys() - _PLAIN,
+    )
+
+
+def _rate(name: str, amount: Decimal) -> Rate:
+    shown = written(amount)
+    return Rate(
+        name=name,
+        fine=int(amount * _DECIMALS) * factor_of(name),
+        price=shown,
+        before=f'["{name}",'.encode(),
+        after=f',"{shown}"]'.encode(),
+    )

@@ -1,0 +1,59 @@
+"""The part of the catalog that a call reads."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from decimal import Decimal
+from typing import Protocol
+
+from gateway.domain import Route
+
+
+class Group(Protocol):
+    """What the accounts of a group may do."""
+
+    @property
+    def name(self) -> str: ...
+
+    @property
+    def rpm(self) -> int: ...
+
+    @property
+    def tpm(self) -> int: ...
+
+    @property
+    def multiplier(self) -> Decimal: ...
+
+    def allows(self, slug: str) -> bool: ...
+
+
+class Anonymous(Protocol):
+    """What callers without a key may do."""
+
+    @property
+    def group(self) -> Group: ...
+
+    @property
+    def rpm(self) -> int: ...
+
+
+class Routes(Protocol):
+    """One immutable revision of it."""
+
+    @property
+    def auto(self) -> Mapping[str, object]: ...
+
+    @property
+    def groups(self) -> Mapping[str, Group]: ...
+
+    @property
+    def anonymous(self) -> Anonymous | None: ...
+
+    def candidates(self, name: str) -> tuple[Route, ...]: ...
+
+
+class Catalogs(Protocol):
+    """The catalog that is in force now."""
+
+    @property
+    def current(self) -> Routes: ...

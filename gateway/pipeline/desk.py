@@ -1,0 +1,144 @@
+"""What a key may do and spend now: its group, its limits, its purses. Found at once when known."""
+
+from __future__ import annotations
+
+from decimal import Decimal
+
+from msgspec import Struct
+
+from gateway import errors
+from gateway.core.limits import Limits
+from gateway.core.purse import Purse
+from gateway.domain import Account, Key
+from gateway.errors import Fault
+from gateway.pipeline.catalogs import Group, Routes
+from gateway.ports import Books, Clock, Ledger, Who
+
+_MOST_STANDINGS = 120_000
+_MOST_PURSES = 300_000
+_PLAIN = Decimal(1)
+
+
+class Standing(Struct):
+    """One key's rights and means; shared by all its calls."""
+
+    key: Key
+    who: Who
+    limits: Limits
+    purses: tuple[Purse, ...]
+    group: Group | None = None
+    multiplier: Decimal = _PLAIN
+    catalog: object = None
+
+
+class Desk:
+    """Every key's standing, made when it first calls."""
+
+    def __init__(self, ledger: Ledger, books: Books, clock: Clock) -> None:
+        self._books = books
+        self._ledger = ledger
+        self._clock = clock
+        self._standings: dict[str, Standing] = {}
+        self._purses: dict[tuple[str, int], Purse] = {}
+        self._funds: dict[int, int] = {}
+
+    def known(self, key: Key, catalog: Routes) -> Standing | None:
+        """The standing of a key that has called before, if nothing has changed since."""
+        standing = self._standings.get(key.id)
+        if standing is None or standing.key is not key or standing.catalog is not catalog:
+            return None
+        return standing
+
+    async def load(self, key: Key, catalog: Routes) -> Standing:
+        """A key's standing as it is now; what it has used up so far stays used."""
+        account = key.account
+        assert account is not None
+        group = None
+        if account.group is not None:
+            group = catalog.groups.get(account.group)
+            if group is None:
+                raise Fault(
+                    errors.MODEL_NOT_ALLOWED,
+                    f"This key's account belongs to the group '{account.group}', which this "
+                    "gateway's catalog no longer has. Ask the gateway's operator.",
+                    cause="no_group",
+                )
+        purses = await self._purses_of(key, account)
+        rpm, tpm = key.rpm, key.tpm
+        if group is not None and key.n:  # callers without a key are limited by their addresses
+            rpm = group.rpm if rpm is None else rpm
+            tpm = group.tpm if tpm is None else tpm
+        before = self._standings.get(key.id)
+        if before is None:
+            limits = Limits(rpm, tpm, key.concurrency)
+        else:
+            limits = before.limits
+            limits.change(rpm, tpm, key.concurrency)
+        standing = Standing(
+            key=key,
+            who=(account.n, key.n, 0),
+            limits=limits,
+            purses=purses,
+            group=group,
+            multiplier=group.multiplier if group is not None else _PLAIN,
+            catalog=catalog,
+        )
+        self._standings[key.id] = standing
+        self._make_room()
+        return standing
+
+    def moved(self, account: int, amount: int) -> None:
+        """Money has come into an account from outside, or gone out."""
+        if account not in self._funds:
+            return
+        self._funds[account] += amount
+        purse = self._purses["wallet", account]
+        if purse.limit is not None:
+            purse.limit += amount
+
+    async def _purses_of(self, key: Key, account: Account) -> tuple[Purse, ...]:
+        books, n = self._books, account.n
+        wallet = self._purses.get(("wallet", n))
+        if wallet is None:
+            await self._ledger.flush()
+            funds = await books.free_money(n)
+            wallet = self._purses.setdefault(("wallet", n), Purse("wallet", None))
+            self._funds.setdefault(n, funds + wallet.spent)
+        wallet.limit = None if account.floor is None else self._funds[n] - account.floor
+        purses = [wallet]
+        if account.spend_limit is not None:
+            purse = self._purses.get(("account", n))
+            if purse is None or purse.period != account.period:
+                await self._ledger.flush()
+                spent = await books.spent_by_account(n, account.period)
+                purse = self._keep("account", n, purse, spent, account.period)
+            purse.limit = account.spend_limit
+            purses.append(purse)
+        if key.budget is not None:
+            purse = self._purses.get(("key", key.n))
+            if purse is None or purse.period != key.period:
+                await self._ledger.flush()
+                spent = await books.spent_by_key(key.n, key.period)
+                purse = self._keep("key", key.n, purse, spent, key.period)
+            purse.limit = key.budget
+            purses.append(purse)
+        return tuple(purses)
+
+    def _keep(self, name: str, number: int, before: Purse | None, spent: int, period: str) -> Purse:
+        """The purse, which another call may have made while the books were asked."""
+        made = Purse(name, 0, spent, period, self._clock.time())  # type: ignore[arg-type]
+        if before is None:
+            return self._purses.setdefault((name, number), made)
+        before.spent, before.period, before.ends = spent, made.period, made.ends
+        return before
+
+    def _make_room(self) -> None:
+        """Forget keys that have nothing open and no limit to remember, once there are too many."""
+        if len(self._standings) >= _MOST_STANDINGS:
+            now = self._clock.monotonic()
+            busy = {k: s for k, s in self._standings.items() if not s.limits.idle(now)}
+            self._standings = busy
+        if len(self._purses) >= _MOST_PURSES:
+            used = {id(p) for standing in self._standings.values() for p in standing.purses}
+            self._purses = {k: p for k, p in self._purses.items() if p.held or id(p) in used}
+            self._funds = {n: f for n, f in self._funds.items() if ("wallet", n) in self._purses}

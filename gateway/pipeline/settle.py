@@ -1,0 +1,100 @@
+"""How a call is charged, however it ended. Each path through here settles exactly once."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable
+
+import msgspec
+
+from gateway.core.estimate import output_tokens
+from gateway.core.money.checks import plausible, problem_of
+from gateway.domain import FLAGS, Usage
+from gateway.pipeline.record import Record
+from gateway.pipeline.services import Candidate
+from gateway.pipeline.till import Till
+
+# What surrounds the text of an answer that came whole.
+_ENVELOPE = 300
+
+Durable = Awaitable[Exception | None]
+
+
+def finished(
+    till: Till,
+    record: Record,
+    candidate: Candidate,
+    usage: Usage | None,
+    events: int,
+    produced: int,
+) -> Durable:
+    """The provider answered to the end: what it counted, if that can be."""
+    if usage is None:
+        return _charge(till, record, 200, _own(till, events, produced), "no_usage")
+    usage = whole_input(usage, candidate)
+    problem = usage.problem or problem_of(usage)
+    if not problem and events:
+        problem = plausible(usage, produced, events)
+    if problem:
+        own = _own(till, events, produced, usage.raw)
+        return _charge(till, record, 200, own, "bad_usage", problem)
+    return _charge(till, record, 200, usage)
+
+
+def stopped(till: Till, record: Record, events: int, produced: int) -> Durable:
+    """The gateway ended the stream, since its money had run out."""
+    return _charge(till, record, 200, _own(till, events, produced), "stopped")
+
+
+def broken(
+    till: Till,
+    record: Record,
+    candidate: Candidate,
+    usage: Usage | None,
+    events: int,
+    produced: int,
+    status: int,
+) -> Durable:
+    """The call failed, or its client left. Nothing is charged for nothing."""
+    left = status == 499
+    if not record.sent_upstream:
+        return till.release(status)
+    if usage is not None:
+        usage = whole_input(usage, candidate)
+        if not (usage.problem or problem_of(usage)):
+            return _charge(till, record, status, usage)
+    if produced or left:
+        own = _own(till, events, produced)
+        return _charge(till, record, status, own, "abandoned" if left else "cut_off")
+    return till.release(status)
+
+
+def whole_input(usage: Usage, candidate: Candidate) -> Usage:
+    """Usage with cached and written tokens inside the input, wherever the provider counts them."""
+    if candidate.cached_inside:
+        return usage
+    whole = usage.input + usage.cached + usage.cache_write + usage.cache_write_1h
+    return msgspec.structs.replace(usage, input=whole)
+
+
+def answer_bytes(body: bytes) -> int:
+    """About how much text an answer holds that came whole."""
+    return max(0, len(body) - _ENVELOPE)
+
+
+def _charge(
+    till: Till, record: Record, status: int, usage: Usage, flag: str = "", problem: str = ""
+) -> Durable:
+    record.usage = usage
+    extra: dict[str, str | int] | None = None
+    if flag:
+        extra = {"flag": flag, "problem": problem} if problem else {"flag": flag}
+    durable = till.settle(status, usage, FLAGS[flag] if flag else 0, extra)
+    record.flag = till.flag
+    record.charged = till.charged
+    return durable
+
+
+def _own(till: Till, events: int, produced: int, raw: bytes = b"") -> Usage:
+    """The gateway's own count, within what the call was allowed."""
+    tokens = min(output_tokens(events, produced), max(till.ceiling, 0))
+    return Usage(input=till.tokens_in, output=tokens, raw=raw)

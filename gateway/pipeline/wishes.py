@@ -1,0 +1,91 @@
+"""What a client asks of the gateway itself, beside what it asks of the model."""
+
+from __future__ import annotations
+
+from decimal import Decimal, InvalidOperation
+from typing import Any
+
+from msgspec import Struct
+
+from gateway.core.body import JsonBody, object_body
+from gateway.domain import Route
+from gateway.errors import invalid
+
+_OURS = ("usage", "max_cost")
+_USUAL_CEILING = 16_384
+_OLD_DEFAULT = 16
+_MOST_DOLLARS = Decimal(1_000_000)
+
+
+class Wishes(Struct, frozen=True):
+    """How usage is shown, what the call may cost, and how long its answer may be."""
+
+    show_usage: bool = False
+    show_cost: bool = False
+    max_cost: int | None = None
+    answers: int = 1
+    max_tokens: int | None = None
+    ceiling_name: str = "max_completion_tokens"
+
+
+def wishes_of(operation: str, body: JsonBody, known: Any, max_cost: str | None) -> Wishes:
+    """Read them from the decoded request and the `x-max-cost` header."""
+    if operation == "embeddings":
+        return Wishes(max_cost=_max_cost(body, max_cost), max_tokens=0)
+    show_cost = _asks(body, "usage") and known.usage.include is True
+    shows = _asks(body, "stream_options") and known.stream_options.include_usage is True
+    name = "max_tokens"
+    if operation == "chat":
+        if known.max_completion_tokens is not None or known.max_tokens is None:
+            name = "max_completion_tokens"
+        most = known.max_completion_tokens or known.max_tokens
+        answers = known.n or 1
+    else:
+        most = _OLD_DEFAULT if known.max_tokens is None else known.max_tokens
+        answers = max(known.n or 1, known.best_of or 1)
+    return Wishes(shows or show_cost, show_cost, _max_cost(body, max_cost), answers, most, name)
+
+
+def without_ours(body: JsonBody) -> JsonBody:
+    """The body less what is meant for the gateway alone."""
+    mine = [name for name in _OURS if name in body]
+    return body.replace(dict.fromkeys(mine)) if mine else body
+
+
+def ceiling(wishes: Wishes, route: Route) -> int:
+    """The most output tokens the call can have, over all its answers."""
+    each = wishes.max_tokens
+    if each is None:
+        each = route.max_output or route.model.max_output or _USUAL_CEILING
+    return each * wishes.answers
+
+
+def dollars_to_nanos(value: Any) -> int | None:
+    """Decimal dollars, as text or a number, in nanodollars; None for what is no amount."""
+    try:
+        amount = Decimal(str(value))
+    except InvalidOperation:
+        return None
+    if not amount.is_finite() or not 0 <= amount <= _MOST_DOLLARS:
+        return None
+    return int(amount * 1_000_000_000)
+
+
+def _max_cost(body: JsonBody, header: str | None) -> int | None:
+    given: Any = body.value("max_cost") if "max_cost" in body else None
+    if given is None:
+        given = header
+    if given is None:
+        return None
+    amount = None if isinstance(given, bool) else dollars_to_nanos(given)
+    if amount is None:
+        raise invalid("'max_cost' must be an amount in dollars, such as 0.05.", "max_cost")
+    return amount
+
+
+def _asks(body: JsonBody, name: str) -> bool:
+    options = body.get(name)
+    if options is None or options == b"null":
+        return False
+    object_body(options, name)
+    return True

@@ -1,0 +1,54 @@
+"""The database and all that is kept in it, opened and closed together."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from pathlib import Path
+
+from gateway.ports import Clock
+from gateway.store.accounts import SqliteAccounts
+from gateway.store.books import Books
+from gateway.store.database import Database, Sync
+from gateway.store.keys import DEFAULT_PREFIX, SqliteKeys
+from gateway.store.ledger import GroupCommit, Row
+
+
+class Store:
+    """One database file in use."""
+
+    def __init__(self, database: Database, clock: Clock, prefix: str) -> None:
+        self.database = database
+        self.clock = clock
+        self.keys = SqliteKeys(database, clock, prefix)
+        self.accounts = SqliteAccounts(database, clock)
+        self.accounts.on_change.append(self.keys.forget)
+        self.books = Books(database, clock)
+        self.ledger = GroupCommit(database, lambda error: self._on_failure(error))
+        self.on_money: list[Callable[[int, int], None]] = []
+        self._on_failure: Callable[[Exception], None] = lambda _: None
+        self._rolling: asyncio.Task[None] | None = None
+
+    @classmethod
+    async def open(
+        cls, path: Path, clock: Clock, prefix: str = DEFAULT_PREFIX, sync: Sync = "full"
+    ) -> Store:
+        """Open the file, or make it."""
+        return cls(await Database.open(path, sync), clock, prefix)
+
+    async def serve(self, on_failure: Callable[[Exception], None]) -> None:
+        """Get ready for calls: settle what a crash left, add up, begin to write."""
+        self._on_failure = on_failure
+        await self.books.open()
+        self.ledger.start()
+        self._rolling = asyncio.create_task(self.books.roll_for_ever())
+
+    async def close(self) -> list[Row]:
+        """Put everything away; the charges that storage would not take."""
+        if self._rolling is not None:
+            self._rolling.cancel()
+        owed = await self.ledger.close()
+        if self._rolling is not None and not owed:
+            await self.books.roll_at_end()
+        await self.database.close()
+        return owed
