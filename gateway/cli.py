@@ -337,7 +337,8 @@ def _load(path: Path, as_json: bool) -> Catalog:
 
 
 def _command(db: Path, do: str, arguments: dict[str, Any], prefix: str) -> Any:
-    from gateway.store.control import CommandError, run
+    from gateway.store.commands import CommandError
+    from gateway.store.control import run
     from gateway.store.database import StoreError
 
     try:

@@ -124,7 +124,7 @@ async def running(
     server = Server(settings, {}, log)
     try:
         await server.start()
-        made = await server.site.services.keys.create("test")
+        made = await server.store.keys.create("test")
         yield Gateway(server, str(made.secret), path, lines)
     finally:
         await server.close()

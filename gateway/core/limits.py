@@ -52,8 +52,7 @@ class Bucket:
     those that end within the same STEP become one that ends when the LATEST of them does. That is
     the careful side: a merged take comes back up to 29 ms late, never early. It happens only to a
     bucket with more than MOST_SLOTS takes in a minute, and no take ever leaves its step. A take is
-    always within the first slot that ends no sooner than the take did, which is how a correction
-    finds it.
+    always within the first slot that ends no sooner than it did: so a correction finds it.
 
     `now` is in seconds and should not fall. Where it does, a take counts as made no sooner than
     the last one was, and no sooner than the last one came back. Amounts are never negative.

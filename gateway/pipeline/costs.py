@@ -8,6 +8,7 @@ import msgspec
 
 from gateway.core import sse
 from gateway.core.body import JsonBody
+from gateway.core.money.amounts import dollars
 from gateway.errors import Fault
 
 _OUT_OF_MONEY = "The gateway ended this answer: the money set aside for it is used up."
@@ -22,7 +23,7 @@ def cost_in_body(body: bytes, nanos: int) -> bytes:
         usage = whole.get("usage")
         if usage is None or not usage.startswith(b"{"):
             return body
-        told = JsonBody.parse(usage).replace({"cost": _number(nanos)})
+        told = JsonBody.parse(usage).replace({"cost": dollars(nanos).encode()})
         return whole.replace({"usage": told.raw}).raw
     except Fault:
         return body
@@ -60,9 +61,3 @@ def length_end(sample: bytes, operation: str) -> bytes:
         choice["delta"] = {}
     told |= {"choices": [choice], "gateway": {"note": _OUT_OF_MONEY, "reason": "no_money"}}
     return sse.event(msgspec.json.encode(told)) + _DONE
-
-
-def _number(nanos: int) -> bytes:
-    from gateway.pipeline.till import dollars
-
-    return dollars(nanos).encode()

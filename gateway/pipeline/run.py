@@ -12,6 +12,7 @@ from msgspec import Struct
 from gateway.core.body import JsonBody, decode_as
 from gateway.core.estimate import input_tokens
 from gateway.core.limits import Ticket
+from gateway.core.money.amounts import dollars
 from gateway.errors import CLIENT_CLOSED, INTERNAL_ERROR, Fault
 from gateway.pipeline import relay, settle
 from gateway.pipeline.admit import authenticate, candidates, limited, standing_of
@@ -20,7 +21,7 @@ from gateway.pipeline.costs import cost_in_body
 from gateway.pipeline.desk import Standing
 from gateway.pipeline.record import Record
 from gateway.pipeline.services import Candidate, Services
-from gateway.pipeline.till import Till, dollars
+from gateway.pipeline.till import Till
 from gateway.pipeline.wishes import Wishes, ceiling, wishes_of, without_ours
 from gateway.ports import Headers, Sink
 

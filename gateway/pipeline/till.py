@@ -9,6 +9,7 @@ from collections.abc import Awaitable
 
 from gateway import errors
 from gateway.core.estimate import output_tokens
+from gateway.core.money.amounts import dollars
 from gateway.core.money.pricing import price_usage
 from gateway.core.money.quote import affordable_output, quote
 from gateway.core.money.receipt import encode_receipt
@@ -232,10 +233,3 @@ class Till:
 
 
 _NO_USAGE = Usage()
-
-
-def dollars(nanos: int) -> str:
-    """Nanodollars as decimal dollars, exactly."""
-    sign = "-" if nanos < 0 else ""
-    whole, rest = divmod(abs(nanos), 1_000_000_000)
-    return f"{sign}{whole}.{rest:09d}".rstrip("0").rstrip(".")

@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-from decimal import Decimal, InvalidOperation
 from typing import Any
 
 from msgspec import Struct
 
 from gateway.core.body import JsonBody, object_body
+from gateway.core.money.amounts import nanos_of
 from gateway.domain import Route
 from gateway.errors import invalid
 
 _OURS = ("usage", "max_cost")
 _USUAL_CEILING = 16_384
 _OLD_DEFAULT = 16
-_MOST_DOLLARS = Decimal(1_000_000)
 
 
 class Wishes(Struct, frozen=True):
@@ -60,25 +59,17 @@ def ceiling(wishes: Wishes, route: Route) -> int:
     return each * wishes.answers
 
 
-def dollars_to_nanos(value: Any) -> int | None:
-    """Decimal dollars, as text or a number, in nanodollars; None for what is no amount."""
-    try:
-        amount = Decimal(str(value))
-    except InvalidOperation:
-        return None
-    if not amount.is_finite() or not 0 <= amount <= _MOST_DOLLARS:
-        return None
-    return int(amount * 1_000_000_000)
-
-
 def _max_cost(body: JsonBody, header: str | None) -> int | None:
     given: Any = body.value("max_cost") if "max_cost" in body else None
     if given is None:
         given = header
     if given is None:
         return None
-    amount = None if isinstance(given, bool) else dollars_to_nanos(given)
-    if amount is None:
+    try:
+        amount = nanos_of(given)
+    except ValueError:
+        amount = -1
+    if amount < 0:
         raise invalid("'max_cost' must be an amount in dollars, such as 0.05.", "max_cost")
     return amount
 

@@ -12,16 +12,16 @@ import hashlib
 import os
 import socket
 import sqlite3
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import msgspec
 
-from gateway.domain import KeyChange
 from gateway.ports import Clock
-from gateway.store.database import Database, StoreError
-from gateway.store.keys import SqliteKeys
+from gateway.store.commands import Command, CommandError, Commands
+from gateway.store.database import StoreError
+from gateway.store.store import Store
 
 _MAX_LINE = 1 << 20
 _LONGEST_SOCKET_PATH = 100
@@ -31,12 +31,6 @@ _BETWEEN_ATTEMPTS = 0.1
 
 # What a command's arguments can bring about: its own refusal, or that of the tables.
 _REFUSALS = (ValueError, OverflowError, sqlite3.Error)
-
-Command = Callable[..., Awaitable[Any]]
-
-
-class CommandError(Exception):
-    """A command that was understood and refused; the text is for a person."""
 
 
 class _NoServerError(Exception):
@@ -48,7 +42,7 @@ class Control:
 
     def __init__(self, path: Path, store: Store) -> None:
         self._path = path
-        self._commands = commands(store)
+        self._commands = Commands(store).by_name()
         self._server: asyncio.Server | None = None
 
     async def open(self) -> None:
@@ -84,18 +78,6 @@ class Control:
         except ValueError:
             return msgspec.json.encode({"error": f"A command is one line of {_MAX_LINE} bytes."})
         return await _answer(line, self._commands)
-
-
-def commands(keys: SqliteKeys) -> Mapping[str, Command]:
-    """What can be asked; each takes its arguments by name."""
-
-    async def revoke(key: str) -> Any:
-        revoked = await keys.revoke(key)
-        if revoked is None:
-            raise CommandError(f"No key has the id or name '{key}'. See: gateway keys list")
-        return revoked
-
-    return {"keys.create": keys.create, "keys.revoke": revoke, "keys.list": keys.list}
 
 
 def socket_path(database: Path) -> Path:
@@ -154,14 +136,14 @@ async def _ask_server(database: Path, do: str, arguments: Mapping[str, Any]) -> 
 async def _run_here(
     database: Path, do: str, arguments: Mapping[str, Any], *, prefix: str, clock: Clock
 ) -> Any:
-    opened = await Database.open(database)
+    store = await Store.open(database, clock, prefix)
     try:
-        result = await commands(SqliteKeys(opened, clock, prefix))[do](**arguments)
+        result = await Commands(store).by_name()[do](**arguments)
     except _REFUSALS as error:
         raise CommandError(str(error)) from None
     finally:
-        await opened.close()
-    return msgspec.json.decode(msgspec.json.encode(_flat(result)))  # as a server answers
+        await store.close()
+    return msgspec.json.decode(msgspec.json.encode(result))  # as a server answers
 
 
 async def _answer(line: bytes, known: Mapping[str, Command]) -> bytes:
@@ -173,13 +155,7 @@ async def _answer(line: bytes, known: Mapping[str, Command]) -> bytes:
         return msgspec.json.encode({"error": str(error)})
     except (msgspec.DecodeError, RecursionError, KeyError, TypeError):
         return msgspec.json.encode({"error": "The server does not know this command."})
-    return msgspec.json.encode({"ok": _flat(result)})
-
-
-def _flat(result: Any) -> Any:
-    if isinstance(result, KeyChange):
-        return {**msgspec.to_builtins(result.key), "key": result.secret}
-    return result
+    return msgspec.json.encode({"ok": result})
 
 
 class _short:  # noqa: N801 - used as a function

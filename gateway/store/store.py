@@ -24,10 +24,13 @@ class Store:
         self.accounts = SqliteAccounts(database, clock)
         self.accounts.on_change.append(self.keys.forget)
         self.books = Books(database, clock)
-        self.ledger = GroupCommit(database, lambda error: self._on_failure(error))
+        self.ledger = GroupCommit(database, self._failed)
         self.on_money: list[Callable[[int, int], None]] = []
         self._on_failure: Callable[[Exception], None] = lambda _: None
         self._rolling: asyncio.Task[None] | None = None
+
+    def _failed(self, error: Exception) -> None:
+        self._on_failure(error)
 
     @classmethod
     async def open(
@@ -42,6 +45,17 @@ class Store:
         await self.books.open()
         self.ledger.start()
         self._rolling = asyncio.create_task(self.books.roll_for_ever())
+
+    async def move(self, account: int, kind: int, nanos: int, note: bytes) -> None:
+        """Bring money into an account or take it out; a running server knows at once."""
+        at = int(self.clock.time() * 1000)
+        if self._rolling is None:
+            self.ledger.start()
+        error = await self.ledger.move(at, account, kind, nanos, note)
+        if error is not None:
+            raise ValueError(f"The ledger could not be written: {error}. Nothing has changed.")
+        for tell in self.on_money:
+            tell(account, nanos)
 
     async def close(self) -> list[Row]:
         """Put everything away; the charges that storage would not take."""

@@ -1,0 +1,206 @@
+"""What can be asked of a database by name: the same from the command line, with or without a
+server at work on the file, and from the admin API.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from typing import Any
+
+import msgspec
+
+from gateway.core.money.amounts import dollars, nanos_of
+from gateway.domain import DEFAULT_SCOPES, Account, Period
+from gateway.schemas.views import account_view, change_view, key_view
+from gateway.store import usage
+from gateway.store.ledger import ADJUST, TOP_UP
+from gateway.store.store import Store
+
+Command = Callable[..., Awaitable[Any]]
+_MAX_MEMO = 1_000
+
+
+class CommandError(Exception):
+    """A command that was understood and refused; the text is for a person."""
+
+
+class Commands:
+    """Everything that an operator can do to the database."""
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+
+    async def create_key(
+        self,
+        name: str,
+        *,
+        account: str = "default",
+        allow: Sequence[str] = (),
+        ips: Sequence[str] = (),
+        scopes: Sequence[str] = DEFAULT_SCOPES,
+        rpm: int | None = None,
+        tpm: int | None = None,
+        concurrency: int | None = None,
+        budget: str | None = None,
+        period: Period = "none",
+        expires_at: int | None = None,
+        parent: int | None = None,
+        actor: str = "command line",
+    ) -> Any:
+        """Make a key; the answer holds its secret, this once."""
+        made = await self._store.keys.create(
+            name,
+            account=account,
+            allow=allow,
+            ips=ips,
+            scopes=scopes,
+            rpm=rpm,
+            tpm=tpm,
+            concurrency=concurrency,
+            budget=None if budget is None else nanos_of(budget),
+            period=period,
+            expires_at=expires_at,
+            parent=parent,
+        )
+        await self._note(actor, "key.create", made.key.id, {"name": name})
+        return change_view(made)
+
+    async def revoke_key(self, key: str, actor: str = "command line") -> Any:
+        """Revoke a key and every key made with it."""
+        revoked = await self._store.keys.revoke(key)
+        if revoked is None:
+            raise CommandError(f"No key has the id or name '{key}'. See: gateway keys list")
+        await self._note(actor, "key.revoke", revoked.id)
+        return key_view(revoked)
+
+    async def list_keys(
+        self, account: str | None = None, after: str | None = None, limit: int = 1_000_000
+    ) -> Any:
+        """Keys, oldest first."""
+        return [key_view(key) for key in await self._store.keys.list(account, after, limit)]
+
+    async def create_account(
+        self,
+        name: str,
+        *,
+        group: str | None = None,
+        credit: str | None = "0",
+        spend_limit: str | None = None,
+        period: Period = "none",
+        actor: str = "command line",
+    ) -> Any:
+        """Open an account; `credit` None means billed afterwards."""
+        made = await self._store.accounts.create(
+            name,
+            group=group,
+            floor=None if credit is None else -nanos_of(credit),
+            spend_limit=None if spend_limit is None else nanos_of(spend_limit),
+            period=period,
+        )
+        await self._note(actor, "account.create", made.id, {"name": name})
+        return await self._shown(made)
+
+    async def change_account(
+        self, account: str, changes: Mapping[str, Any], actor: str = "command line"
+    ) -> Any:
+        """Change an account's fields; `credit` and `spend_limit` are dollars."""
+        values = dict(changes)
+        if "credit" in values:
+            credit = values.pop("credit")
+            values["floor"] = None if credit is None else -nanos_of(credit)
+        if values.get("spend_limit") is not None:
+            values["spend_limit"] = nanos_of(values["spend_limit"])
+        changed = await self._store.accounts.change(account, **values)
+        if changed is None:
+            raise self._no_account(account)
+        await self._note(actor, "account.change", changed.id, dict(changes))
+        return await self._shown(changed)
+
+    async def list_accounts(self, after: int = 0, limit: int = 1000) -> Any:
+        """Accounts with their balances, oldest first."""
+        return [await self._shown(one) for one in await self._store.accounts.list(after, limit)]
+
+    async def account(self, account: str) -> Any:
+        """One account with its balance."""
+        return await self._shown(await self._find(account))
+
+    async def top_up(
+        self, account: str, amount: str, memo: str = "", actor: str = "command line"
+    ) -> Any:
+        """Bring money into an account."""
+        nanos = nanos_of(amount)
+        if nanos <= 0:
+            raise CommandError("A top-up is an amount above zero; to take money out, adjust.")
+        return await self._move(account, TOP_UP, nanos, memo, actor)
+
+    async def adjust(
+        self, account: str, amount: str, memo: str = "", actor: str = "command line"
+    ) -> Any:
+        """Correct an account by an amount above or below zero."""
+        nanos = nanos_of(amount)
+        if nanos == 0:
+            raise CommandError("An adjustment by nothing changes nothing.")
+        return await self._move(account, ADJUST, nanos, memo, actor)
+
+    async def _move(self, account: str, kind: int, nanos: int, memo: str, actor: str) -> Any:
+        if len(memo) > _MAX_MEMO:
+            raise CommandError(f"A memo has at most {_MAX_MEMO} characters.")
+        found = await self._find(account)
+        note = msgspec.json.encode({"memo": memo, "by": actor})
+        await self._store.move(found.n, kind, nanos, note)
+        act = "account.topup" if kind == TOP_UP else "account.adjust"
+        await self._note(actor, act, found.id, {"amount": dollars(nanos), "memo": memo})
+        return await self._shown(found)
+
+    async def usage(self, **wanted: Any) -> Any:
+        """What was used, by hour, day, key, model, route or provider."""
+        return await usage.summary(self._store, **wanted)
+
+    async def _find(self, account: str) -> Account:
+        found = await self._store.accounts.find(account)
+        if found is None:
+            raise self._no_account(account)
+        return found
+
+    def _no_account(self, account: str) -> CommandError:
+        return CommandError(
+            f"No account has the id or name '{account}'. See: gateway accounts list"
+        )
+
+    async def _shown(self, account: Account) -> Any:
+        balance = await self._store.books.balance(account.n)
+        return {
+            **account_view(account),
+            "balance": dollars(balance.wallet + balance.held),
+            "held": dollars(balance.held),
+            "charged": dollars(balance.revenue),
+        }
+
+    async def _note(
+        self, actor: str, act: str, subject: str, detail: Mapping[str, Any] | None = None
+    ) -> None:
+        await self._store.database.write(
+            "INSERT INTO audit (at, actor, act, subject, detail) VALUES (?, ?, ?, ?, ?)",
+            (
+                int(self._store.clock.time() * 1000),
+                actor,
+                act,
+                subject,
+                msgspec.json.encode(detail or {}).decode(),
+            ),
+        )
+
+    def by_name(self) -> Mapping[str, Command]:
+        """The commands, by the names under which the socket takes them."""
+        return {
+            "keys.create": self.create_key,
+            "keys.revoke": self.revoke_key,
+            "keys.list": self.list_keys,
+            "accounts.create": self.create_account,
+            "accounts.change": self.change_account,
+            "accounts.list": self.list_accounts,
+            "accounts.show": self.account,
+            "accounts.topup": self.top_up,
+            "accounts.adjust": self.adjust,
+            "usage": self.usage,
+        }
