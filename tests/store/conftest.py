@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from gateway.store import Store
 from gateway.store.database import Database
 from gateway.store.keys import SqliteKeys
 
@@ -32,12 +33,17 @@ def path(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-async def database(path: Path) -> AsyncIterator[Database]:
-    opened = await Database.open(path)
+async def store(path: Path, clock: Clock) -> AsyncIterator[Store]:
+    opened = await Store.open(path, clock, "sk-test-")
     yield opened
     await opened.close()
 
 
 @pytest.fixture
-def keys(database: Database, clock: Clock) -> SqliteKeys:
-    return SqliteKeys(database, clock, "sk-test-")
+def database(store: Store) -> Database:
+    return store.database
+
+
+@pytest.fixture
+def keys(store: Store) -> SqliteKeys:
+    return store.keys

@@ -13,14 +13,16 @@ from pathlib import Path
 import pytest
 
 from gateway.store import control
-from gateway.store.control import CommandError, Control, run, socket_path
+from gateway.store import Store
+from gateway.store.commands import CommandError
+from gateway.store.control import Control, run, socket_path
 from gateway.store.database import Database, StoreError
 from gateway.store.keys import SqliteKeys
 
 
 @pytest.fixture
-async def server(path: Path, keys: SqliteKeys) -> AsyncIterator[Control]:
-    listening = Control(socket_path(path), keys)
+async def server(path: Path, store: Store) -> AsyncIterator[Control]:
+    listening = Control(socket_path(path), store)
     await listening.open()
     yield listening
     await listening.close()
@@ -86,7 +88,7 @@ async def test_refusals_have_words(
     path: Path,
     clock,
     database: Database,
-    keys: SqliteKeys,
+    store: Store,
     running: bool,
     do: str,
     arguments,
@@ -94,7 +96,7 @@ async def test_refusals_have_words(
 ) -> None:
     """A refused command is told why, with and without a server."""
     target = path if running else path.with_name("file.db")
-    listening = Control(socket_path(path), keys)
+    listening = Control(socket_path(path), store)
     await listening.open()
     with pytest.raises(CommandError, match=words):
         await run(target, do, arguments, prefix="", clock=clock)
@@ -137,11 +139,11 @@ async def test_bad_lines_are_answered(path: Path, server: Control, line: bytes) 
 
 
 async def test_an_endless_line_is_answered(
-    path: Path, keys: SqliteKeys, monkeypatch: pytest.MonkeyPatch
+    path: Path, store: Store, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A line over the limit is refused in words."""
     monkeypatch.setattr(control, "_MAX_LINE", 1024)
-    listening = Control(socket_path(path), keys)
+    listening = Control(socket_path(path), store)
     await listening.open()
     assert "1024 bytes" in (await send(path, b"x" * 1500))["error"]
     await listening.close()
@@ -159,7 +161,7 @@ async def test_the_socket_is_the_owners(path: Path, server: Control) -> None:
 
 @pytest.mark.parametrize("left", ["socket", "file"])
 async def test_what_a_dead_server_left_is_replaced(
-    path: Path, keys: SqliteKeys, clock, left: str
+    path: Path, store: Store, clock, left: str
 ) -> None:
     """A stale socket doesn't keep the next server from listening, nor a command from working."""
     place = socket_path(path)
@@ -169,7 +171,7 @@ async def test_what_a_dead_server_left_is_replaced(
         dead.close()
     else:
         place.write_bytes(b"")
-    listening = Control(place, keys)
+    listening = Control(place, store)
     await listening.open()
     assert await run(path, "keys.list", {}, prefix="", clock=clock) == []
     await listening.close()
@@ -193,14 +195,14 @@ async def test_long_paths(tmp_path: Path, clock, shape: str) -> None:
         folder.mkdir(parents=True)
     path = folder / (("n" * 200 if shape != "deep folders" else "gateway") + ".db")
     assert len(str(path)) > 108
-    database = await Database.open(path)
-    listening = Control(socket_path(path), SqliteKeys(database, clock))
+    store = await Store.open(path, clock)
+    listening = Control(socket_path(path), store)
     await listening.open()
     made = await run(path, "keys.create", {"name": "a"}, prefix="", clock=clock)
     assert made["key"]
     assert stat.S_IMODE(socket_path(path).stat().st_mode) == 0o600
     await listening.close()
-    await database.close()
+    await store.close()
     assert not socket_path(path).exists()
     assert len(await run(path, "keys.list", {}, prefix="", clock=clock)) == 1
 

@@ -128,7 +128,8 @@ async def test_a_second_opener_is_refused(path: Path, database: Database) -> Non
     with pytest.raises(StoreError, match="in use by another gateway process"):
         await Database.open(path)
     await database.write(
-        "INSERT INTO keys (id,name,digest,prefix,created_at) VALUES ('a','b',?,'c',1)", (b"x" * 32,)
+        "INSERT INTO keys (id,account,name,digest,prefix,created_at) VALUES ('a',1,'b',?,'c',1)",
+        (b"x" * 32,),
     )
 
 
@@ -173,6 +174,7 @@ async def test_the_tables_refuse_nonsense(database: Database, row: tuple[object,
     """Checks stand in the schema itself."""
     with pytest.raises(sqlite3.IntegrityError):
         await database.write(
-            "INSERT INTO keys (id, prefix, name, digest, created_at) VALUES ('i', 'p', ?, ?, ?)",
+            "INSERT INTO keys (id, account, prefix, name, digest, created_at)"
+            " VALUES ('i', 1, 'p', ?, ?, ?)",
             row,
         )

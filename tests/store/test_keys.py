@@ -100,7 +100,7 @@ async def test_secrets_are_in_no_file(keys: SqliteKeys, database: Database, path
             assert secret.encode()[len("sk-test-") + 5 :] not in content
             assert hashlib.sha256(secret.encode()).digest() in content
         if when == "open":
-            await database.read("PRAGMA wal_checkpoint(TRUNCATE)")
+            await database.write("PRAGMA wal_checkpoint(TRUNCATE)")
 
 
 class Rows:
@@ -113,8 +113,15 @@ class Rows:
     async def read(self, sql: str, values: tuple[bytes, ...]) -> list[dict[str, object]]:
         self.asked += 1
         id_ = self.by_digest.get(values[0])
-        row = {"id": id_, "name": "n", "prefix": "p", "created_at": 1, "allow": "[]"}
-        return [] if id_ is None else [row | {"expires_at": None, "revoked_at": None}]
+        return [] if id_ is None else [Row({"id": id_})]
+
+
+class Row(dict[str, object]):
+    """A row of which only the id matters."""
+
+    def __missing__(self, name: str) -> object:
+        lists = {"allow", "ips", "scopes"}
+        return "[]" if name in lists else None
 
 
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=50)

@@ -82,7 +82,9 @@ async def test_the_reply_is_the_providers(gateway: Gateway, fake: FakeUpstream) 
     answer = await ask(gateway.server.port, request(chat(), gateway.key))
     assert answer.body == ANSWER
     names = {name.lower() for name, _ in answer.headers}
-    assert names == {"date", "content-length", "content-type", "x-request-id", "x-gateway-route"}
+    assert names == {
+        "date", "content-length", "content-type", "x-request-id", "x-gateway-route", "x-gateway-cost"
+    }  # fmt: skip
 
 
 async def test_nothing_of_the_client_but_its_body_goes_upstream(
