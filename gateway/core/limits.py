@@ -216,6 +216,12 @@ class Limits:
         """True when requests or tokens are limited, so that headers have something to say."""
         return self.rpm is not None or self.tpm is not None
 
+    @property
+    def any(self) -> bool:
+        """True when anything at all is limited."""
+        concurrency = self.concurrency.limit
+        return self.rpm is not None or self.tpm is not None or concurrency is not None
+
     def idle(self, now: float) -> bool:
         """True when nothing is open or remembered: such limits can be forgotten and made anew."""
         if self.concurrency.count:

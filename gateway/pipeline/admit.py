@@ -11,7 +11,7 @@ from msgspec import structs
 from gateway import errors
 from gateway.core.limits import Refusal, Ticket, address_key
 from gateway.core.limits import headers as limit_headers
-from gateway.core.money.rows import canonical
+from gateway.core.money.rows import canonical, rows_of
 from gateway.domain import ANONYMOUS, Account, Channel, Key, Provider, Route
 from gateway.errors import Fault
 from gateway.pipeline.desk import Standing
@@ -84,12 +84,6 @@ async def authenticate(
     return key
 
 
-async def standing_of(services: Services, key: Key) -> Standing:
-    """What the key may do and spend; at once when it has called before."""
-    catalog = services.catalog.current
-    return services.desk.known(key, catalog) or await services.desk.load(key, catalog)
-
-
 def limited(
     services: Services,
     standing: Standing,
@@ -111,6 +105,17 @@ def limited(
     return answer
 
 
+def known_candidates(
+    services: Services, standing: Standing, operation: str, model: str
+) -> list[Candidate] | None:
+    """What `candidates` found before for a key that may use everything, if nothing has changed."""
+    if standing.key.allow or standing.group is not None:
+        return None
+    if services.admitted_for is not services.catalog.current:
+        return None
+    return services.admitted.get((operation, model))
+
+
 async def candidates(
     services: Services, standing: Standing, operation: str, model: str
 ) -> list[Candidate]:
@@ -122,12 +127,7 @@ async def candidates(
     if services.admitted_for is not catalog:
         services.admitted_for = catalog
         services.admitted.clear()
-    key = standing.key
-    plain = not key.allow and standing.group is None
-    if plain:
-        known = services.admitted.get((operation, model))
-        if known is not None:
-            return known
+    plain = not standing.key.allow and standing.group is None
     found = _select(services, catalog.candidates(model), standing, operation, model)
     found = [await _entered(services, candidate) for candidate in found]
     if plain and services.admitted_for is catalog:
@@ -145,7 +145,7 @@ async def _entered(services: Services, candidate: Candidate) -> Candidate:
     if route.price.digest not in services.prices:
         await services.books.keep_price(route.price.digest, canonical(route.price))
         services.prices.add(route.price.digest)
-    return structs.replace(candidate, way=way, free=route.price.free)
+    return structs.replace(candidate, way=way)
 
 
 def _nobody(group: str) -> Key:
@@ -322,6 +322,9 @@ def _implemented(services: Services, routes: tuple[Route, ...], operation: str) 
                 channels=_channels(route.provider),
                 options={**route.provider.options, **route.options},
                 cached_inside=adapter.cached_inside_input,
+                rows=rows_of(route.price),
+                digest=route.price.digest.encode(),
+                free=route.price.free,
             )
         )
     return found

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from decimal import Decimal
-
 from msgspec import Struct
 
 from gateway import errors
 from gateway.core.limits import Limits
+from gateway.core.money.rows import PLAIN, scale_of
 from gateway.core.purse import Purse
 from gateway.domain import Account, Key
 from gateway.errors import Fault
@@ -16,7 +15,6 @@ from gateway.ports import Books, Clock, Ledger, Who
 
 _MOST_STANDINGS = 120_000
 _MOST_PURSES = 300_000
-_PLAIN = Decimal(1)
 
 
 class Standing(Struct):
@@ -27,7 +25,8 @@ class Standing(Struct):
     limits: Limits
     purses: tuple[Purse, ...]
     group: Group | None = None
-    multiplier: Decimal = _PLAIN
+    scale: int = PLAIN
+    unlimited: bool = False  # no purse has an end, so none needs to be looked into
     catalog: object = None
 
 
@@ -79,8 +78,9 @@ class Desk:
             who=(account.n, key.n, 0),
             limits=limits,
             purses=purses,
+            unlimited=all(purse.limit is None for purse in purses),
             group=group,
-            multiplier=group.multiplier if group is not None else _PLAIN,
+            scale=scale_of(group.multiplier) if group is not None else PLAIN,
             catalog=catalog,
         )
         self._standings[key.id] = standing

@@ -12,10 +12,11 @@ from msgspec import Struct
 from gateway.core.body import JsonBody, decode_as
 from gateway.core.estimate import input_tokens
 from gateway.core.limits import Ticket
-from gateway.core.money.amounts import dollars
+from gateway.core.money.amounts import NANOS
+from gateway.core.purse import Purse
 from gateway.errors import CLIENT_CLOSED, INTERNAL_ERROR, Fault
 from gateway.pipeline import relay, settle
-from gateway.pipeline.admit import authenticate, candidates, limited, standing_of
+from gateway.pipeline.admit import authenticate, candidates, known_candidates, limited
 from gateway.pipeline.attempt import Attempt, attempt
 from gateway.pipeline.costs import cost_in_body
 from gateway.pipeline.desk import Standing
@@ -61,14 +62,18 @@ async def run(services: Services, ask: Ask, sink: Sink, record: Record) -> None:
     """Serve one call; whatever goes wrong is raised as a Fault after it was settled."""
     key = await authenticate(services, ask.secret, ask.address)
     record.key = key.id
-    standing = await standing_of(services, key)
+    catalog = services.catalog.current
+    standing = services.desk.known(key, catalog) or await services.desk.load(key, catalog)
     body, wishes = _read(await ask.read_body(), ask, record)
-    candidate = (await candidates(services, standing, ask.operation, record.model))[0]
-    job = _job(services, ask, standing, candidate, body, wishes, record)
-    job.ticket = limited(services, standing, candidate, job.tokens, ask.address, record)
+    asked = (services, standing, ask.operation, record.model)
+    candidate = (known_candidates(*asked) or await candidates(*asked))[0]
+    job = _job(services, standing, candidate, body, wishes, record)
+    if standing.limits.any or not key.n:
+        job.ticket = limited(services, standing, candidate, job.tokens, ask.address, record)
     try:
         await job.till.open(record.stream)
-        job.body = _lowered(job, record)
+        if job.till.affords < job.till.ceiling and not record.stream:
+            job.body = _lowered(job, record)
         await _serve(services, job, ask.operation, sink, record)
     finally:
         if job.ticket is not None:
@@ -93,30 +98,32 @@ def _read(raw: bytes, ask: Ask, record: Record) -> tuple[JsonBody, Wishes]:
 
 def _job(
     services: Services,
-    ask: Ask,
     standing: Standing,
     candidate: Candidate,
     body: JsonBody,
     wishes: Wishes,
     record: Record,
 ) -> Job:
+    most = ceiling(wishes, candidate.route)
+    purses = standing.purses
+    if wishes.max_cost is not None:
+        purses = (*purses, Purse("call", wishes.max_cost))
     till = Till(
         services,
         standing,
         candidate,
         record.number + services.first_call,
         input_tokens(body.raw),
-        ceiling(wishes, candidate.route) if ask.operation != "embeddings" else 0,
-        wishes.max_cost,
+        most,
+        purses,
+        most,
     )
-    return Job(without_ours(body), wishes, standing, candidate, till)
+    return Job(without_ours(body) if wishes.ours else body, wishes, standing, candidate, till)
 
 
 def _lowered(job: Job, record: Record) -> JsonBody:
     """The body with the ceiling that its money allows, if that is lower than what was asked."""
     till, wishes = job.till, job.wishes
-    if record.stream or till.affords >= till.ceiling:
-        return job.body
     each = max(1, till.affords // wishes.answers)
     record.headers = (*record.headers, ("x-gateway-max-tokens", str(each)))
     return job.body.replace({wishes.ceiling_name: b"%d" % each})
@@ -176,7 +183,7 @@ async def _answer(
     await settle.finished(till, record, job.candidate, reply.usage, 0, produced)
     record.first_byte = services.clock.monotonic()
     body = cost_in_body(reply.body, till.charged) if job.wishes.show_cost else reply.body
-    cost = ("x-gateway-cost", dollars(till.charged))
+    cost = ("x-gateway-cost", f"{till.charged // NANOS}.{till.charged % NANOS:09d}")
     sink.reply(200, [("Content-Type", reply.content_type), *headers, cost], body)
 
 

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from msgspec import Struct
 
 from gateway.core.limits import AddressLimits
+from gateway.core.money.rows import Rows
 from gateway.domain import Channel, Route
 from gateway.pipeline.catalogs import Catalogs, Routes
 from gateway.pipeline.desk import Desk
@@ -22,8 +23,10 @@ class Candidate(Struct, frozen=True):
     channels: Mapping[str, Channel]
     options: Mapping[str, str]
     cached_inside: bool
+    rows: Rows
+    digest: bytes
+    free: bool
     way: int = 0
-    free: bool = False
 
 
 class Services(Struct):

@@ -25,14 +25,20 @@ class Wishes(Struct, frozen=True):
     answers: int = 1
     max_tokens: int | None = None
     ceiling_name: str = "max_completion_tokens"
+    ours: bool = False  # the body says something that is meant for the gateway alone
 
 
 def wishes_of(operation: str, body: JsonBody, known: Any, max_cost: str | None) -> Wishes:
     """Read them from the decoded request and the `x-max-cost` header."""
+    given = known.max_cost
+    wanted = max_cost if given is None else given
+    limit = None if wanted is None else _max_cost(wanted)
     if operation == "embeddings":
-        return Wishes(max_cost=_max_cost(body, max_cost), max_tokens=0)
-    show_cost = _asks(body, "usage") and known.usage.include is True
-    shows = _asks(body, "stream_options") and known.stream_options.include_usage is True
+        return Wishes(max_cost=limit, max_tokens=0, ours=given is not None)
+    show_cost = known.usage is not None and _asks(body, "usage") and known.usage.include is True
+    options = known.stream_options
+    shows = options is not None and _asks(body, "stream_options") and options.include_usage is True
+    ours = given is not None or known.usage is not None
     name = "max_tokens"
     if operation == "chat":
         if known.max_completion_tokens is not None or known.max_tokens is None:
@@ -42,7 +48,7 @@ def wishes_of(operation: str, body: JsonBody, known: Any, max_cost: str | None) 
     else:
         most = _OLD_DEFAULT if known.max_tokens is None else known.max_tokens
         answers = max(known.n or 1, known.best_of or 1)
-    return Wishes(shows or show_cost, show_cost, _max_cost(body, max_cost), answers, most, name)
+    return Wishes(shows or show_cost, show_cost, limit, answers, most, name, ours)
 
 
 def without_ours(body: JsonBody) -> JsonBody:
@@ -59,12 +65,7 @@ def ceiling(wishes: Wishes, route: Route) -> int:
     return each * wishes.answers
 
 
-def _max_cost(body: JsonBody, header: str | None) -> int | None:
-    given: Any = body.value("max_cost") if "max_cost" in body else None
-    if given is None:
-        given = header
-    if given is None:
-        return None
+def _max_cost(given: str | float) -> int:
     try:
         amount = nanos_of(given)
     except ValueError:

@@ -71,6 +71,7 @@ class ChatRequest(Struct):
     parallel_tool_calls: bool | None = None
     user: str | None = None
     usage: UsageOptions | None = None
+    max_cost: str | float | None = None
 
 
 decoder = msgspec.json.Decoder(ChatRequest)

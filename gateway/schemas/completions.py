@@ -25,6 +25,7 @@ class CompletionRequest(Struct):
     stop: str | list[str] | None = None
     user: str | None = None
     usage: UsageOptions | None = None
+    max_cost: str | float | None = None
 
     def __post_init__(self) -> None:
         text_or_list(self.prompt, "prompt")

@@ -20,6 +20,7 @@ class EmbeddingRequest(Struct):
     user: str | None = None
     stream: Literal[False] | None = None
     stream_options: None = None
+    max_cost: str | float | None = None
 
     def __post_init__(self) -> None:
         text_or_list(self.input, "input")

@@ -19,7 +19,7 @@ from gateway.ports import Clock
 from gateway.store.database import Database, StoreError
 from gateway.store.ledger import EXTEND, HOLD, SETTLE
 
-ROLL_EVERY = 2.0
+ROLL_EVERY = 1.0
 CALLS_PER_BOOT = 1 << 40
 RECOVERED = 1
 _HOUR_MS = 3_600_000

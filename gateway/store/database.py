@@ -25,6 +25,7 @@ Sync = Literal["full", "normal"]
 _NOT_OURS = "{path} is not a gateway database; the file was left untouched. Choose another --db."
 _CHECKPOINT_PAGES = 4_000
 _STATEMENTS = 512
+_CACHE_KIB = 32_768  # what a second of calls at full speed writes is still there to be added up
 _FETCHED_AT_ONCE = 500
 _CHECKED_WHOLE = 64 << 20
 
@@ -188,6 +189,7 @@ async def _prepare(connection: aiosqlite.Connection, path: Path, sync: Sync) -> 
     await connection.execute("PRAGMA journal_mode = WAL")
     await connection.execute(f"PRAGMA synchronous = {sync.upper()}")
     await connection.execute(f"PRAGMA wal_autocheckpoint = {_CHECKPOINT_PAGES}")
+    await connection.execute(f"PRAGMA cache_size = -{_CACHE_KIB}")
     for number, script in enumerate(migrations[version:], start=version + 1):
         await connection.executescript(
             f"BEGIN IMMEDIATE; {script}\n"

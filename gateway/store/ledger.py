@@ -11,7 +11,7 @@ import asyncio
 import sqlite3
 from collections import deque
 from collections.abc import Callable, Sequence
-from typing import Any
+from itertools import chain
 
 from gateway.store.database import Database
 
@@ -22,6 +22,8 @@ COLUMNS = (
 )
 _WIDTH = COLUMNS.count(",") + 1
 _MOST_ROWS = 256
+_BUSY = 8
+_GATHER = 0.0015
 _RETRY_AFTER = 0.25
 _PATIENCE = 5.0
 _ONE = f"({', '.join('?' * _WIDTH)})"
@@ -35,23 +37,22 @@ Result = tuple[int, int, int, int, int, bytes]
 Row = tuple[int | bytes | None, ...]
 
 
-class Commit(asyncio.Future[Exception | None]):
-    """Done once its rows are durable, or with the error that kept them from it.
-
-    Many calls wait for the same commit, so none of them may cancel it.
-    """
-
-    def cancel(self, msg: Any = None) -> bool:
-        """Nothing: a caller that gives up just stops waiting."""
-        return False
+# Done once a row is durable, or with the error that kept it from being so.
+Commit = asyncio.Future[Exception | None]
 
 
 class _Batch:
-    __slots__ = ("commit", "rows")
+    __slots__ = ("rows", "waiting")
 
     def __init__(self) -> None:
         self.rows: list[Row] = []
-        self.commit = Commit()
+        self.waiting: list[Commit] = []
+
+    def done(self, error: Exception | None) -> None:
+        """Tell everybody who still waits."""
+        for commit in self.waiting:
+            if not commit.done():
+                commit.set_result(error)
 
 
 class GroupCommit:
@@ -63,6 +64,7 @@ class GroupCommit:
         self._statements: dict[int, str] = {}
         self._open = _Batch()
         self._full: deque[_Batch] = deque()
+        self._working = False
         self._wake = asyncio.Event()
         self._idle = asyncio.Event()
         self._idle.set()
@@ -75,6 +77,7 @@ class GroupCommit:
 
     def start(self) -> None:
         """Begin to write."""
+        self._loop = asyncio.get_running_loop()
         self._task = asyncio.create_task(self._run())
 
     @property
@@ -85,13 +88,17 @@ class GroupCommit:
     def post(self, row: Row) -> Commit:
         """Hand over one entry; what is returned is done when the entry is durable."""
         batch = self._open
+        commit: Commit = self._loop.create_future()
         batch.rows.append(row)
+        batch.waiting.append(commit)
         if len(batch.rows) >= _MOST_ROWS:
             self._full.append(batch)
             self._open = _Batch()
-        self._idle.clear()
-        self._wake.set()
-        return batch.commit
+        if not self._working:
+            self._working = True
+            self._idle.clear()
+            self._wake.set()
+        return commit
 
     def hold(
         self, at: int, who: Who, call: int, amount: int, way: int, tokens: int, estimate: int
@@ -153,6 +160,10 @@ class GroupCommit:
                     continue
                 if batch.rows:
                     await self._write(batch)
+                    if len(batch.rows) >= _BUSY and not self._full:
+                        # Under load a little patience makes commits fewer and fuller.
+                        await asyncio.sleep(_GATHER)
+            self._working = False
             self._idle.set()
 
     async def _write(self, batch: _Batch) -> None:
@@ -165,12 +176,12 @@ class GroupCommit:
             self._failed(error)
             self._refuse(batch, error)
         else:
-            batch.commit.set_result(None)
+            batch.done(None)
 
     def _refuse(self, batch: _Batch, error: Exception | None) -> None:
         """Nothing of the batch was written: charges are kept, the rest is the caller's to undo."""
         self._owed += [row for row in batch.rows if row[1] == SETTLE or row[1] == EXTEND]
-        batch.commit.set_result(error)
+        batch.done(error)
 
     async def _pay(self) -> bool:
         owed = self._owed[:_MOST_ROWS]
@@ -193,7 +204,7 @@ class GroupCommit:
     async def _one_by_one(self, batch: _Batch) -> None:
         for row in batch.rows:
             await self._insert_or_report(row)
-        batch.commit.set_result(None)
+        batch.done(None)
 
     async def _insert_or_report(self, row: Row) -> None:
         """A row that the tables refuse is a fault of ours: a second charge for one call, say.
@@ -210,7 +221,7 @@ class GroupCommit:
         if statement is None:
             statement = f"INSERT INTO entries ({COLUMNS}) VALUES {', '.join([_ONE] * len(rows))}"
             self._statements[len(rows)] = statement
-        await self._database.write(statement, [value for row in rows for value in row])
+        await self._database.write(statement, list(chain.from_iterable(rows)))
         self.commits += 1
         self.rows += len(rows)
 

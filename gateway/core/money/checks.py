@@ -15,8 +15,8 @@ def problem_of(usage: Usage) -> str:
         return usage.problem
     if not (0 <= usage.input < _LIMIT and 0 <= usage.output < _LIMIT):
         return "a count is out of range"
-    if not (usage.cached or usage.cache_write or usage.cache_write_1h or usage.reasoning):
-        return "" if _plain(usage) else _parts(usage)
+    if usage == Usage(usage.input, usage.output, raw=usage.raw):
+        return ""
     return _parts(usage)
 
 
@@ -29,21 +29,6 @@ def plausible(usage: Usage, produced: int, events: int) -> str:
     if usage.output * _LONGEST_TOKEN < produced:
         return f"{usage.output} output tokens cannot be {produced} bytes in {events} events"
     return ""
-
-
-def _plain(usage: Usage) -> bool:
-    return not (
-        usage.audio_input
-        or usage.audio_output
-        or usage.image_input
-        or usage.image_output
-        or usage.cached_audio
-        or usage.images
-        or usage.characters
-        or usage.milliseconds
-        or usage.audio_input_ms
-        or usage.audio_output_ms
-    )
 
 
 def _parts(usage: Usage) -> str:

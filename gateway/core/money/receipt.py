@@ -14,8 +14,10 @@ from typing import Any
 import msgspec
 
 from gateway.core.money.pricing import Cost
+from gateway.core.money.rows import PLAIN, written
 from gateway.domain import Usage
 
+_PLAIN_FORM = b'{"price":"%b","lines":[%b],"total":%d,"charged":%d%b}'
 _MAX_RAW = 8_192
 _any_json = msgspec.json.Decoder(msgspec.Raw)
 _UNIT = {
@@ -30,38 +32,33 @@ _NANOS = 1_000_000_000
 
 
 def encode_receipt(
-    digest: str,
-    multiplier: Decimal,
+    digest: bytes,
+    scale: int,
     usage: Usage,
     cost: Cost,
     charged: int,
     extra: dict[str, str | int] | None = None,
 ) -> bytes:
     """The stored form."""
-    lines = b",".join(
-        [b"%b%d%b" % (line.rate.before, line.quantity, line.rate.after) for line in cost.lines]
-    )
-    pieces = [
-        b'{"price":"%b","lines":[%b],"total":%d,"charged":%d'
-        % (digest.encode(), lines, cost.total, charged)
-    ]
-    if multiplier != 1:
-        pieces.append(b',"multiplier":"%b"' % format(multiplier, "f").encode())
-    if usage.raw:
-        pieces.append(_raw(usage.raw))
+    raw = _raw(usage.raw) if usage.raw else b""
+    if scale == PLAIN and not extra and not usage.size:
+        return _PLAIN_FORM % (digest, cost.lines, cost.total, charged, raw)
+    more = b""
+    if scale != PLAIN:
+        more = b',"multiplier":"%b"' % written(Decimal(scale) / PLAIN).encode()
     if usage.size:
-        pieces.append(b',"size":' + msgspec.json.encode(usage.size))
+        more += b',"size":' + msgspec.json.encode(usage.size)
     if extra:
-        pieces.append(b',"note":' + msgspec.json.encode(extra))
-    pieces.append(b"}")
-    return b"".join(pieces)
+        more += b',"note":' + msgspec.json.encode(extra)
+    return _PLAIN_FORM % (digest, cost.lines, cost.total, charged, raw + more)
 
 
 def _raw(raw: bytes) -> bytes:
     if len(raw) <= _MAX_RAW:
         try:
             _any_json.decode(raw)
-            raw.decode()
+            if not raw.isascii():
+                raw.decode()
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
             pass
         else:

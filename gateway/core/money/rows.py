@@ -17,6 +17,7 @@ from msgspec import Struct
 from gateway.domain import Price
 
 FINE = 3_000_000_000
+PLAIN = 10**12  # the multiplier 1, in the fineness of multipliers
 _DECIMALS = 10**12
 _MOST_KEPT = 10_000
 
@@ -43,14 +44,14 @@ class Rate(Struct, frozen=True):
 
 
 class Row(Struct, frozen=True):
-    """The lines that hold for a call, by name; None where the row has no such line."""
+    """The lines that hold for a call, by name, and the figures that every call needs."""
 
     rates: Mapping[str, Rate]
-    input: Rate | None
-    output: Rate | None
-    cached: Rate | None
+    input_fine: int
+    output_fine: int
+    request_fine: int
     dearest_output: int
-    plain: bool  # nothing but input, output and cached input
+    whole: bytes  # a receipt's lines where input and output tokens are all there is to price
 
 
 class Rows(Struct, frozen=True):
@@ -65,9 +66,10 @@ class Rows(Struct, frozen=True):
         if size and self.sizes:
             return self.sizes.get(size, self.base)
         row = self.base
-        for threshold, dearer in self.above:
-            if input_tokens > threshold:
-                row = dearer
+        if self.above:
+            for threshold, dearer in self.above:
+                if input_tokens > threshold:
+                    row = dearer
         return row
 
 
@@ -90,6 +92,11 @@ def rows_of(price: Price) -> Rows:
     return rows
 
 
+def scale_of(multiplier: Decimal) -> int:
+    """A group's multiplier as a whole number; it has at most 12 decimals."""
+    return int(multiplier * PLAIN)
+
+
 def factor_of(line: str) -> int:
     """How finely a line's unit is counted, by the unit its name ends in."""
     for unit, factor in _FACTORS.items():
@@ -98,7 +105,7 @@ def factor_of(line: str) -> int:
     raise ValueError(f"'{line}' has no known unit")
 
 
-_PLAIN = {"input_per_mtok", "output_per_mtok", "cached_input_per_mtok"}
+_TOKENS = {"input_per_mtok", "output_per_mtok", "cached_input_per_mtok"}
 
 
 def canonical(price: Price) -> bytes:
@@ -125,13 +132,19 @@ def written(value: Decimal) -> str:
 def _row(lines: Mapping[str, Decimal]) -> Row:
     rates = {name: _rate(name, amount) for name, amount in lines.items()}
     answers = ("output_per_mtok", "reasoning_per_mtok", "audio_output_per_mtok")
+    input_rate, output_rate = rates.get("input_per_mtok"), rates.get("output_per_mtok")
+    request = rates.get("per_request")
+    whole = b""
+    if input_rate is not None and output_rate is not None and not rates.keys() - _TOKENS:
+        pair = (input_rate, output_rate)
+        whole = b",".join([rate.before + b"%d" + rate.after for rate in pair])
     return Row(
         rates=rates,
-        input=rates.get("input_per_mtok"),
-        output=rates.get("output_per_mtok"),
-        cached=rates.get("cached_input_per_mtok"),
+        input_fine=input_rate.fine if input_rate is not None else 0,
+        output_fine=output_rate.fine if output_rate is not None else 0,
+        request_fine=request.fine if request is not None else 0,
         dearest_output=max((rates[name].fine for name in answers if name in rates), default=0),
-        plain=not rates.keys() - _PLAIN,
+        whole=whole,
     )
 
 
