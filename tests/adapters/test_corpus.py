@@ -79,6 +79,14 @@ def operation_of(case: Path) -> str:
     return case.parts[-2].removesuffix("_stream")
 
 
+# Recorded, and yet impossible: audio tokens beside the input they should be part of, and reasoning
+# beyond an answer that an error cut off. Such calls are charged by our own count, and flagged.
+INCREDIBLE = {
+    "rig-mistral-multimodal_content-streaming_agent_sends_audio-0",
+    "pydantic-ai-test_openrouter-test_openrouter_stream_error-0",
+}
+
+
 def the_operation(case: Path) -> Any:
     """The adapter's own, or the plain wire where it does not offer this one."""
     found = adapter_of(case).operations
@@ -211,7 +219,7 @@ def test_stream(case: Path) -> None:
     else:
         usage = shown[1]
         assert (usage.input, usage.output, usage.cached) == counted_by(case.parts[-3], expected)
-        assert failed or problem_of(inside(case, usage)) == ""
+        assert bool(problem_of(inside(case, usage))) is (case.name in INCREDIBLE)
         meter = StreamMeter(hide_usage=False)
         meter.feed(raw)
         assert plausible(usage, meter.produced, meter.events) == ""

@@ -187,7 +187,7 @@ def test_no_json_makes_it_raise(value: object) -> None:
 def test_deep_nesting_is_no_usage(deep: bytes) -> None:
     """Nesting beyond the decoder's reach is no usage, not an error."""
     assert openai_usage(deep) == Usage(raw=deep, problem="it cannot be read")
-    assert reasoning_outside(deep) == Usage(raw=deep)
+    assert reasoning_outside(deep) == Usage(raw=deep, problem="it cannot be read")
 
 
 def test_where_usage_stands() -> None:
