@@ -22,6 +22,7 @@ from tests.money import (
     payer,
     sound,
     tokens_in,
+    until,
 )
 from tests.rawclient import Answer, RawClient, ask, chat, request
 
