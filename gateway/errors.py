@@ -188,3 +188,13 @@ def upstream_error(message: str, cause: str) -> Fault:
 def upstream_timeout(message: str, cause: str) -> Fault:
     """A 504 for a provider that took too long at one named step."""
     return Fault(UPSTREAM_TIMEOUT, message, cause=cause)
+
+
+def storage_fault() -> Fault:
+    """A 503 for a call that was not made, since the gateway could not have recorded it."""
+    return Fault(
+        NO_UPSTREAM,
+        "The gateway cannot record this call just now, so it was not made. Try again.",
+        retry_after=5,
+        cause="storage",
+    )

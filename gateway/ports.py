@@ -97,8 +97,8 @@ class Ledger(Protocol):
         self, at: int, who: Who, call: int, held: int, charge: int, way: int, result: Result
     ) -> Awaitable[Exception | None]: ...
 
-    async def flush(self) -> None:
-        """Wait until all that was handed over has been written."""
+    async def flush(self) -> Exception | None:
+        """Wait until all that was handed over has been written; the error that prevents it."""
         ...
 
 

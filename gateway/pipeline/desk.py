@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+
 from msgspec import Struct
 
 from gateway import errors
@@ -9,7 +11,7 @@ from gateway.core.limits import Limits
 from gateway.core.money.rows import PLAIN, scale_of
 from gateway.core.purse import Purse
 from gateway.domain import Account, Key
-from gateway.errors import Fault
+from gateway.errors import Fault, storage_fault
 from gateway.pipeline.catalogs import Group, Routes
 from gateway.ports import Books, Clock, Ledger, Who
 
@@ -40,6 +42,7 @@ class Desk:
         self._standings: dict[str, Standing] = {}
         self._purses: dict[tuple[str, int], Purse] = {}
         self._funds: dict[int, int] = {}
+        self._told = 0
 
     def known(self, key: Key, catalog: Routes) -> Standing | None:
         """The standing of a key that has called before, if nothing has changed since."""
@@ -89,6 +92,7 @@ class Desk:
 
     def moved(self, account: int, amount: int) -> None:
         """Money has come into an account from outside, or gone out."""
+        self._told += 1
         if account not in self._funds:
             return
         self._funds[account] += amount
@@ -100,8 +104,7 @@ class Desk:
         books, n = self._books, account.n
         wallet = self._purses.get(("wallet", n))
         if wallet is None:
-            await self._ledger.flush()
-            funds = await books.free_money(n)
+            funds = await self._funds_of(n)
             wallet = self._purses.setdefault(("wallet", n), Purse("wallet", None))
             self._funds.setdefault(n, funds + wallet.spent)
         wallet.limit = None if account.floor is None else self._funds[n] - account.floor
@@ -109,7 +112,7 @@ class Desk:
         if account.spend_limit is not None:
             purse = self._purses.get(("account", n))
             if purse is None or purse.period != account.period:
-                await self._ledger.flush()
+                await self._written()
                 spent = await books.spent_by_account(n, account.period)
                 purse = self._keep("account", n, purse, spent, account.period)
             purse.limit = account.spend_limit
@@ -117,12 +120,28 @@ class Desk:
         if key.budget is not None:
             purse = self._purses.get(("key", key.n))
             if purse is None or purse.period != key.period:
-                await self._ledger.flush()
+                await self._written()
                 spent = await books.spent_by_key(key.n, key.period)
                 purse = self._keep("key", key.n, purse, spent, key.period)
             purse.limit = key.budget
             purses.append(purse)
         return tuple(purses)
+
+    async def _funds_of(self, account: int) -> int:
+        """What an account has. Read anew where money moved meanwhile: that must count once."""
+        while True:
+            told = self._told
+            await self._written()
+            funds = await self._books.free_money(account)
+            await self._written()
+            await asyncio.sleep(0)  # a move that the books have seen has been told by now
+            if told == self._told:
+                return funds
+
+    async def _written(self) -> None:
+        """See to it that the books hold all that was charged: nobody may spend it again."""
+        if await self._ledger.flush() is not None:
+            raise storage_fault()
 
     def _keep(self, name: str, number: int, before: Purse | None, spent: int, period: str) -> Purse:
         """The purse, which another call may have made while the books were asked."""

@@ -5,6 +5,7 @@ What is set aside bounds what can be charged, so no call can cost more than its 
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Awaitable
 
 from msgspec import Struct
@@ -17,7 +18,7 @@ from gateway.core.money.quote import affordable_output, quote
 from gateway.core.money.receipt import encode_receipt
 from gateway.core.purse import NO_END, Purse
 from gateway.domain import FLAGS, Usage
-from gateway.errors import Fault
+from gateway.errors import Fault, storage_fault
 from gateway.pipeline.desk import Standing
 from gateway.pipeline.services import Candidate, Services
 
@@ -72,7 +73,19 @@ class Till(Struct):
         for purse in self.purses:
             purse.held += amount
         self.held = amount
-        error = await self.services.ledger.hold(
+        written = asyncio.ensure_future(self._hold(amount, estimate))
+        try:
+            error = await written
+        except asyncio.CancelledError:
+            # The client left, but the hold is written all the same: it must not stay for ever.
+            written.add_done_callback(self._undo)
+            raise
+        if error is not None:
+            self._return(0)
+            raise storage_fault()
+
+    def _hold(self, amount: int, estimate: int) -> Awaitable[Exception | None]:
+        return self.services.ledger.hold(
             self._moment(),
             self.standing.who,
             self.call,
@@ -81,14 +94,12 @@ class Till(Struct):
             self.tokens_in,
             estimate,
         )
-        if error is not None:
+
+    def _undo(self, written: asyncio.Future[Exception | None]) -> None:
+        if written.cancelled() or written.result() is not None:
             self._return(0)
-            raise Fault(
-                errors.NO_UPSTREAM,
-                "The gateway cannot record this call just now, so it was not made. Try again.",
-                retry_after=5,
-                cause="storage",
-            )
+        else:
+            self.release(errors.CLIENT_CLOSED.status)
 
     def _within_room(self, wanted: int, amount: int, estimate: int) -> tuple[int, int]:
         """As many tokens as there is money for, and what they cost."""
@@ -180,7 +191,10 @@ class Till(Struct):
 
     def _return(self, charged: int) -> None:
         held, self.held = self.held, 0
+        now = self.services.clock.time()
         for purse in self.purses:
+            if now >= purse.ends:  # a period that is over takes no charge of the next one with it
+                purse.room(now)
             purse.give_back(held, charged)
 
     def _room(self) -> int:

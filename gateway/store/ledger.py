@@ -12,6 +12,7 @@ import sqlite3
 from collections import deque
 from collections.abc import Callable, Sequence
 from itertools import chain
+from typing import Any
 
 from gateway.store.database import Database
 
@@ -37,8 +38,15 @@ Result = tuple[int, int, int, int, int, bytes]
 Row = tuple[int | bytes | None, ...]
 
 
-# Done once a row is durable, or with the error that kept it from being so.
-Commit = asyncio.Future[Exception | None]
+class Commit(asyncio.Future[Exception | None]):
+    """Done once a row is durable, or with the error that kept it from being so.
+
+    It can't be cancelled: a caller that gives up may still have to know how it ended.
+    """
+
+    def cancel(self, msg: Any = None) -> bool:
+        """Nothing: what was handed over will be written."""
+        return False
 
 
 class _Batch:
@@ -49,10 +57,9 @@ class _Batch:
         self.waiting: list[Commit] = []
 
     def done(self, error: Exception | None) -> None:
-        """Tell everybody who still waits."""
+        """Tell everybody who waits."""
         for commit in self.waiting:
-            if not commit.done():
-                commit.set_result(error)
+            commit.set_result(error)
 
 
 class GroupCommit:
@@ -64,7 +71,9 @@ class GroupCommit:
         self._statements: dict[int, str] = {}
         self._open = _Batch()
         self._full: deque[_Batch] = deque()
+        self._last: Commit | None = None
         self._working = False
+        self._closing = False
         self._wake = asyncio.Event()
         self._idle = asyncio.Event()
         self._idle.set()
@@ -88,7 +97,7 @@ class GroupCommit:
     def post(self, row: Row) -> Commit:
         """Hand over one entry; what is returned is done when the entry is durable."""
         batch = self._open
-        commit: Commit = self._loop.create_future()
+        commit = self._last = Commit(loop=self._loop)
         batch.rows.append(row)
         batch.waiting.append(commit)
         if len(batch.rows) >= _MOST_ROWS:
@@ -130,9 +139,14 @@ class GroupCommit:
             (at, kind, account, 0, 0, 0, amount, 0, 0, -amount, 0, 0, 0, 0, 0, 0, 0, memo)
         )
 
-    async def flush(self) -> None:
-        """Wait until all that was handed over has been written, or could not be."""
-        await self._idle.wait()
+    async def flush(self) -> Exception | None:
+        """Wait until all that has been handed over so far is written; what keeps it from that.
+
+        It waits for no quiet moment: under load there may be none.
+        """
+        if self._last is not None:
+            await self._last
+        return self._storage_error if self._owed else None
 
     async def close(self, patience: float = _PATIENCE) -> list[Row]:
         """Write what is left; the charges that storage would not take."""
@@ -142,14 +156,19 @@ class GroupCommit:
             await asyncio.wait_for(self._idle.wait(), patience)
         except TimeoutError:
             pass
-        self._task.cancel()
+        # What is being written is waited for: only then is it known whether it must be told.
+        self._closing = True
+        self._wake.set()
+        await self._task
+        for batch in (*self._full, self._open):
+            self._refuse(batch, self._storage_error)
         return self._owed
 
     async def _run(self) -> None:
-        while True:
+        while not self._closing:
             await self._wake.wait()
             self._wake.clear()
-            while self._full or self._open.rows or self._owed:
+            while (self._full or self._open.rows or self._owed) and not self._closing:
                 if self._full:
                     batch = self._full.popleft()
                 else:
@@ -163,8 +182,9 @@ class GroupCommit:
                     if len(batch.rows) >= _BUSY and not self._full:
                         # Under load a little patience makes commits fewer and fuller.
                         await asyncio.sleep(_GATHER)
-            self._working = False
-            self._idle.set()
+            if not self._closing:
+                self._working = False
+                self._idle.set()
 
     async def _write(self, batch: _Batch) -> None:
         try:
@@ -172,10 +192,10 @@ class GroupCommit:
         except (sqlite3.IntegrityError, OverflowError):
             await self._one_by_one(batch)
         except _FAILURES as error:
-            self._storage_error = error
             self._failed(error)
             self._refuse(batch, error)
         else:
+            self.failing_since = None
             batch.done(None)
 
     def _refuse(self, batch: _Batch, error: Exception | None) -> None:
@@ -184,37 +204,50 @@ class GroupCommit:
         batch.done(error)
 
     async def _pay(self) -> bool:
-        owed = self._owed[:_MOST_ROWS]
-        try:
-            await self._insert(owed)
-        except (sqlite3.IntegrityError, OverflowError) as error:
-            # A row the tables refuse can never be written: it must not keep the others out.
-            self._on_failure(error)
-            del self._owed[: len(owed)]
-            for row in owed:
-                await self._insert_or_report(row)
-        except _FAILURES as error:
-            self._storage_error = error
-            return False
-        else:
-            del self._owed[: len(owed)]
+        """Write all that is owed: what comes later may settle what it extends."""
+        while self._owed:
+            owed = self._owed[:_MOST_ROWS]
+            try:
+                await self._insert(owed)
+            except (sqlite3.IntegrityError, OverflowError):
+                # A row the tables refuse can never be written: it must not keep the others out.
+                try:
+                    await self._write_or_report(owed[0])
+                except _FAILURES as error:
+                    self._failed(error)
+                    return False
+                del self._owed[0]
+            except _FAILURES as error:
+                self._failed(error)
+                return False
+            else:
+                del self._owed[: len(owed)]
         self.failing_since = None
         return True
 
     async def _one_by_one(self, batch: _Batch) -> None:
-        for row in batch.rows:
-            await self._insert_or_report(row)
-        batch.done(None)
+        while batch.rows:
+            try:
+                refused = await self._write_or_report(batch.rows[0])
+            except _FAILURES as error:
+                self._failed(error)
+                self._refuse(batch, error)
+                return
+            batch.waiting.pop(0).set_result(refused)
+            del batch.rows[0]
 
-    async def _insert_or_report(self, row: Row) -> None:
+    async def _write_or_report(self, row: Row) -> Exception | None:
         """A row that the tables refuse is a fault of ours: a second charge for one call, say.
 
-        It is reported and left out; that must not fail the calls it shared a commit with.
+        It is reported and left out; that must not fail the calls it shared a commit with. What
+        storage does is raised.
         """
         try:
             await self._insert([row])
-        except _FAILURES as error:
+        except (sqlite3.IntegrityError, OverflowError) as error:
             self._on_failure(error)
+            return error
+        return None
 
     async def _insert(self, rows: Sequence[Row]) -> None:
         statement = self._statements.get(len(rows))
@@ -226,6 +259,7 @@ class GroupCommit:
         self.rows += len(rows)
 
     def _failed(self, error: Exception) -> None:
+        self._storage_error = error
         if self.failing_since is None:
             self.failing_since = asyncio.get_running_loop().time()
             self._on_failure(error)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import sqlite3
 import traceback
 from collections.abc import Awaitable, Callable, Mapping
 from itertools import count
@@ -13,7 +14,7 @@ from aiohttp import web
 from msgspec import Struct
 
 from gateway import errors
-from gateway.errors import Fault
+from gateway.errors import Fault, storage_fault
 from gateway.pipeline.record import Record
 from gateway.web.connection import Connection
 from gateway.web.endpoints import inference, models, status
@@ -94,6 +95,10 @@ class App:
             record.cause = errors.CLIENT_CLOSED.code
             record.status = errors.CLIENT_CLOSED.status
             raise
+        except (
+            sqlite3.OperationalError
+        ):  # asked or told before dispatch: a full disk, a damaged one
+            self._fail(request, sink, record, storage_fault(), endpoint)
         except Exception as error:
             self._fail(request, sink, record, self._unexpected(record, error), endpoint)
         finally:
