@@ -101,6 +101,25 @@ def moment_of(value: str | None) -> int | None:
     return seconds
 
 
+def past_moment_of(value: str | None) -> int | None:
+    """A moment gone by, from a date, a date and time, or a span back from now."""
+    if value is None:
+        return None
+    span = _SPAN.fullmatch(value)
+    try:
+        if span is not None:
+            moment = datetime.now(UTC) - timedelta(**{_UNITS[span[2]]: int(span[1])})
+        else:
+            moment = datetime.fromisoformat(value)
+        if moment.tzinfo is None:
+            moment = moment.replace(tzinfo=UTC)
+        return max(0, int(moment.timestamp()))
+    except (ValueError, OverflowError):
+        raise ValueError(
+            f"'{value}' is no date, time or span; write 2026-01-31, 2026-01-31T12:00Z or 30d."
+        ) from None
+
+
 def one_line(text: str) -> bool:
     """What can be shown in a table, and found again by typing it."""
     return bool(text.strip()) and len(text) <= 200 and text.isprintable()

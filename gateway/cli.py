@@ -8,7 +8,7 @@ import os
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -25,6 +25,10 @@ from gateway.arguments import (
     shown,
     state_of,
 )
+from gateway.commands.accounts import accounts, adjust, topup
+from gateway.commands.common import fail, print_json, print_table, run_command
+from gateway.commands.ledger import ledger, receipt, usage
+from gateway.domain import SCOPES
 
 if TYPE_CHECKING:
     from gateway.catalog.compile import Catalog
@@ -140,7 +144,7 @@ def check(catalog: Path | None, as_json: bool) -> None:
         plugins.load({provider.adapter for provider in loaded.providers.values()})
     except PluginConflict as error:
         if as_json:
-            _print_json({"ok": False, "problems": [str(error)]})
+            print_json({"ok": False, "problems": [str(error)]})
             sys.exit(1)
         fail(str(error))
     without = sorted(
@@ -158,7 +162,7 @@ def check(catalog: Path | None, as_json: bool) -> None:
         "adapters_unavailable": plugins.failures,
     }
     if as_json:
-        _print_json(summary)
+        print_json(summary)
         return
     click.echo(
         f"{path} is good: {len(loaded.models)} models, {len(loaded.routes)} routes, "
@@ -192,9 +196,9 @@ def models(catalog: Path | None, as_json: bool) -> None:
         for route in _load(_catalog_path(catalog), as_json).routes.values()
     ]
     if as_json:
-        _print_json(rows)
+        print_json(rows)
     else:
-        _print_table(
+        print_table(
             ("ID", "KIND", "PROVIDER", "CONTEXT"),
             [(r["id"], r["kind"], r["provider"], r["context"] or "") for r in rows],
         )
@@ -216,9 +220,9 @@ def providers(catalog: Path | None, as_json: bool) -> None:
         for provider in loaded.providers.values()
     ]
     if as_json:
-        _print_json(rows)
+        print_json(rows)
     else:
-        _print_table(
+        print_table(
             ("ID", "ADAPTER", "CREDENTIALS", "ROUTES"),
             [tuple(row.values()) for row in rows],
         )
@@ -233,11 +237,27 @@ def keys() -> None:
 @click.argument("name")
 @click.option("--allow", multiple=True, help="A model or pattern the key may use; repeatable.")
 @click.option("--expires", default=None, help="A date, a time, or a span such as 12h or 30d.")
+@click.option("--account", default="default", show_default=True, help="Who pays for its calls.")
+@click.option("--rpm", type=click.IntRange(1), default=None, help="Requests a minute.")
+@click.option("--tpm", type=click.IntRange(1), default=None, help="Tokens a minute.")
+@click.option("--concurrency", type=click.IntRange(1), default=None, help="Calls at once.")
+@click.option("--budget", default=None, help="Dollars the key may spend in a period.")
+@click.option("--period", type=click.Choice(["none", "day", "week", "month"]), default="none")
+@click.option("--ip", "ips", multiple=True, help="An address or network; repeatable.")
+@click.option("--scope", "scopes", multiple=True, type=click.Choice(SCOPES), help="Repeatable.")
 @db_option
 @prefix_option
 @json_option
 def create_key(
-    name: str, allow: Sequence[str], expires: str | None, db: Path, prefix: str, as_json: bool
+    name: str,
+    allow: Sequence[str],
+    expires: str | None,
+    ips: Sequence[str],
+    scopes: Sequence[str],
+    db: Path,
+    prefix: str,
+    as_json: bool,
+    **limits: Any,
 ) -> None:
     """Make a key. Its secret is shown this once."""
     if not one_line(name):
@@ -248,30 +268,33 @@ def create_key(
         expires_at = moment_of(expires)
     except ValueError as error:
         fail(str(error))
-    wanted = {"name": name, "allow": list(allow), "expires_at": expires_at}
-    made = _command(db, "keys.create", wanted, prefix)
+    wanted = {"name": name, "allow": list(allow), "expires_at": expires_at, **limits}
+    wanted |= {"ips": list(ips)} | ({"scopes": list(scopes)} if scopes else {})
+    made = run_command(db, "keys.create", wanted, prefix, may_make=True)
     if as_json:
-        _print_json(made)
+        print_json(made)
     else:
         click.echo(f"{made['key']}\n", nl=False)
         click.echo(f"Key '{name}' ({made['id']}) was made. It is not shown again.", err=True)
 
 
 @keys.command("list")
+@click.option("--account", default=None, help="Those of one account alone.")
 @db_option
 @json_option
-def list_keys(db: Path, as_json: bool) -> None:
+def list_keys(account: str | None, db: Path, as_json: bool) -> None:
     """List the keys, without their secrets."""
-    rows = _command(db, "keys.list", {}, settings.KEY_PREFIX)
+    rows = run_command(db, "keys.list", {"account": account})
     if as_json:
-        _print_json(rows)
+        print_json(rows)
         return
-    _print_table(
-        ("ID", "NAME", "KEY", "CREATED", "STATE"),
+    print_table(
+        ("ID", "NAME", "ACCOUNT", "KEY", "CREATED", "STATE"),
         [
             (
                 row["id"],
                 row["name"],
+                row["account"],
                 row["prefix"] + "…",
                 shown(row["created_at"], "%Y-%m-%d"),
                 state_of(row),
@@ -289,9 +312,9 @@ def revoke_key(key: str, db: Path, as_json: bool) -> None:
     """Revoke a key by its id or name; a running server refuses it at once."""
     if not one_line(key):
         fail("That is no key's id or name. See: gateway keys list")
-    revoked = _command(db, "keys.revoke", {"key": key}, settings.KEY_PREFIX)
+    revoked = run_command(db, "keys.revoke", {"key": key})
     if as_json:
-        _print_json(revoked)
+        print_json(revoked)
     else:
         click.echo(f"Key '{revoked['name']}' ({revoked['id']}) is revoked.")
 
@@ -331,19 +354,8 @@ def _load(path: Path, as_json: bool) -> Catalog:
         return load(path, os.environ)
     except CatalogError as error:
         if as_json:
-            _print_json({"ok": False, "problems": str(error).splitlines()})
+            print_json({"ok": False, "problems": str(error).splitlines()})
             sys.exit(1)
-        fail(str(error))
-
-
-def _command(db: Path, do: str, arguments: dict[str, Any], prefix: str) -> Any:
-    from gateway.store.commands import CommandError
-    from gateway.store.control import run
-    from gateway.store.database import StoreError
-
-    try:
-        return asyncio.run(run(db, do, arguments, prefix=prefix, clock=settings.SystemClock()))
-    except (CommandError, StoreError) as error:
         fail(str(error))
 
 
@@ -351,23 +363,8 @@ def url_host(host: str) -> str:
     return f"[{host}]" if ":" in host else host
 
 
-def _print_json(value: Any) -> None:
-    import msgspec
-
-    click.echo(msgspec.json.encode(value).decode())
-
-
-def _print_table(head: tuple[str, ...], rows: list[tuple[Any, ...]]) -> None:
-    cells = [head, *[tuple(str(cell) for cell in row) for row in rows]]
-    widths = [max(len(row[column]) for row in cells) for column in range(len(head))]
-    for row in cells:
-        line = "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True))
-        click.echo(line.rstrip())
-
-
-def fail(message: str) -> NoReturn:
-    click.echo(message, err=True)
-    sys.exit(1)
+for command in (accounts, topup, adjust, usage, ledger, receipt):
+    main.add_command(command)
 
 
 if __name__ == "__main__":

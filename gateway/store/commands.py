@@ -12,7 +12,7 @@ import msgspec
 from gateway.core.money.amounts import dollars, nanos_of
 from gateway.domain import DEFAULT_SCOPES, Account, Period
 from gateway.schemas.views import account_view, change_view, key_view
-from gateway.store import usage
+from gateway.store import calls, usage
 from gateway.store.ledger import ADJUST, TOP_UP
 from gateway.store.store import Store
 
@@ -156,6 +156,18 @@ class Commands:
         """What was used, by hour, day, key, model, route or provider."""
         return await usage.summary(self._store, **wanted)
 
+    async def calls(self, **wanted: Any) -> Any:
+        """Settled calls, newest first, a page at a time."""
+        found, after = await calls.search(self._store, **wanted)
+        return {"calls": found, "after": after}
+
+    async def receipt(self, request: str) -> Any:
+        """One call's receipt, recomputed."""
+        found = await calls.receipt(self._store, request)
+        if found is None:
+            raise CommandError(f"No settled call has the id '{request}'.")
+        return found
+
     async def _find(self, account: str) -> Account:
         found = await self._store.accounts.find(account)
         if found is None:
@@ -203,4 +215,6 @@ class Commands:
             "accounts.topup": self.top_up,
             "accounts.adjust": self.adjust,
             "usage": self.usage,
+            "calls": self.calls,
+            "receipt": self.receipt,
         }

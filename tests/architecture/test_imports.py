@@ -30,7 +30,14 @@ LAYERS: list[set[str]] = [
     },
     {"gateway.observe"},
     {"gateway.web"},
-    {"gateway.server", "gateway.cli", "gateway.arguments", "gateway.calling", "gateway.first_run"},
+    {
+        "gateway.server",
+        "gateway.cli",
+        "gateway.commands",
+        "gateway.arguments",
+        "gateway.calling",
+        "gateway.first_run",
+    },
 ]
 # Rooms of one layer that do not see each other.
 APART = LAYERS[6]

@@ -1,0 +1,1 @@
+"""The command groups that cli.py does not hold itself."""

@@ -1,0 +1,209 @@
+"""Proves from the file alone that its money adds up, or says where it does not.
+
+Reads every entry once, in order, in one snapshot, and trusts none of the sums it checks.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from contextlib import closing
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote
+
+import msgspec
+from msgspec import Struct, field
+
+from gateway.core.money.receipt import decode_receipt
+from gateway.store.books import CALLS_PER_BOOT
+from gateway.store.calls import receipt_problems
+from gateway.store.database import APPLICATION_ID, StoreError
+from gateway.store.ledger import ADJUST, EXTEND, HOLD, SETTLE
+
+_MOST_SHOWN = 100
+_LEGS = ("wallet", "held", "revenue", "source")
+_ROLLED = ("calls", "failed", "flagged", "input", "output", "cached", "charged")
+
+
+class Verdict(Struct):
+    """What was found; `problems` holds the first hundred."""
+
+    entries: int = 0
+    calls: int = 0
+    accounts: int = 0
+    charged: int = 0
+    held: int = 0
+    open_calls: int = 0
+    recovered: int = 0
+    flagged: int = 0
+    wrong: int = 0
+    problems: list[str] = field(default_factory=list)
+
+    def note(self, problem: str) -> None:
+        """Count a problem, and keep it while there are few."""
+        self.wrong += 1
+        if len(self.problems) < _MOST_SHOWN:
+            self.problems.append(problem)
+
+
+class _Account(Struct):
+    wallet: int = 0
+    held: int = 0
+    revenue: int = 0
+    source: int = 0
+
+
+def verify(path: Path) -> Verdict:
+    """Check the whole ledger of a database file, which is only read."""
+    if not path.is_file():
+        raise StoreError(f"There is no database at {path}.")
+    try:
+        with closing(sqlite3.connect(f"file:{quote(str(path))}?mode=ro", uri=True)) as file:
+            file.row_factory = sqlite3.Row
+            if file.execute("PRAGMA application_id").fetchone()[0] != APPLICATION_ID:
+                raise StoreError(f"{path} is not a gateway database.")
+            file.execute("BEGIN")
+            return _Audit(file).run()
+    except (sqlite3.Error, UnicodeDecodeError) as error:
+        raise StoreError(f"{path} cannot be read: {error}.") from None
+
+
+class _Audit:
+    """One pass over one file."""
+
+    def __init__(self, file: sqlite3.Connection) -> None:
+        self._file = file
+        self._verdict = Verdict()
+        self._accounts: dict[int, _Account] = {}
+        self._holds: dict[int, tuple[int, int]] = {}
+        self._rolled: dict[tuple[int, ...], list[int]] = {}
+        self._at_mark: dict[int, _Account] = {}
+        self._prices = {
+            row[0]: row[1].encode() for row in file.execute("SELECT digest, row FROM prices")
+        }
+        self._boots = {row[0] for row in file.execute("SELECT n FROM boots")}
+        self._floors = {row[0]: row[1] for row in file.execute("SELECT n, floor FROM accounts")}
+        self._mark = file.execute("SELECT * FROM marks").fetchone()
+
+    def run(self) -> Verdict:
+        """Check everything."""
+        verdict = self._verdict
+        for (found,) in self._file.execute("PRAGMA integrity_check(20)"):
+            if found != "ok":
+                verdict.note(f"SQLite: {found}")
+        expected = 1
+        for row in self._file.execute("SELECT * FROM entries ORDER BY seq"):
+            if row["seq"] != expected:
+                verdict.note(f"entry {expected}: missing; the next is {row['seq']}")
+                expected = row["seq"]
+            expected += 1
+            self._entry(row)
+            if row["seq"] == self._mark["seq"]:
+                self._at_mark = {n: msgspec.structs.replace(a) for n, a in self._accounts.items()}
+        if self._mark["seq"] >= expected:
+            verdict.note(f"entries {expected} to {self._mark['seq']}: missing, though summed up")
+        for call in self._holds:
+            once = "SELECT seq FROM entries WHERE kind = 3 AND call = ?"
+            if self._file.execute(once, (call,)).fetchone() is not None:
+                verdict.note(f"call {call}: money was held for it after it was settled")
+        self._sums()
+        verdict.entries = expected - 1
+        verdict.accounts = len(self._accounts)
+        verdict.open_calls = len(self._holds)
+        verdict.held = sum(account.held for account in self._accounts.values())
+        verdict.charged = sum(account.revenue for account in self._accounts.values())
+        return verdict
+
+    def _entry(self, row: sqlite3.Row) -> None:
+        note, seq = self._verdict.note, row["seq"]
+        if sum(row[leg] for leg in _LEGS) != 0:
+            note(f"entry {seq}: its four sides do not add up to zero")
+        account = self._accounts.setdefault(row["account"], _Account())
+        for leg in _LEGS:
+            setattr(account, leg, getattr(account, leg) + row[leg])
+        if row["account"] not in self._floors:
+            note(f"entry {seq}: there is no account {row['account']}")
+        floor = self._floors.get(row["account"])
+        below = floor is not None and account.wallet + account.held < floor
+        if below and row["kind"] == SETTLE and row["revenue"] > 0:
+            note(f"entry {seq}: account {row['account']} is charged below its floor")
+        if row["kind"] in (HOLD, EXTEND):
+            self._hold(row)
+        elif row["kind"] == SETTLE:
+            self._settle(row)
+        elif row["kind"] > ADJUST:
+            note(f"entry {seq}: is of no known kind")
+
+    def _hold(self, row: sqlite3.Row) -> None:
+        call = row["call"]
+        if call // CALLS_PER_BOOT not in self._boots:
+            self._verdict.note(f"entry {row['seq']}: belongs to no start of the gateway")
+        held, who = self._holds.get(call, (0, row["account"]))
+        if row["kind"] == EXTEND and call not in self._holds:
+            self._verdict.note(f"entry {row['seq']}: adds to a hold that is not there")
+        if who != row["account"]:
+            self._verdict.note(f"entry {row['seq']}: another account's call")
+        self._holds[call] = (held + row["held"], who)
+
+    def _settle(self, row: sqlite3.Row) -> None:
+        verdict, call, seq = self._verdict, row["call"], row["seq"]
+        verdict.calls += 1
+        held, who = self._holds.pop(call, (None, row["account"]))
+        if held is None:
+            verdict.note(f"entry {seq}: settles a call for which nothing was held any more")
+        elif held != -row["held"] or who != row["account"]:
+            verdict.note(f"entry {seq}: lets go {-row['held']}, but {held} was held")
+        if not 0 <= row["revenue"] <= -row["held"]:
+            verdict.note(f"entry {seq}: charges {row['revenue']}, outside what was held")
+        verdict.flagged += row["flag"] != 0
+        verdict.recovered += row["flag"] == 1
+        self._receipt(row)
+        if seq <= self._mark["seq"]:
+            failed = not 200 <= row["status"] < 300
+            what = (row["at"] // 3_600_000, row["account"], row["key"], row["child"], row["way"])
+            sums = self._rolled.setdefault(what, [0] * len(_ROLLED))
+            figures = (
+                1, failed, row["flag"] != 0, row["input"], row["output"], row["cached"],
+                row["revenue"],
+            )  # fmt: skip
+            for place, figure in enumerate(figures):
+                sums[place] += figure
+
+    def _receipt(self, row: sqlite3.Row) -> None:
+        try:
+            kept = decode_receipt(row["receipt"] or b"{}")
+        except (msgspec.DecodeError, UnicodeDecodeError):
+            self._verdict.note(f"entry {row['seq']}: its receipt cannot be read")
+            return
+        price_row = self._prices.get(kept.get("price", ""))
+        for problem in receipt_problems(row, kept, price_row):
+            self._verdict.note(f"entry {row['seq']}: {problem}")
+
+    def _sums(self) -> None:
+        note = self._verdict.note
+        kept_balances = {
+            row["account"]: tuple(row[leg] for leg in _LEGS)
+            for row in self._file.execute("SELECT * FROM balances")
+        }
+        counted = {n: tuple(getattr(a, leg) for leg in _LEGS) for n, a in self._at_mark.items()}
+        for account in sorted(kept_balances.keys() | counted.keys()):
+            if kept_balances.get(account) != counted.get(account):
+                note(
+                    f"account {account}: its balance is kept as {kept_balances.get(account)}, "
+                    f"its entries make {counted.get(account)}"
+                )
+        self._rollups()
+
+    def _rollups(self) -> None:
+        note = self._verdict.note
+        kept: dict[tuple[int, ...], Any] = {}
+        for row in self._file.execute("SELECT * FROM rollups"):
+            what = tuple(row[name] for name in ("hour", "account", "key", "child", "way"))
+            kept[what] = [row[name] for name in _ROLLED]
+        for what in sorted(kept.keys() | self._rolled.keys()):
+            if kept.get(what) != self._rolled.get(what):
+                made = self._rolled.get(what)
+                note(f"roll-up {what}: kept as {kept.get(what)}, its entries make {made}")
+        calls = sum(sums[0] for sums in self._rolled.values())
+        if self._mark["calls"] != calls:
+            note(f"the mark counts {self._mark['calls']} calls, the entries {calls}")
