@@ -20,6 +20,8 @@ from gateway.errors import Fault
 
 # What stands around the text in a delta: {"content":""}.
 _DELTA_FRAME = 14
+_LARGE = 1_000
+_SOURCES = b'"annotations"'
 
 
 class Translator(Protocol):
@@ -143,12 +145,12 @@ class StreamMeter:
             first = choices[0]
             if first.finish_reason:
                 self._finished = True
-            if len(choices) == 1:
+            if len(choices) == 1 and len(first.delta) < _LARGE:
                 size = len(first.delta) or len(first.text)
                 if size > _DELTA_FRAME:
                     self.produced += size - _DELTA_FRAME
             else:
-                self._measure(choices)
+                self._measure(choices, payload)
             if self._plain and head.usage is NOTHING and first.usage is NOTHING:
                 return True  # what nearly every chunk is
         if self.fault is None and (not choices or not self._plain):
@@ -162,7 +164,9 @@ class StreamMeter:
         self._finished = True
         return not self._hide_usage or not is_object(head.usage)
 
-    def _measure(self, choices: list[ChoiceHead]) -> None:
+    def _measure(self, choices: list[ChoiceHead], payload: bytes) -> None:
+        if _SOURCES in payload:
+            return  # where an answer comes from is said at length, and is no answer
         for choice in choices:
             size = len(choice.delta) or len(choice.text)
             self.produced += max(0, size - _DELTA_FRAME)

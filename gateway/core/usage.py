@@ -14,6 +14,8 @@ from gateway.domain import Usage
 
 NOTHING = msgspec.Raw()
 _LIMIT = 1 << 53
+_SPOKEN = "prompt_audio_seconds"  # where speech is counted in the total and in seconds alone
+_UNREADABLE = "it cannot be read"
 _Count = Annotated[int, msgspec.Meta(ge=0, lt=_LIMIT)]
 
 
@@ -73,6 +75,7 @@ class _PlainUsage(msgspec.Struct, gc=False):
     completion_tokens_details: _OutputDetails | None = None
     cached_tokens: _Count = 0
     prompt_cache_hit_tokens: _Count = 0
+    total_tokens: _Count | None = None
 
 
 _decode_plain = msgspec.json.Decoder(_PlainUsage).decode
@@ -88,6 +91,9 @@ def openai_usage(raw: bytes) -> Usage:
         return _odd_usage(raw)
     given = plain.prompt_tokens_details or _NO_INPUT_DETAILS
     made = plain.completion_tokens_details or _NO_OUTPUT_DETAILS
+    total = plain.total_tokens
+    if total is not None and total != plain.prompt_tokens + plain.completion_tokens:
+        return _odd_usage(raw)
     return Usage(
         plain.prompt_tokens,
         plain.completion_tokens,
@@ -104,22 +110,55 @@ def _odd_usage(raw: bytes) -> Usage:
     try:
         found: dict[str, Any] = msgspec.json.decode(raw, type=dict[str, Any])
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-        return Usage(raw=raw)
+        return Usage(raw=raw, problem=_UNREADABLE)
     prompt = _part(found, "prompt_tokens_details", "input_tokens_details")
     answer = _part(found, "completion_tokens_details", "output_tokens_details")
     cached = _count(prompt, "cached_tokens") or _count(
         found, "cached_tokens", "prompt_cache_hit_tokens"
     )
+    tokens_in = _count(found, "prompt_tokens", "input_tokens")
+    tokens_out = _count(found, "completion_tokens", "output_tokens")
+    reasoning = _count(answer, "reasoning_tokens")
     return Usage(
-        input=_count(found, "prompt_tokens", "input_tokens"),
-        output=_count(found, "completion_tokens", "output_tokens"),
+        input=tokens_in,
+        output=tokens_out,
         cached=cached,
         cache_write=_count(prompt, "cache_write_tokens", "cache_creation_input_tokens"),
-        reasoning=_count(answer, "reasoning_tokens"),
+        reasoning=reasoning,
         audio_input=_count(prompt, "audio_tokens"),
         audio_output=_count(answer, "audio_tokens"),
         raw=raw,
+        problem=_wrong_value(found, prompt, answer)
+        or _wrong_total(found, tokens_in + tokens_out, reasoning),
     )
+
+
+_COUNTS = ("prompt_tokens", "input_tokens", "completion_tokens", "output_tokens", "total_tokens")
+_PARTS = ("cached_tokens", "prompt_cache_hit_tokens", "audio_tokens", "reasoning_tokens")
+
+
+def _wrong_value(*objects: dict[str, Any]) -> str:
+    """Which known figure is no count; null stands for one that is not given."""
+    if not any(name in objects[0] for name in _COUNTS):
+        return "it has no count of tokens"
+    for found in objects:
+        for name in (*_COUNTS, *_PARTS):
+            value = found.get(name)
+            if value is not None and not _is_count(value):
+                return f"'{name}' is not a count"
+    return ""
+
+
+def _wrong_total(found: dict[str, Any], counted: int, reasoning: int) -> str:
+    """Hosts count reasoning inside the answer or beside it; the total is one or the other."""
+    total = found.get("total_tokens")
+    if total is None or total in (counted, counted + reasoning) or _SPOKEN in found:
+        return ""
+    return f"'total_tokens' is {total}, not {counted}"
+
+
+def _is_count(value: Any) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool) and 0 <= value < _LIMIT
 
 
 def reasoning_outside(raw: bytes) -> Usage:
@@ -128,7 +167,7 @@ def reasoning_outside(raw: bytes) -> Usage:
     The provider's own total tells which it is; without one, outside is what such hosts do.
     """
     usage = openai_usage(raw)
-    total = _count(msgspec.json.decode(raw), "total_tokens") if usage != Usage(raw=raw) else 0
+    total = 0 if usage.problem == _UNREADABLE else _count(msgspec.json.decode(raw), "total_tokens")
     inside = total == usage.input + usage.output
     return msgspec.structs.replace(
         usage,
@@ -148,6 +187,6 @@ def _part(found: dict[str, Any], *names: str) -> dict[str, Any]:
 def _count(found: dict[str, Any], *names: str) -> int:
     for name in names:
         value = found.get(name)
-        if isinstance(value, int) and not isinstance(value, bool) and 0 <= value < _LIMIT:
+        if isinstance(value, int) and _is_count(value):
             return value
     return 0

@@ -14,7 +14,8 @@ from gateway.pipeline.services import Candidate
 from gateway.pipeline.till import Till
 
 # What surrounds the text of an answer that came whole.
-_ENVELOPE = 300
+_ENVELOPE = 600
+_ANSWERING = ("chat", "completions")
 
 Durable = Awaitable[Exception | None]
 
@@ -32,8 +33,11 @@ def finished(
         return _charge(till, record, 200, _own(till, events, produced), "no_usage")
     usage = whole_input(usage, candidate)
     problem = usage.problem or problem_of(usage)
-    if not problem and events:
-        problem = plausible(usage, produced, events)
+    if not problem and produced:
+        if events:
+            problem = plausible(usage, produced, events)
+        elif usage.output == 0 and record.operation in _ANSWERING:
+            problem = "no output counted, though there was some"
     if problem:
         own = _own(till, events, produced, usage.raw)
         return _charge(till, record, 200, own, "bad_usage", problem)

@@ -11,13 +11,15 @@ import random
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 
 from gateway.core import sse
 from gateway.core.body import JsonBody
 from gateway.core.meter import StreamMeter
+from gateway.core.money.checks import plausible, problem_of
 from gateway.core.usage import decode_head, usage_of
-from gateway.domain import Credential
+from gateway.domain import Credential, Usage
 from gateway.sdk import PASSTHROUGH, Adapter, Call
 from providers_plugins import compatible
 from providers_plugins.openai import ADAPTER as OPENAI
@@ -75,6 +77,14 @@ def adapter_of(case: Path) -> Adapter:
 
 def operation_of(case: Path) -> str:
     return case.parts[-2].removesuffix("_stream")
+
+
+# Recorded, and yet impossible: audio tokens beside the input they should be part of, and reasoning
+# beyond an answer that an error cut off. Such calls are charged by our own count, and flagged.
+INCREDIBLE = {
+    "rig-mistral-multimodal_content-streaming_agent_sends_audio-0",
+    "pydantic-ai-test_openrouter-test_openrouter_stream_error-0",
+}
 
 
 def the_operation(case: Path) -> Any:
@@ -174,6 +184,15 @@ def test_answer(case: Path) -> None:
     usage = operation.usage(found)
     assert (usage.input, usage.output, usage.cached) == counted_by(case.parts[-3], expected)
     assert json.loads(usage.raw) == expected
+    assert problem_of(inside(case, usage)) == ""
+
+
+def inside(case: Path, usage: Usage) -> Usage:
+    """Usage as it is settled: what the provider counts beside the input is part of it."""
+    if adapter_of(case).cached_inside_input:
+        return usage
+    whole_input = usage.input + usage.cached + usage.cache_write + usage.cache_write_1h
+    return msgspec.structs.replace(usage, input=whole_input)
 
 
 def metered(case: Path, pieces: list[bytes], hide: bool) -> tuple[Any, ...]:
@@ -200,6 +219,10 @@ def test_stream(case: Path) -> None:
     else:
         usage = shown[1]
         assert (usage.input, usage.output, usage.cached) == counted_by(case.parts[-3], expected)
+        assert bool(problem_of(inside(case, usage))) is (case.name in INCREDIBLE)
+        meter = StreamMeter(hide_usage=False)
+        meter.feed(raw)
+        assert plausible(usage, meter.produced, meter.events) == ""
     hidden = metered(case, [raw], hide=True)
     assert hidden[1:] == shown[1:]
     rng = random.Random(case.name)

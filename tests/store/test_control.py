@@ -12,8 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from gateway.store import control
-from gateway.store import Store
+from gateway.store import Store, control
 from gateway.store.commands import CommandError
 from gateway.store.control import Control, run, socket_path
 from gateway.store.database import Database, StoreError

@@ -22,7 +22,7 @@ def problem_of(usage: Usage) -> str:
 
 def plausible(usage: Usage, produced: int, events: int) -> str:
     """What is wrong with a stream's output count, given the text that was seen; or nothing."""
-    if not produced:
+    if not produced or usage.audio_output:
         return ""
     if usage.output == 0:
         return "no output counted, though there was some"
