@@ -73,6 +73,8 @@ METHOD_NOT_ALLOWED = _client("method_not_allowed", 405)
 REQUEST_TIMEOUT = _client("request_timeout", 408)
 REQUEST_TOO_LARGE = _client("request_too_large", 413, messages="request_too_large")
 UNSUPPORTED_MEDIA_TYPE = _client("unsupported_media_type", 415)
+IDEMPOTENCY_IN_USE = _client("idempotency_in_use", 409)
+IDEMPOTENCY_MISMATCH = _client("idempotency_mismatch", 422)
 RATE_LIMIT_EXCEEDED = Kind(
     "rate_limit_exceeded",
     429,

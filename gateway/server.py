@@ -88,6 +88,7 @@ class Server:
             adapter_failures=self.plugins.failures,
             token=store.books.token,
             proxies=Proxies(settings.trusted_proxies),
+            store=store,
         )
         self.app = App(self.site)
         self.catalog.on_swap.append(self._use_adapters)

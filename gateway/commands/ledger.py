@@ -203,6 +203,8 @@ def _calls(db: Path, wanted: dict[str, Any], as_json: bool) -> None:
 def _write(rows: Iterable[dict[str, Any]], form: str) -> None:
     import msgspec
 
+    from gateway.store.calls import harmless
+
     writer: Any = None
     for row in rows:
         if form == "jsonl":
@@ -212,13 +214,6 @@ def _write(rows: Iterable[dict[str, Any]], form: str) -> None:
             writer = csv.DictWriter(sys.stdout, row.keys(), lineterminator="\n")
             writer.writeheader()
         writer.writerow({name: harmless(value) for name, value in row.items()})
-
-
-def harmless(value: Any) -> Any:
-    """A cell that no spreadsheet takes for a formula."""
-    if isinstance(value, str) and value[:1] in ("=", "+", "-", "@", "\t", "\r"):
-        return value if value.lstrip("-").replace(".", "", 1).isdigit() else "'" + value
-    return value
 
 
 def _cell(name: str, value: Any) -> Any:

@@ -278,6 +278,13 @@ def entry_view(row: Any) -> dict[str, Any]:
     }
 
 
+def harmless(value: Any) -> Any:
+    """A cell of a table that no spreadsheet takes for a formula; amounts are left as they are."""
+    if isinstance(value, str) and value[:1] in ("=", "+", "-", "@", "\t", "\r"):
+        return value if value.lstrip("-").replace(".", "", 1).isdigit() else "'" + value
+    return value
+
+
 def _memo(row: Any) -> str | None:
     if row["kind"] < 4 or not row["receipt"]:
         return None

@@ -12,6 +12,7 @@ from gateway.store.books import Books
 from gateway.store.database import Database, Sync
 from gateway.store.keys import DEFAULT_PREFIX, SqliteKeys
 from gateway.store.ledger import GroupCommit, Row
+from gateway.store.replays import Replays
 
 
 class Store:
@@ -23,6 +24,7 @@ class Store:
         self.keys = SqliteKeys(database, clock, prefix)
         self.accounts = SqliteAccounts(database, clock)
         self.accounts.on_change.append(self.keys.forget)
+        self.replays = Replays(database, clock)
         self.books = Books(database, clock)
         self.ledger = GroupCommit(database, self._failed)
         self.on_money: list[Callable[[int, int], None]] = []

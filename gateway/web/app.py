@@ -16,9 +16,11 @@ from msgspec import Struct
 from gateway import errors
 from gateway.errors import Fault, storage_fault
 from gateway.pipeline.record import Record
+from gateway.web import admin
 from gateway.web.connection import Connection
-from gateway.web.endpoints import inference, models, status
+from gateway.web.endpoints import account, inference, models, quote, status
 from gateway.web.exchange import JSON, Exchange
+from gateway.web.replays import RecordingSink
 from gateway.web.replying import HttpSink, Sent, Style, error_body
 from gateway.web.site import Site
 
@@ -28,7 +30,7 @@ Serve = Callable[[Exchange], Awaitable[None]]
 class Endpoint(Struct, frozen=True):
     """What a path does. `quiet` ones leave no line in the log and answer while draining."""
 
-    method: str
+    methods: tuple[str, ...]
     operation: str
     serve: Serve
     style: Style = "openai"
@@ -45,13 +47,18 @@ ON_SURFACES: Mapping[str, tuple[str, str, Serve]] = {
     "embedding-models": ("GET", "embedding_models", models.embedding_models),
     "transcription-models": ("GET", "transcription_models", models.transcription_models),
     "providers": ("GET", "providers", models.providers),
+    "key": ("GET", "key", account.key),
+    "usage": ("GET", "usage", account.usage),
+    "balance": ("GET", "balance", account.balance),
+    "receipts/": ("GET", "receipt", account.receipt),
+    "quote": ("POST", "quote", quote.quote),
 }
 
 AT_ROOT: Mapping[str, Endpoint] = {
-    "/api/status": Endpoint("GET", "status", status.status, quiet=True),
-    "/healthz": Endpoint("GET", "healthz", status.alive, quiet=True),
-    "/readyz": Endpoint("GET", "readyz", status.ready, quiet=True),
-    "/metrics": Endpoint("GET", "metrics", status.metrics, quiet=True),
+    "/api/status": Endpoint(("GET",), "status", status.status, quiet=True),
+    "/healthz": Endpoint(("GET",), "healthz", status.alive, quiet=True),
+    "/readyz": Endpoint(("GET",), "readyz", status.ready, quiet=True),
+    "/metrics": Endpoint(("GET",), "metrics", status.metrics, quiet=True),
 }
 
 
@@ -71,10 +78,15 @@ class App:
         """Build the path table for the catalog's surfaces."""
         exact = dict(AT_ROOT)
         below: dict[str, Endpoint] = {}
+        for path, (operation, actions) in admin.ROUTES.items():
+            table = below if path.endswith("/") else exact
+            table[path] = Endpoint(tuple(actions), operation, admin.dispatch(actions))
         for prefix, style in surfaces.items():
             for name, (method, operation, serve) in ON_SURFACES.items():
                 table = below if name.endswith("/") else exact
-                table[f"{prefix}/{name}"] = Endpoint(method, operation, serve, cast(Style, style))
+                table[f"{prefix}/{name}"] = Endpoint(
+                    (method,), operation, serve, cast(Style, style)
+                )
         self._exact, self._below = exact, below
 
     async def handle(self, request: web.BaseRequest) -> web.StreamResponse:
@@ -83,27 +95,33 @@ class App:
         connection.begin()
         number = next(self._ids)
         record = Record(f"{self._id_prefix}{number:06x}", self._clock.monotonic(), number=number)
-        sink = HttpSink(request, connection, record)
+        sink = self._sink(request, connection, record)
         endpoint, rest = self._find(request.raw_path)
         site = self.site
         site.open_calls += 1
         try:
-            await self._serve(endpoint, Exchange(site, request, connection, sink, record, rest))
+            exchange = Exchange(site, request, connection, sink, record, rest)
+            await self._serve(endpoint, exchange)
         except Fault as fault:
             self._fail(request, sink, record, fault, endpoint)
         except asyncio.CancelledError:
             record.cause = errors.CLIENT_CLOSED.code
             record.status = errors.CLIENT_CLOSED.status
             raise
-        except (
-            sqlite3.OperationalError
-        ):  # asked or told before dispatch: a full disk, a damaged one
+        except sqlite3.OperationalError:  # a full disk, a damaged one: before dispatch
             self._fail(request, sink, record, storage_fault(), endpoint)
         except Exception as error:
             self._fail(request, sink, record, self._unexpected(record, error), endpoint)
         finally:
+            if isinstance(sink, RecordingSink):
+                await sink.complete(done=record.fault is None or record.sent_upstream > 0)
             self._close(endpoint, connection, record)
         return sink.sent()
+
+    def _sink(self, request: web.BaseRequest, connection: Connection, record: Record) -> HttpSink:
+        if request.method == "POST" and "Idempotency-Key" in request.headers:
+            return RecordingSink(request, connection, record)
+        return HttpSink(request, connection, record)
 
     async def _serve(self, endpoint: Endpoint | None, exchange: Exchange) -> None:
         request, sink = exchange.request, exchange.sink
@@ -120,8 +138,8 @@ class App:
                     retry_after=1,
                     cause="draining",
                 )
-        if request.method != endpoint.method and not (
-            request.method == "HEAD" and endpoint.method == "GET"
+        if request.method not in endpoint.methods and not (
+            request.method == "HEAD" and "GET" in endpoint.methods
         ):
             self._refuse_method(endpoint, exchange)
             return
@@ -131,15 +149,16 @@ class App:
         await endpoint.serve(exchange)
 
     def _refuse_method(self, endpoint: Endpoint, exchange: Exchange) -> None:
+        allow = ", ".join(endpoint.methods)
         fault = Fault(
             errors.METHOD_NOT_ALLOWED,
-            f"This endpoint takes {endpoint.method}, not {exchange.request.method[:20]}.",
+            f"This endpoint takes {allow}, not {exchange.request.method[:20]}.",
         )
         exchange.record.cause = fault.cause
         if not exchange.request.content.is_eof():
             exchange.sink.close_after()
         body = error_body(fault, endpoint.style)
-        exchange.sink.reply(405, (JSON, ("Allow", endpoint.method)), body)
+        exchange.sink.reply(405, (JSON, ("Allow", allow)), body)
 
     def _find(self, raw_path: str) -> tuple[Endpoint | None, str]:
         path = raw_path.partition("?")[0]

@@ -15,6 +15,7 @@ from gateway.pipeline.admit import authenticate
 from gateway.pipeline.record import Record
 from gateway.web.connection import Connection
 from gateway.web.reading import read_json, secret_of
+from gateway.web.replays import once
 from gateway.web.replying import HttpSink
 from gateway.web.site import Site
 
@@ -53,6 +54,13 @@ class Exchange(Struct, frozen=True):
             return await read_json(self.request, self.connection, limit)
 
         return read
+
+    async def once(self, key: Key, body: bytes, work: Callable[[], Awaitable[None]]) -> None:
+        """Do the work once for each Idempotency-Key, where the client sent one."""
+        given = self.request.headers.get("Idempotency-Key")
+        request = self.request.raw_path.partition("?")[0].encode() + b"\n" + body
+        call = self.record.number + self.site.services.first_call
+        await once(self.sink, self.site.store.replays, key, given, request, call, work)
 
     def answer(self, value: Any, status: int = 200) -> None:
         """A JSON answer."""

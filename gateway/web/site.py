@@ -12,6 +12,7 @@ from gateway.observe.health import Health
 from gateway.observe.logs import Log
 from gateway.observe.metrics import Metrics
 from gateway.pipeline.services import Services
+from gateway.store import Store
 from gateway.web.addresses import Proxies
 
 
@@ -65,6 +66,7 @@ class Site(Struct):
     token: str
     adapter_failures: Mapping[str, str]
     proxies: Proxies
+    store: Store
     draining: bool = False
     open_calls: int = 0
     on_idle: Callable[[], None] | None = None

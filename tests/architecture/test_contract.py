@@ -66,6 +66,8 @@ ERRORS = {
     "not_found": (404, "not_found_error", "not_found"),
     "method_not_allowed": (405, "invalid_request_error", "method_not_allowed"),
     "request_timeout": (408, "invalid_request_error", "request_timeout"),
+    "idempotency_in_use": (409, "invalid_request_error", "idempotency_in_use"),
+    "idempotency_mismatch": (422, "invalid_request_error", "idempotency_mismatch"),
     "request_too_large": (413, "invalid_request_error", "request_too_large"),
     "unsupported_media_type": (415, "invalid_request_error", "unsupported_media_type"),
     "rate_limit_exceeded": (429, "rate_limit_error", "rate_limit_exceeded"),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable
+from collections.abc import Awaitable, Callable
 from typing import Any
 
 import msgspec
@@ -11,6 +11,7 @@ from msgspec import Struct
 from gateway.pipeline.run import Ask, run
 from gateway.schemas import chat, completions, embeddings
 from gateway.web.exchange import Exchange
+from gateway.web.replays import RecordingSink
 
 MIB = 1 << 20
 
@@ -24,15 +25,36 @@ class Inference(Struct, frozen=True):
 
     def __call__(self, exchange: Exchange) -> Awaitable[None]:
         """Run the call."""
-        ask = Ask(
+        if isinstance(exchange.sink, RecordingSink):
+            return self._once(exchange)
+        return run(
+            exchange.site.services,
+            self._ask(exchange, exchange.body_reader(self.limit)),
+            exchange.sink,
+            exchange.record,
+        )
+
+    def _ask(self, exchange: Exchange, read_body: Callable[[], Awaitable[bytes]]) -> Ask:
+        return Ask(
             operation=self.operation,
             secret=exchange.secret(),
             decoder=self.decoder,
-            read_body=exchange.body_reader(self.limit),
+            read_body=read_body,
             address=exchange.address,
             max_cost=exchange.request.headers.get("x-max-cost"),
         )
-        return run(exchange.site.services, ask, exchange.sink, exchange.record)
+
+    async def _once(self, exchange: Exchange) -> None:
+        """Run the call once for its Idempotency-Key; repeat its answer after that."""
+        key = await exchange.key("inference")
+        body = await exchange.body_reader(self.limit)()
+
+        async def have_read() -> bytes:
+            return body
+
+        ask = self._ask(exchange, have_read)
+        services, sink, record = exchange.site.services, exchange.sink, exchange.record
+        await exchange.once(key, body, lambda: run(services, ask, sink, record))
 
 
 CHAT = Inference("chat", chat.decoder, 32 * MIB)

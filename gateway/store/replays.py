@@ -1,0 +1,94 @@
+"""Results kept for callers who repeat a request under one Idempotency-Key.
+
+A row is durable before the work begins, so work is never done twice, not even after a crash: what
+was cut off stays taken.
+"""
+
+from __future__ import annotations
+
+import hashlib
+
+import msgspec
+from msgspec import Struct
+
+from gateway.ports import Clock
+from gateway.store.database import Database
+
+KEPT_SECONDS = 86_400
+
+
+class Stored(Struct, frozen=True):
+    """An answer given before; status 0 while the first request for it runs, or since it broke."""
+
+    status: int
+    headers: list[tuple[str, str]]
+    body: bytes
+    call: int
+    same_request: bool
+
+
+class Replays:
+    """Answers by account and Idempotency-Key."""
+
+    def __init__(self, database: Database, clock: Clock) -> None:
+        self._database = database
+        self._clock = clock
+
+    async def begin(self, account: int, key: str, request: bytes, call: int) -> Stored | None:
+        """Take the key for this request; what is there already if somebody has taken it."""
+        digest = _digest(key.encode())
+        wanted = _digest(request)
+        now = int(self._clock.time())
+        taken = await self._database.write(
+            "INSERT INTO replays (account, digest, body, call, at) VALUES (?, ?, ?, ?, ?)"
+            " ON CONFLICT DO UPDATE SET body = excluded.body, call = excluded.call,"
+            " at = excluded.at, status = 0, headers = '[]', answer = NULL"
+            " WHERE at < excluded.at - ?",
+            (account, digest, wanted, call, now, KEPT_SECONDS),
+        )
+        if taken:
+            return None
+        ((body, number, status, headers, answer),) = await self._database.read(
+            "SELECT body, call, status, headers, answer FROM replays"
+            " WHERE account = ? AND digest = ?",
+            (account, digest),
+        )
+        return Stored(
+            status=status,
+            headers=msgspec.json.decode(headers, type=list[tuple[str, str]]),
+            body=answer or b"",
+            call=number,
+            same_request=body == wanted,
+        )
+
+    async def finish(
+        self, account: int, key: str, status: int, headers: list[tuple[str, str]], body: bytes
+    ) -> None:
+        """Keep the answer."""
+        await self._database.write(
+            "UPDATE replays SET status = ?, headers = ?, answer = ?"
+            " WHERE account = ? AND digest = ?",
+            (
+                status,
+                msgspec.json.encode(headers).decode(),
+                body,
+                account,
+                _digest(key.encode()),
+            ),
+        )
+
+    async def forget(self, account: int, key: str) -> None:
+        """Give the key back: the request was refused before anything was done."""
+        await self._database.write(
+            "DELETE FROM replays WHERE account = ? AND digest = ?", (account, _digest(key.encode()))
+        )
+
+    async def forget_old(self) -> None:
+        """Let go of what no longer needs to be kept."""
+        await self._database.write(
+            "DELETE FROM replays WHERE at < ?", (int(self._clock.time()) - KEPT_SECONDS,)
+        )
+
+
+def _digest(data: bytes) -> bytes:
+    return hashlib.sha256(data).digest()

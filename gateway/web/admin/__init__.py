@@ -1,0 +1,48 @@
+"""The admin API: paths, what each method does there, and the one way in."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Mapping
+
+from gateway.errors import invalid
+from gateway.store.commands import CommandError
+from gateway.web.admin import accounts, keys, openapi, reports
+from gateway.web.exchange import Exchange
+
+Act = Callable[[Exchange], Awaitable[None]]
+ROOT = "/admin/v1"
+
+# A path that ends in "/" takes an object's id, and what may stand behind it.
+ROUTES: Mapping[str, tuple[str, Mapping[str, Act]]] = {
+    f"{ROOT}/accounts": ("admin_accounts", {"GET": accounts.index, "POST": accounts.create}),
+    f"{ROOT}/accounts/": (
+        "admin_account",
+        {"GET": accounts.show, "PATCH": accounts.change, "POST": accounts.move},
+    ),
+    f"{ROOT}/keys": ("admin_keys", {"GET": keys.index, "POST": keys.create}),
+    f"{ROOT}/keys/": (
+        "admin_key",
+        {"GET": keys.show, "DELETE": keys.revoke, "POST": keys.revoke_by_post},
+    ),
+    f"{ROOT}/usage": ("admin_usage", {"GET": reports.usage}),
+    f"{ROOT}/calls": ("admin_calls", {"GET": reports.calls}),
+    f"{ROOT}/calls/": ("admin_call", {"GET": reports.call}),
+    f"{ROOT}/flagged": ("admin_flagged", {"GET": reports.flagged}),
+    f"{ROOT}/audit": ("admin_audit", {"GET": reports.audit}),
+    f"{ROOT}/ledger/export": ("admin_export", {"GET": reports.export}),
+    f"{ROOT}/openapi.json": ("admin_openapi", {"GET": openapi.document}),
+}
+
+
+def dispatch(actions: Mapping[str, Act]) -> Act:
+    """One endpoint for all methods of a path."""
+
+    async def serve(exchange: Exchange) -> None:
+        method = exchange.request.method
+        act = actions["GET" if method == "HEAD" else method]
+        try:
+            await act(exchange)
+        except (CommandError, ValueError) as error:
+            raise invalid(str(error)) from None
+
+    return serve

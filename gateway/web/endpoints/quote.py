@@ -1,0 +1,56 @@
+"""POST quote: what a body would cost on every route that may serve it, without calling any."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from gateway.core.body import JsonBody, decode_as
+from gateway.core.estimate import input_tokens
+from gateway.core.money.amounts import dollars
+from gateway.core.money.quote import quote as price_quote
+from gateway.pipeline.admit import authenticate, candidates
+from gateway.pipeline.wishes import ceiling, wishes_of
+from gateway.schemas import chat, completions, embeddings
+from gateway.web.exchange import Exchange
+
+_LIMIT = 32 << 20
+
+
+async def quote(exchange: Exchange) -> None:
+    """Price a chat, completion or embedding body."""
+    services = exchange.site.services
+    key = await authenticate(services, exchange.secret(), exchange.address)
+    exchange.record.key = key.id
+    catalog = services.catalog.current
+    standing = services.desk.known(key, catalog) or await services.desk.load(key, catalog)
+    raw = await exchange.body_reader(_LIMIT)()
+    body = JsonBody.parse(raw)
+    operation, decoder = _operation(body)
+    known = decode_as(raw, decoder)
+    wishes = wishes_of(operation, body, known, None)
+    tokens = input_tokens(raw)
+    quotes: list[dict[str, Any]] = []
+    for candidate in await candidates(services, standing, operation, known.model):
+        most = ceiling(wishes, candidate.route)
+        least = price_quote(candidate.rows, tokens, 0, standing.scale)
+        full = price_quote(candidate.rows, tokens, most, standing.scale)
+        quotes.append(
+            {
+                "route": candidate.route.slug,
+                "provider": candidate.route.provider.name,
+                "input_tokens": tokens,
+                "max_output_tokens": most,
+                "input_cost": dollars(least),
+                "max_cost": dollars(full),
+            }
+        )
+    quotes.sort(key=lambda one: float(one["max_cost"]))
+    exchange.answer({"object": "quote", "currency": "usd", "model": known.model, "routes": quotes})
+
+
+def _operation(body: JsonBody) -> tuple[str, Any]:
+    if "input" in body and "messages" not in body:
+        return "embeddings", embeddings.decoder
+    if "prompt" in body and "messages" not in body:
+        return "completions", completions.decoder
+    return "chat", chat.decoder

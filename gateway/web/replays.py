@@ -1,0 +1,132 @@
+"""Idempotency-Key: the first answer is kept before its end is shown, and given to whoever repeats.
+
+A sink that records holds the end of its answer back until the answer is durable.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+
+from msgspec import Struct
+
+from gateway import errors
+from gateway.domain import Key
+from gateway.errors import Fault, invalid
+from gateway.ports import Headers
+from gateway.store.replays import Replays, Stored
+from gateway.web.replying import HttpSink
+
+_LONGEST_KEY = 255
+_MOST_KEPT = 8 << 20
+
+
+class Ticket(Struct, frozen=True):
+    """A key that this request has taken."""
+
+    replays: Replays
+    account: int
+    key: str
+
+
+class RecordingSink(HttpSink):
+    """Keeps what it writes, when the request has taken a key; else it is like any other."""
+
+    __slots__ = ("_headers", "_kept", "_pieces", "_status", "_whole", "ticket")
+
+    ticket: Ticket | None
+    _whole: bytes | None
+    _pieces: list[bytes]
+    _kept: int
+    _status: int
+    _headers: Headers
+
+    def take(self, ticket: Ticket) -> None:
+        """Record from here on."""
+        self.ticket = ticket
+        self._whole = None
+        self._pieces = []
+        self._kept = self._status = 0
+        self._headers = ()
+
+    def start(self, status: int, headers: Headers) -> None:
+        """Open a streamed answer."""
+        if getattr(self, "ticket", None) is not None:
+            self._status, self._headers = status, headers
+        super().start(status, headers)
+
+    def write(self, data: bytes) -> None:
+        """A piece of a streamed answer."""
+        if getattr(self, "ticket", None) is not None:
+            self._kept += len(data)
+            if self._kept <= _MOST_KEPT:
+                self._pieces.append(data)
+        super().write(data)
+
+    def end(self) -> None:
+        """The end is held back until `complete`."""
+        if getattr(self, "ticket", None) is None:
+            super().end()
+
+    def reply(self, status: int, headers: Headers, body: bytes) -> None:
+        """A whole answer is held back until `complete`."""
+        if getattr(self, "ticket", None) is None:
+            super().reply(status, headers, body)
+            return
+        self.started = self.ended = True
+        self._status, self._headers, self._whole = status, headers, body
+
+    async def complete(self, done: bool) -> None:
+        """Keep the answer, then let the client see its end; or give the key back."""
+        ticket = getattr(self, "ticket", None)
+        if ticket is None:
+            return
+        self.ticket = None
+        body = b"".join(self._pieces) if self._whole is None else self._whole
+        if not done:
+            await ticket.replays.forget(ticket.account, ticket.key)
+        elif self._status and self._kept <= _MOST_KEPT:
+            headers = list(self._headers)
+            await ticket.replays.finish(ticket.account, ticket.key, self._status, headers, body)
+        if self._whole is not None:
+            super().reply(self._status, self._headers, self._whole)
+        elif self.started:
+            super().end()
+
+
+async def once(
+    sink: HttpSink,
+    replays: Replays,
+    key: Key,
+    given: str | None,
+    request: bytes,
+    call: int,
+    work: Callable[[], Awaitable[None]],
+) -> None:
+    """Do the work, unless it was done before under the same key: then repeat its answer."""
+    if given is None or not isinstance(sink, RecordingSink) or not key.n:
+        await work()
+        return
+    if not 1 <= len(given) <= _LONGEST_KEY or not given.isprintable():
+        raise invalid(f"An Idempotency-Key has 1 to {_LONGEST_KEY} characters.")
+    assert key.account is not None
+    stored = await replays.begin(key.account.n, given, request, call)
+    if stored is not None:
+        _repeat(sink, stored)
+        return
+    sink.take(Ticket(replays, key.account.n, given))
+    await work()
+
+
+def _repeat(sink: HttpSink, stored: Stored) -> None:
+    if not stored.same_request:
+        raise Fault(
+            errors.IDEMPOTENCY_MISMATCH,
+            "This Idempotency-Key was used for another request. Use a new key for a new request.",
+        )
+    if stored.status == 0:
+        raise Fault(
+            errors.IDEMPOTENCY_IN_USE,
+            "The first request with this Idempotency-Key is still running, or was cut off in a way "
+            "that leaves its outcome unknown. It is not run again; use a new key to do so.",
+        )
+    sink.reply(stored.status, [*stored.headers, ("x-gateway-replayed", "true")], stored.body)
