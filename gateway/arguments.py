@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ipaddress
 import math
 import re
 from collections.abc import Mapping
@@ -46,6 +47,18 @@ def is_given(_: click.Context, __: click.Parameter, value: str) -> str:
         raise click.BadParameter(
             "it is empty; for all addresses of this machine say 0.0.0.0 or ::."
         )
+    return value
+
+
+def are_networks(_: click.Context, __: click.Parameter, value: tuple[str, ...]) -> tuple[str, ...]:
+    """Addresses, or networks of them."""
+    for network in value:
+        try:
+            ipaddress.ip_network(network, strict=False)
+        except ValueError:
+            raise click.BadParameter(
+                f"'{network}' is no address or network, such as 10.0.0.0/8."
+            ) from None
     return value
 
 

@@ -8,12 +8,13 @@ import os
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import click
 
 from gateway import __version__, settings
 from gateway.arguments import (
+    are_networks,
     catalog_option,
     db_option,
     is_a_number,
@@ -68,6 +69,20 @@ def main() -> None:
     help="Default: text for a terminal, JSON lines else.",
 )
 @click.option("--max-connections", type=click.IntRange(1), default=10_000, show_default=True)
+@click.option(
+    "--ledger-sync",
+    type=click.Choice(["full", "normal"]),
+    default="full",
+    show_default=True,
+    help="normal: quicker; the last moments may be lost with the machine's power.",
+)
+@click.option(
+    "--trusted-proxy",
+    "trusted_proxies",
+    multiple=True,
+    callback=are_networks,
+    help="An address or network whose X-Forwarded-For is believed; repeatable.",
+)
 @prefix_option
 @click.pass_obj
 def serve(
@@ -79,6 +94,8 @@ def serve(
     drain: float,
     log_format: str | None,
     max_connections: int,
+    ledger_sync: Literal["full", "normal"],
+    trusted_proxies: tuple[str, ...],
     prefix: str,
 ) -> None:
     """Run the gateway."""
@@ -98,6 +115,8 @@ def serve(
         log_format=style,
         key_prefix=prefix,
         max_connections=max_connections,
+        ledger_sync=ledger_sync,
+        trusted_proxies=trusted_proxies,
     )
     log = Log(to_descriptor(sys.stdout.fileno()), style)
 
@@ -111,6 +130,12 @@ def serve(
             revision=server.catalog.revision,
             routes=len(server.catalog.current.routes),
         )
+        if server.first_admin_key is not None and greet is None:
+            click.echo(
+                f"Admin key, shown this once: {server.first_admin_key}\n"
+                "It calls every model and may do everything at /admin/v1.",
+                err=True,
+            )
         for name, problem in server.plugins.failures.items():
             reason = server.plugins.reasons.get(name)
             more = {} if reason is None else {"reason": reason}
@@ -119,7 +144,8 @@ def serve(
             greet(server)
 
     try:
-        run(chosen, log, ready)
+        if run(chosen, log, ready):
+            fail("Some charges could not be written; the log has each of them.")
     except (CatalogError, StoreError, PluginConflict) as error:
         fail(str(error))
     except UnicodeError:

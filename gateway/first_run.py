@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-import asyncio
 import shlex
 import shutil
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from gateway import cli, settings
+from gateway import cli
 
 if TYPE_CHECKING:
     from gateway.server import Server
 
-_FIRST_KEY = "first"
 _REACHED_AT = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104 - said, not bound
 
 _CURL = """
@@ -31,7 +29,7 @@ First API key:  {{key}}
 Try it in another terminal (no account, no network needed):
 {_CURL}
 Models: {{root}}/v1/models    Status: {{root}}/api/status    Stop with Ctrl-C.
-The key is shown this once; make more with: {{command}}
+The key is shown this once, and may do everything; make more with: {{command}}
 """
 
 _AGAIN = f"""
@@ -43,28 +41,16 @@ Then try it in another terminal, with your key for KEY:
 
 
 def main(arguments: list[str]) -> None:
-    """Serve; once listening, make the first key if there is none, and say how to use it."""
-    tasks: set[asyncio.Task[None]] = set()
-
-    def greet(server: Server) -> None:
-        task = asyncio.create_task(_greet(server))
-        tasks.add(task)
-        task.add_done_callback(tasks.discard)
-
+    """Serve; once listening, show the first key if the database is new, and say how to use it."""
     cli.serve.main(
-        arguments, prog_name="gateway serve", auto_envvar_prefix="GATEWAY_SERVE", obj=greet
+        arguments, prog_name="gateway serve", auto_envvar_prefix="GATEWAY_SERVE", obj=_greet
     )
 
 
-async def _greet(server: Server) -> None:
+def _greet(server: Server) -> None:
     chosen = server.settings
-    try:
-        key = await _first_key(chosen.db, chosen.key_prefix)
-    except Exception as error:
-        # Whatever keeps the greeting from being said, the server serves.
-        print(f"No first key could be made: {error}", file=sys.stderr, flush=True)  # noqa: T201
-        return
     host = cli.url_host(_REACHED_AT.get(chosen.host, chosen.host))
+    key = server.first_admin_key
     text = (_AGAIN if key is None else _WELCOME).format(
         root=f"http://{host}:{server.port}",
         key=key or "KEY",
@@ -72,16 +58,6 @@ async def _greet(server: Server) -> None:
         command=f"{_program()} keys create NAME --db {shlex.quote(str(chosen.db.absolute()))}",
     )
     print(text, flush=True)  # noqa: T201
-
-
-async def _first_key(db: Path, prefix: str) -> str | None:
-    from gateway.store.control import run
-
-    clock = settings.SystemClock()
-    if await run(db, "keys.list", {}, prefix=prefix, clock=clock):
-        return None
-    made = await run(db, "keys.create", {"name": _FIRST_KEY}, prefix=prefix, clock=clock)
-    return str(made["key"])
 
 
 def _program() -> str:

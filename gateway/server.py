@@ -9,6 +9,7 @@ import resource
 import signal
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import AsyncExitStack
+from ipaddress import ip_address
 
 from aiohttp import web
 
@@ -16,6 +17,7 @@ from gateway import __version__
 from gateway.catalog.compile import Catalog
 from gateway.catalog.live import LiveCatalog
 from gateway.core.limits import AddressLimits
+from gateway.domain import SCOPES
 from gateway.observe.health import Health
 from gateway.observe.logs import Log
 from gateway.observe.metrics import Metrics
@@ -25,6 +27,7 @@ from gateway.plugins import Plugins
 from gateway.settings import Settings, SystemClock
 from gateway.store import Store
 from gateway.store.control import Control, socket_path
+from gateway.store.database import StoreError
 from gateway.upstream import Upstreams
 from gateway.web.addresses import Proxies
 from gateway.web.app import App
@@ -52,6 +55,7 @@ class Server:
         self._idle = asyncio.Event()
         self.hard_stop = False
         self.unwritten = 0
+        self.first_admin_key: str | None = None
 
     async def start(self) -> None:
         """Open the store, load the adapters, listen."""
@@ -62,6 +66,7 @@ class Server:
         self.store = store
         self._stack.push_async_callback(self._close_store, store)
         await store.serve(self._storage_failed)
+        new = await self._is_new(store)
         upstream = Upstreams(self._environ)
         self._stack.push_async_callback(upstream.close)
         services = Services(
@@ -94,12 +99,36 @@ class Server:
         self.catalog.on_swap.append(self._use_adapters)
         self.catalog.on_swap.append(lambda new: self.app.mount(new.surfaces))
         await self._listen()
+        if new:
+            made = await store.keys.create("admin", scopes=SCOPES)
+            self.first_admin_key = str(made.secret)
         control = Control(socket_path(settings.db), store)
         await control.open()
         self._stack.push_async_callback(control.close)
         for watch in (self.catalog.watch(self.settings.watch_every), self._watch()):
             self._stack.callback(asyncio.create_task(watch).cancel)
         self._register_gauges(upstream)
+
+    async def _is_new(self, store: Store) -> bool:
+        """Whether the database has no key yet, and so gets one for its admin.
+
+        With keys, but none for an admin, nobody beyond this machine is served.
+        """
+        keys = await store.keys.list()
+        if not keys:
+            return True
+        now = store.clock.time()
+        if any(
+            "admin" in key.scopes and key.revoked_at is None and (key.expires_at or now + 1) > now
+            for key in keys
+        ):
+            return False
+        if not is_loopback(self.settings.host):
+            raise StoreError(
+                f"There is no admin key, so the gateway will not listen on {self.settings.host}. "
+                "Make one with: gateway keys create admin --scope admin --scope inference"
+            )
+        return False
 
     def _storage_failed(self, error: Exception) -> None:
         self.log.event("error", "storage_failed", error=type(error).__name__, reason=str(error))
@@ -224,6 +253,16 @@ class Server:
         )
 
 
+def is_loopback(host: str) -> bool:
+    """Whether only this machine can reach what listens there."""
+    if host == "localhost":
+        return True
+    try:
+        return ip_address(host.partition("%")[0]).is_loopback
+    except ValueError:
+        return False
+
+
 def connection_cap(wanted: int) -> int:
     """As many connections as the process can have descriptors for, raising its limit if allowed."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
@@ -241,8 +280,11 @@ def _calm_collector() -> None:
     gc.set_threshold(20_000, 20, 50)
 
 
-async def serve(settings: Settings, log: Log, ready: Callable[[Server], None]) -> None:
-    """Run a server until it is told to stop by SIGTERM or SIGINT; SIGHUP reloads the catalog."""
+async def serve(settings: Settings, log: Log, ready: Callable[[Server], None]) -> int:
+    """Run a server until it is told to stop by SIGTERM or SIGINT; SIGHUP reloads the catalog.
+
+    The number of charges that storage would not take.
+    """
     server = Server(settings, os.environ, log)
     loop = asyncio.get_running_loop()
     reloads: set[asyncio.Task[None]] = set()
@@ -262,14 +304,14 @@ async def serve(settings: Settings, log: Log, ready: Callable[[Server], None]) -
         await server.close()
         raise
     await server.run_until_stopped()
+    return server.unwritten
 
 
-def run(settings: Settings, log: Log, ready: Callable[[Server], None]) -> None:
+def run(settings: Settings, log: Log, ready: Callable[[Server], None]) -> int:
     """Run a server on uvloop, or on asyncio's own loop where there is no uvloop."""
     _calm_collector()
     try:
         import uvloop
     except ImportError:
-        asyncio.run(serve(settings, log, ready))
-    else:
-        uvloop.run(serve(settings, log, ready))
+        return asyncio.run(serve(settings, log, ready))
+    return uvloop.run(serve(settings, log, ready))

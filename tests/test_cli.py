@@ -67,6 +67,10 @@ def run(
     return done
 
 
+# What a server says on a new database, and nothing else ever.
+ADMIN_KEY = r"(Admin key, shown this once: sk-maas-\w{40}\nIt calls every model [^\n]+\n)?"
+
+
 @contextmanager
 def started(
     command: list[str],
@@ -97,7 +101,7 @@ def started(
             process.send_signal(stop)
             _, told = process.communicate(timeout=15)
         assert process.returncode == 0
-        assert told == ""
+        assert re.fullmatch(ADMIN_KEY, told), told
 
 
 @contextmanager
@@ -320,7 +324,7 @@ def test_a_running_server_obeys(catalog: str, db: str) -> None:
         refused = invoke("call", "echo", "hi", *base[:3], narrow["key"])
         assert (refused.exit_code, refused.output[:4]) == (1, "403:")
         listed = json.loads(run("keys", "list", "--db", db, "--json").stdout)
-        assert [row["name"] for row in listed] == ["app", "n"]
+        assert [row["name"] for row in listed] == ["admin", "app", "n"]
         assert [row["allow"] for row in listed] == [[], ["fake-*"]]
         taken = run("serve", "--db", db, "--catalog", catalog, "--port", "0")
         assert taken.returncode == 1
@@ -597,3 +601,28 @@ def test_a_first_run_that_fails(checkout: Path, tmp_path: Path) -> None:
     assert (
         invoke("keys", "list", "--json", "--db", str(checkout / "gateway.sqlite")).stdout == "[]\n"
     )
+
+
+def test_an_admin_key_comes_first(catalog: str, tmp_path: Path) -> None:
+    """A new database gets one, shown once; a database without one is not served to others."""
+    db = str(tmp_path / "new.sqlite")
+    command = [*GATEWAY, "serve", "--catalog", catalog, "--db", db, "--port", "0"]
+    with subprocess.Popen(
+        [*command, "--host", "0.0.0.0"], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+        env=ENVIRON,
+    ) as process:  # fmt: skip
+        assert process.stdout is not None
+        url = json.loads(process.stdout.readline())["url"].replace("0.0.0.0", "127.0.0.1")
+        process.send_signal(signal.SIGTERM)
+        _, told = process.communicate(timeout=15)
+    assert url
+    assert re.fullmatch(ADMIN_KEY, told)
+    assert told
+    (admin,) = json.loads(invoke("keys", "list", "--db", db, "--json").stdout)
+    assert admin["scopes"] == ["inference", "usage:read", "keys:write", "admin"]
+    invoke("keys", "revoke", admin["id"], "--db", db)
+    refused = run("serve", "--catalog", catalog, "--db", db, "--host", "0.0.0.0", "--port", "0")
+    assert refused.returncode == 1
+    assert "no admin key" in refused.stderr
+    with serving("--catalog", catalog, "--db", db, "--port", "0") as url:
+        assert url
