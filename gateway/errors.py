@@ -8,6 +8,7 @@ log level.
 
 from __future__ import annotations
 
+import asyncio
 from typing import Literal
 
 from msgspec import Struct
@@ -175,6 +176,10 @@ class Fault(Exception):  # noqa: N818 - a fault is data first: it is rendered, l
 
     def __repr__(self) -> str:
         return f"Fault({self.kind.code}, {self.message!r}, cause={self.cause!r})"
+
+
+class NotSentError(asyncio.CancelledError):
+    """The client left before anything of its call went to a provider."""
 
 
 def invalid(message: str, param: str | None = None) -> Fault:

@@ -325,7 +325,7 @@ def test_a_running_server_obeys(catalog: str, db: str) -> None:
         assert (refused.exit_code, refused.output[:4]) == (1, "403:")
         listed = json.loads(run("keys", "list", "--db", db, "--json").stdout)
         assert [row["name"] for row in listed] == ["admin", "app", "n"]
-        assert [row["allow"] for row in listed] == [[], ["fake-*"]]
+        assert [row["allow"] for row in listed] == [[], [], ["fake-*"]]
         taken = run("serve", "--db", db, "--catalog", catalog, "--port", "0")
         assert taken.returncode == 1
         assert "in use by another gateway process" in taken.stderr

@@ -14,7 +14,7 @@ from gateway.core.estimate import input_tokens
 from gateway.core.limits import Ticket
 from gateway.core.money.amounts import NANOS
 from gateway.core.purse import Purse
-from gateway.errors import CLIENT_CLOSED, INTERNAL_ERROR, Fault
+from gateway.errors import CLIENT_CLOSED, INTERNAL_ERROR, Fault, NotSentError
 from gateway.pipeline import relay, settle
 from gateway.pipeline.admit import authenticate, candidates, known_candidates, limited
 from gateway.pipeline.attempt import Attempt, attempt
@@ -136,6 +136,8 @@ async def _serve(services: Services, job: Job, operation: str, sink: Sink, recor
         tried = await attempt(services, job.candidate, operation, job.body, record.stream, record)
         await _answer(services, job, tried, meter, sink, record)
     except BaseException as error:
+        if isinstance(error, NotSentError):
+            record.sent_upstream = 0.0
         if not job.till.settled:
             durable = settle.broken(
                 job.till, record, job.candidate, meter.usage, meter.events, meter.produced,

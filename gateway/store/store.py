@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import sqlite3
 from collections.abc import Callable
 from pathlib import Path
 
 from gateway.ports import Clock
 from gateway.store.accounts import SqliteAccounts
 from gateway.store.books import Books
-from gateway.store.database import Database, Sync
+from gateway.store.database import Database, StoreError, Sync
 from gateway.store.keys import DEFAULT_PREFIX, SqliteKeys
 from gateway.store.ledger import GroupCommit, Row
 from gateway.store.replays import Replays
@@ -44,7 +45,11 @@ class Store:
     async def serve(self, on_failure: Callable[[Exception], None]) -> None:
         """Get ready for calls: settle what a crash left, add up, begin to write."""
         self._on_failure = on_failure
-        await self.books.open()
+        try:
+            await self.books.open()
+        except (sqlite3.DatabaseError, UnicodeDecodeError) as error:
+            path = self.database.path
+            raise StoreError(f"{path} cannot be used: {error}. The file was kept.") from error
         self.ledger.start()
         self._rolling = asyncio.create_task(self.books.roll_for_ever())
 

@@ -7,7 +7,7 @@ from collections.abc import Awaitable, Callable, Mapping
 from typing import NamedTuple
 
 from gateway.domain import Channel, UpstreamRequest
-from gateway.errors import Fault
+from gateway.errors import Fault, NotSentError
 from gateway.upstream import faults
 from gateway.upstream.connect import Connector
 from gateway.upstream.connection import Connection
@@ -61,7 +61,7 @@ class HttpUpstream:
         total = pool.now() + timeouts.total
         connection = pool.take()
         if connection is None:
-            connection = await pool.acquire(channel, total)
+            connection = await _acquired(pool, channel, total)
         reused = connection.used
         try:
             return await connection.exchange(data, timeouts, total)
@@ -69,7 +69,7 @@ class HttpUpstream:
             # The provider closed the idle connection as we took it: it cannot have worked on this.
             if not reused or connection.answered or fault.cause != "reset":
                 raise
-        connection = await pool.acquire(channel, total, fresh=True)
+        connection = await _acquired(pool, channel, total, fresh=True)
         return await connection.exchange(data, timeouts, total)
 
     async def close(self) -> None:
@@ -124,3 +124,11 @@ class HttpUpstream:
         pool = Pool(channel, where, asyncio.get_running_loop(), opener, forget)
         self._pools[key] = pool
         return pool
+
+
+async def _acquired(pool: Pool, channel: Channel, total: float, fresh: bool = False) -> Connection:
+    """A connection; whoever gives up waiting for one has sent nothing, and that is told."""
+    try:
+        return await pool.acquire(channel, total, fresh=fresh)
+    except asyncio.CancelledError:
+        raise NotSentError from None

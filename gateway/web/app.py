@@ -108,8 +108,8 @@ class App:
             record.cause = errors.CLIENT_CLOSED.code
             record.status = errors.CLIENT_CLOSED.status
             raise
-        except sqlite3.OperationalError:  # a full disk, a damaged one: before dispatch
-            self._fail(request, sink, record, storage_fault(), endpoint)
+        except sqlite3.DatabaseError as error:
+            self._fail(request, sink, record, self._storage_failed(record, error), endpoint)
         except Exception as error:
             self._fail(request, sink, record, self._unexpected(record, error), endpoint)
         finally:
@@ -193,6 +193,12 @@ class App:
             if path.startswith(prefix + "/"):
                 return cast(Style, surfaces[prefix])
         return "openai"
+
+    def _storage_failed(self, record: Record, error: sqlite3.DatabaseError) -> Fault:
+        """A full or damaged disk shows before a call is made; other faults are our own."""
+        if type(error) in (sqlite3.OperationalError, sqlite3.DatabaseError):
+            return storage_fault()
+        return self._unexpected(record, error)
 
     def _unexpected(self, record: Record, error: Exception) -> Fault:
         """What the gateway did not foresee: the place goes to the log, nothing to the client."""

@@ -249,11 +249,6 @@ async def test_who_leaves_while_the_hold_is_written_leaves_nothing_set_aside(
         assert Counter(a.status for a in await asyncio.gather(*calls)) == {200: 3, 402: 1}
 
 
-@pytest.mark.xfail(
-    strict=True,
-    reason="settle.broken takes `sent_upstream`, set before a connection is had, for a dispatch: "
-    "who leaves while waiting for one is charged the input estimate",
-)
 async def test_who_leaves_before_the_provider_was_reached_pays_nothing(tmp_path: Path) -> None:
     """Waiting for a free connection is not a call: who leaves there is charged nothing."""
     body = json.dumps(chat(max_tokens=MAX_TOKENS)).encode()
