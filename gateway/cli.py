@@ -33,6 +33,7 @@ from gateway.domain import SCOPES
 
 if TYPE_CHECKING:
     from gateway.catalog.compile import Catalog
+    from gateway.observe.logs import Log
     from gateway.server import Server
 
 
@@ -121,25 +122,7 @@ def serve(
     log = Log(to_descriptor(sys.stdout.fileno()), style)
 
     def ready(server: Server) -> None:
-        log.event(
-            "info",
-            "listening",
-            url=f"http://{url_host(host)}:{server.port}",
-            version=__version__,
-            catalog=chosen.catalog.name,
-            revision=server.catalog.revision,
-            routes=len(server.catalog.current.routes),
-        )
-        if server.first_admin_key is not None and greet is None:
-            click.echo(
-                f"Admin key, shown this once: {server.first_admin_key}\n"
-                "It calls every model and may do everything at /admin/v1.",
-                err=True,
-            )
-        for name, problem in server.plugins.failures.items():
-            reason = server.plugins.reasons.get(name)
-            more = {} if reason is None else {"reason": reason}
-            log.event("warning", "adapter_unavailable", adapter=name, problem=problem, **more)
+        _announce(server, log, quiet=greet is not None)
         if greet is not None:
             greet(server)
 
@@ -154,6 +137,29 @@ def serve(
         fail(f"Cannot listen on {host}:{port}: {error.strerror or error}.")
     finally:
         log.close()
+
+
+def _announce(server: Server, log: Log, quiet: bool) -> None:
+    """Say where it listens, what it cannot do, and on a new database, once, the admin's key."""
+    log.event(
+        "info",
+        "listening",
+        url=f"http://{url_host(server.settings.host)}:{server.port}",
+        version=__version__,
+        catalog=server.settings.catalog.name,
+        revision=server.catalog.revision,
+        routes=len(server.catalog.current.routes),
+    )
+    if server.first_admin_key is not None and not quiet:
+        click.echo(
+            f"Admin key, shown this once: {server.first_admin_key}\n"
+            "It calls every model and may do everything at /admin/v1.",
+            err=True,
+        )
+    for name, problem in server.plugins.failures.items():
+        reason = server.plugins.reasons.get(name)
+        more = {} if reason is None else {"reason": reason}
+        log.event("warning", "adapter_unavailable", adapter=name, problem=problem, **more)
 
 
 @main.command()

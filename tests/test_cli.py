@@ -334,7 +334,7 @@ def test_a_running_server_obeys(catalog: str, db: str) -> None:
         refused = invoke("call", "echo", "hi", *base)
         assert (refused.exit_code, refused.output[:4]) == (1, "401:")
         assert time.monotonic() - revoked < 1
-    assert len(json.loads(invoke("keys", "list", "--db", db, "--json").stdout)) == 2
+    assert len(json.loads(invoke("keys", "list", "--db", db, "--json").stdout)) == 3
 
 
 def test_call(catalog: str, db: str) -> None:
