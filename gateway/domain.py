@@ -177,8 +177,19 @@ class Account(Struct, frozen=True):
     status: Literal["active", "suspended"] = "active"
 
 
+class Child(Struct, frozen=True):
+    """One step by which a derived key is narrower than what it was derived from."""
+
+    id: str
+    budget: int | None = None
+    models: tuple[str, ...] | None = None
+
+
 class Key(Struct, frozen=True):
-    """A client's key as the gateway knows it; the secret itself is never kept."""
+    """A client's key as the gateway knows it; the secret itself is never kept.
+
+    A derived key is its root's, narrowed by `children`, and known by the id of the last of them.
+    """
 
     id: str
     name: str
@@ -198,6 +209,8 @@ class Key(Struct, frozen=True):
     concurrency: int | None = None
     budget: int | None = None
     period: Period = "none"
+    children: tuple[Child, ...] = ()
+    session: str | None = None
 
 
 class Channel(Struct, frozen=True):

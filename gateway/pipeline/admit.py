@@ -109,7 +109,7 @@ def known_candidates(
     services: Services, standing: Standing, operation: str, model: str
 ) -> list[Candidate] | None:
     """What `candidates` found before for a key that may use everything, if nothing has changed."""
-    if standing.key.allow or standing.group is not None:
+    if standing.selective:
         return None
     if services.admitted_for is not services.catalog.current:
         return None
@@ -127,7 +127,7 @@ async def candidates(
     if services.admitted_for is not catalog:
         services.admitted_for = catalog
         services.admitted.clear()
-    plain = not standing.key.allow and standing.group is None
+    plain = not standing.selective
     found = _select(services, catalog.candidates(model), standing, operation, model)
     found = [await _entered(services, candidate) for candidate in found]
     if plain and services.admitted_for is catalog:
@@ -214,10 +214,15 @@ def _too_fast(refusal: Refusal, tokens: int) -> Fault:
 
 def allowed(key: Key, route: Route) -> bool:
     """An empty list allows everything; patterns match the slug or the canonical model."""
-    return not key.allow or any(
-        fnmatchcase(route.slug, pattern) or fnmatchcase(route.model.id, pattern)
-        for pattern in key.allow
+    return _matches(key.allow or None, route) and all(
+        _matches(child.models, route) for child in key.children
     )
+
+
+def _matches(patterns: tuple[str, ...] | None, route: Route) -> bool:
+    if patterns is None:
+        return True
+    return any(fnmatchcase(route.slug, one) or fnmatchcase(route.model.id, one) for one in patterns)
 
 
 def _select(

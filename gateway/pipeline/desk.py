@@ -10,7 +10,7 @@ from gateway import errors
 from gateway.core.limits import Limits
 from gateway.core.money.rows import PLAIN, scale_of
 from gateway.core.purse import Purse
-from gateway.domain import Account, Key
+from gateway.domain import Account, Child, Key
 from gateway.errors import Fault, storage_fault
 from gateway.pipeline.catalogs import Group, Routes
 from gateway.ports import Books, Clock, Ledger, Who
@@ -29,6 +29,7 @@ class Standing(Struct):
     group: Group | None = None
     scale: int = PLAIN
     unlimited: bool = False  # no purse has an end, so none needs to be looked into
+    selective: bool = False  # not every route may be used, so each must be looked at
     catalog: object = None
 
 
@@ -42,6 +43,7 @@ class Desk:
         self._standings: dict[str, Standing] = {}
         self._purses: dict[tuple[str, int], Purse] = {}
         self._funds: dict[int, int] = {}
+        self._limits: dict[int, Limits] = {}
         self._told = 0
 
     def known(self, key: Key, catalog: Routes) -> Standing | None:
@@ -53,6 +55,7 @@ class Desk:
 
     async def load(self, key: Key, catalog: Routes) -> Standing:
         """A key's standing as it is now; what it has used up so far stays used."""
+        books = self._books
         account = key.account
         assert account is not None
         group = None
@@ -66,22 +69,24 @@ class Desk:
                     cause="no_group",
                 )
         purses = await self._purses_of(key, account)
+        child = 0
+        for one in key.children:
+            child = await books.child(one.id, key, child or None)
+            purses = (*purses, await self._child_purse(one, child))
         rpm, tpm = key.rpm, key.tpm
         if group is not None and key.n:  # callers without a key are limited by their addresses
             rpm = group.rpm if rpm is None else rpm
             tpm = group.tpm if tpm is None else tpm
-        before = self._standings.get(key.id)
-        if before is None:
-            limits = Limits(rpm, tpm, key.concurrency)
-        else:
-            limits = before.limits
-            limits.change(rpm, tpm, key.concurrency)
+        # A key and all that are derived from it share one set of limits.
+        limits = self._limits.setdefault(key.n, Limits())
+        limits.change(rpm, tpm, key.concurrency)
         standing = Standing(
             key=key,
-            who=(account.n, key.n, 0),
+            who=(account.n, key.n, child),
             limits=limits,
             purses=purses,
             unlimited=all(purse.limit is None for purse in purses),
+            selective=bool(key.allow or key.children) or group is not None,
             group=group,
             scale=scale_of(group.multiplier) if group is not None else PLAIN,
             catalog=catalog,
@@ -127,6 +132,16 @@ class Desk:
             purses.append(purse)
         return tuple(purses)
 
+    async def _child_purse(self, child: Child, number: int) -> Purse:
+        """What a derived key may spend, with all that are derived from it."""
+        purse = self._purses.get(("child", number))
+        if purse is None:
+            await self._written()
+            spent = await self._books.spent_by_child(number)
+            purse = self._keep("child", number, None, spent, "none")
+        purse.limit = child.budget
+        return purse
+
     async def _funds_of(self, account: int) -> int:
         """What an account has. Read anew where money moved meanwhile: that must count once."""
         while True:
@@ -157,6 +172,7 @@ class Desk:
             now = self._clock.monotonic()
             busy = {k: s for k, s in self._standings.items() if not s.limits.idle(now)}
             self._standings = busy
+            self._limits = {s.key.n: s.limits for s in busy.values()}
         if len(self._purses) >= _MOST_PURSES:
             used = {id(p) for standing in self._standings.values() for p in standing.purses}
             self._purses = {k: p for k, p in self._purses.items() if p.held or id(p) in used}

@@ -14,7 +14,7 @@ from gateway.core.estimate import input_tokens
 from gateway.core.limits import Ticket
 from gateway.core.money.amounts import NANOS
 from gateway.core.purse import Purse
-from gateway.errors import CLIENT_CLOSED, INTERNAL_ERROR, Fault, NotSentError
+from gateway.errors import CLIENT_CLOSED, INSUFFICIENT_SCOPE, INTERNAL_ERROR, Fault, NotSentError
 from gateway.pipeline import relay, settle
 from gateway.pipeline.admit import authenticate, candidates, known_candidates, limited
 from gateway.pipeline.attempt import Attempt, attempt
@@ -38,6 +38,7 @@ class Ask(Struct, frozen=True):
     read_body: Callable[[], Awaitable[bytes]]
     address: Callable[[], str | None]
     max_cost: str | None = None
+    session: str | None = None
 
 
 class Job(Struct):
@@ -62,6 +63,13 @@ async def run(services: Services, ask: Ask, sink: Sink, record: Record) -> None:
     """Serve one call; whatever goes wrong is raised as a Fault after it was settled."""
     key = await authenticate(services, ask.secret, ask.address)
     record.key = key.id
+    if key.session is not None and ask.session not in (None, key.session):
+        raise Fault(
+            INSUFFICIENT_SCOPE,
+            "This derived key is for one session, and the request names another.",
+            param="x-session-id",
+            cause="other_session",
+        )
     catalog = services.catalog.current
     standing = services.desk.known(key, catalog) or await services.desk.load(key, catalog)
     body, wishes = _read(await ask.read_body(), ask, record)

@@ -30,6 +30,15 @@ def key_view(key: Key) -> dict[str, Any]:
         "created_at": key.created_at,
         "expires_at": key.expires_at,
         "revoked_at": key.revoked_at,
+        "derived": [
+            {
+                "id": child.id,
+                "models": None if child.models is None else list(child.models),
+                "budget": amount(child.budget),
+            }
+            for child in key.children
+        ],
+        "session": key.session,
     }
 
 

@@ -67,6 +67,11 @@ class Commands:
 
     async def revoke_key(self, key: str, actor: str = "command line") -> Any:
         """Revoke a key and every key made with it."""
+        child = key.rpartition(".")[2]
+        if len(child) == 32 and all(letter in "0123456789abcdef" for letter in child):
+            await self._store.keys.revoke_derived(child)
+            await self._note(actor, "key.revoke", key)
+            return {"id": key, "name": key, "revoked_at": int(self._store.clock.time())}
         revoked = await self._store.keys.revoke(key)
         if revoked is None:
             raise CommandError(f"No key has the id or name '{key}'. See: gateway keys list")

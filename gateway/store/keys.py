@@ -15,8 +15,20 @@ from typing import Any
 
 import msgspec
 from cachetools import LRUCache
+from msgspec import structs
 
-from gateway.domain import DEFAULT_SCOPES, SCOPES, Key, KeyChange, Period
+from gateway.core.derived import (
+    DerivedKeyError,
+    expires_of,
+    ids_of,
+    looks_derived,
+    parse,
+    public_of,
+    session_of,
+    verify,
+)
+from gateway.core.money.amounts import nanos_of
+from gateway.domain import DEFAULT_SCOPES, SCOPES, Child, Key, KeyChange, Period
 from gateway.ports import Clock
 from gateway.store.accounts import DEFAULT_ACCOUNT, account_of
 from gateway.store.database import Database
@@ -59,14 +71,58 @@ class SqliteKeys:
         if digest in self._unknown:
             return None
         changes = self._changes
-        rows = await self._database.read(f"{_SELECT} WHERE k.digest = ?", (digest,))
-        found = _key(rows[0]) if rows else None
+        if looks_derived(secret, self.prefix):
+            found = await self._derived(secret)
+        else:
+            rows = await self._database.read(f"{_SELECT} WHERE k.digest = ?", (digest,))
+            found = _key(rows[0]) if rows else None
         if changes == self._changes:  # else what was read may already be out of date
             if found is None:
                 self._unknown[digest] = True
             else:
                 self._known[digest] = found
         return found
+
+    async def _derived(self, secret: bytes) -> Key | None:
+        """What a derived key may do: what its root may, less what each of its blocks takes away."""
+        try:
+            token = parse(secret, self.prefix)
+            root = await self.get(token.key_id)
+            if root is None or root.public is None:
+                return None
+            verify(token, root.public)
+        except DerivedKeyError:
+            return None
+        ids = ids_of(token)
+        revoked = await self._database.read(
+            f"SELECT min(at) AS at FROM revoked_children WHERE id IN ({', '.join('?' * len(ids))})",
+            ids,
+        )
+        ends = [end for end in (root.expires_at, expires_of(token.blocks)) if end is not None]
+        return structs.replace(
+            root,
+            id=f"{root.id}.{ids[-1]}",
+            scopes=("inference",) if "inference" in root.scopes else (),
+            expires_at=min(ends, default=None),
+            revoked_at=root.revoked_at or revoked[0]["at"],
+            session=session_of(token.blocks),
+            children=tuple(
+                Child(
+                    block_id,
+                    None if block.budget is None else nanos_of(block.budget),
+                    None if block.models is None else tuple(block.models),
+                )
+                for block_id, block in zip(ids, token.blocks, strict=True)
+            ),
+        )
+
+    async def revoke_derived(self, child_id: str) -> None:
+        """Refuse a derived key, and all derived from it, from now on."""
+        await self._database.write(
+            "INSERT INTO revoked_children (id, at) VALUES (?, ?) ON CONFLICT DO NOTHING",
+            (child_id, int(self._clock.time())),
+        )
+        self.forget()
 
     async def create(
         self,
@@ -95,6 +151,7 @@ class SqliteKeys:
             "parent": parent,
             "name": name,
             "digest": hashlib.sha256(secret.encode()).digest(),
+            "public": public_of(secret),
             "prefix": secret[: len(self.prefix) + _SHOWN],
             "allow": _list(allow),
             "ips": _list([str(ipaddress.ip_network(ip, strict=False)) for ip in ips]),

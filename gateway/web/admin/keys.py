@@ -74,8 +74,7 @@ async def show(exchange: Exchange) -> None:
 async def revoke(exchange: Exchange) -> None:
     """Revoke a key and all that were made with it."""
     me = await _manager(exchange)
-    key = await _found(exchange, me, exchange.rest)
-    exchange.answer(await commands(exchange).revoke_key(key.id, actor=me.id))
+    await _revoke(exchange, me, exchange.rest)
 
 
 async def revoke_by_post(exchange: Exchange) -> None:
@@ -84,8 +83,14 @@ async def revoke_by_post(exchange: Exchange) -> None:
     key_id, _, what = exchange.rest.partition("/")
     if what != "revoke":
         raise unknown("endpoint")
-    key = await _found(exchange, me, key_id)
-    exchange.answer(await commands(exchange).revoke_key(key.id, actor=me.id))
+    await _revoke(exchange, me, key_id)
+
+
+async def _revoke(exchange: Exchange, me: Key, given: str) -> None:
+    """A key by its id, or a derived one by `key id.its own id`."""
+    root, dot, child = unquote(given).partition(".")
+    key = await _found(exchange, me, root)
+    exchange.answer(await commands(exchange).revoke_key(f"{key.id}{dot}{child}", actor=me.id))
 
 
 async def _manager(exchange: Exchange) -> Key:

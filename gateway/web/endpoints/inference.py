@@ -42,6 +42,7 @@ class Inference(Struct, frozen=True):
             read_body=read_body,
             address=exchange.address,
             max_cost=exchange.request.headers.get("x-max-cost"),
+            session=exchange.request.headers.get("x-session-id"),
         )
 
     async def _once(self, exchange: Exchange) -> None:
