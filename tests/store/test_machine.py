@@ -241,9 +241,13 @@ class Money(RuleBasedStateMachine):
         tokens_in=st.integers(0, 2_000),
         tokens_out=st.integers(0, 3_000),
         wait=st.booleans(),
+        later=st.sampled_from([0, 0, 0, DAY, 31 * DAY]),
     )
-    def settle(self, which: int, tokens_in: int, tokens_out: int, wait: bool) -> None:
+    def settle(
+        self, which: int, tokens_in: int, tokens_out: int, wait: bool, later: int = 0
+    ) -> None:
         call = self.one_of(which)
+        self.clock.now += later  # a period may end, and this be the first to notice
         cost = tokens_in * IN + tokens_out * OUT
         expected = min(cost, call.held + self.room(call.key))
         written = call.till.settle(200, Usage(tokens_in, tokens_out))
