@@ -15,12 +15,9 @@ from typing import Any
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import (
-    Bundle,
     RuleBasedStateMachine,
-    consumes,
     initialize,
     invariant,
-    multiple,
     precondition,
     rule,
 )
@@ -40,6 +37,8 @@ DAY = 86_400
 CATALOG = SimpleNamespace(groups={})
 PRICE = Price({"input_per_mtok": Decimal(3), "output_per_mtok": Decimal(15)}, "d")
 CANDIDATE: Any = SimpleNamespace(rows=rows_of(PRICE), digest=b"d", free=False, way=1)
+
+WHICH = st.integers(0, 50)
 
 
 class Clock:
@@ -103,8 +102,6 @@ class Call:
 class Money(RuleBasedStateMachine):
     """Two accounts, three keys, and whatever can happen to their money."""
 
-    calls = Bundle("calls")
-
     @initialize()
     def start(self) -> None:
         self.loop = asyncio.new_event_loop()
@@ -112,17 +109,19 @@ class Money(RuleBasedStateMachine):
         self.lives = 0
         self.clock = Clock()
         self.funds = {"a": 0, "b": 0}
-        daily = Limit(40_000_000, "day")
+        daily = Limit(150_000_000, "day")
         self.spenders = {
-            "a1": Spender("a", [daily, Limit(25_000_000, "week")]),
+            "a1": Spender("a", [daily, Limit(100_000_000, "week")]),
             "a2": Spender("a", [daily]),
-            "b1": Spender("b", [Limit(60_000_000, "month")]),
+            "b1": Spender("b", [Limit(120_000_000, "month")]),
         }
         self.open_now: dict[int, Call] = {}
         self.unsure: list[Call] = []
         self.behind = False  # something was handed over and may not be durable yet
         self.number = 0
         self.do(self._make())
+        for account in "ab":
+            self.top_up(account, 200_000_000)
 
     def do(self, work: Any) -> Any:
         return self.loop.run_until_complete(asyncio.wait_for(work, 20))
@@ -130,13 +129,13 @@ class Money(RuleBasedStateMachine):
     async def _make(self) -> None:
         await self._open(self.folder / "0.sqlite")
         store = self.store
-        a = await store.accounts.create("a", spend_limit=40_000_000, period="day")
+        a = await store.accounts.create("a", spend_limit=150_000_000, period="day")
         b = await store.accounts.create("b")
         self.accounts = {"a": a.n, "b": b.n}
         for name, more in {
-            "a1": {"account": "a", "budget": 25_000_000, "period": "week"},
+            "a1": {"account": "a", "budget": 100_000_000, "period": "week"},
             "a2": {"account": "a"},
-            "b1": {"account": "b", "budget": 60_000_000, "period": "month"},
+            "b1": {"account": "b", "budget": 120_000_000, "period": "month"},
         }.items():
             self.spenders[name].secret = str((await store.keys.create(name, **more)).secret)
 
@@ -168,21 +167,33 @@ class Money(RuleBasedStateMachine):
         for limit in spender.limits:
             limit.charged.append((at, amount))
 
+    def one_of(self, which: int) -> Call:
+        """One of the open calls."""
+        return list(self.open_now.values())[which % len(self.open_now)]
+
     # --- what happens ---
 
-    @rule(account=st.sampled_from("ab"), amount=st.integers(1, 30_000_000))
+    @rule(account=st.sampled_from("ab"), amount=st.integers(1, 90_000_000))
     def top_up(self, account: str, amount: int) -> None:
         self.do(self.store.move(self.accounts[account], TOP_UP, amount, b"{}"))
         self.funds[account] += amount
 
     @rule(
-        target=calls,
         key=st.sampled_from(["a1", "a2", "b1"]),
         tokens_in=st.integers(1, 1_000),
-        ceiling=st.sampled_from([1, 15, 16, 17, 300, 1_024, 2_000, 20_000]),
+        ceiling=st.sampled_from([1, 15, 16, 17, 300, 1_024, 2_000, 5_000]),
         stream=st.booleans(),
+        others=st.integers(1, 4),
     )
-    def open_call(self, key: str, tokens_in: int, ceiling: int, stream: bool) -> Any:
+    def calls_begin(
+        self, key: str, tokens_in: int, ceiling: int, stream: bool, others: int
+    ) -> None:
+        """Some at once: crashes end all that is open, so there must be much of it."""
+        for _ in range(others):
+            self.call_begins(key, tokens_in, ceiling, stream)
+            key = {"a1": "a2", "a2": "b1", "b1": "a1"}[key]
+
+    def call_begins(self, key: str, tokens_in: int, ceiling: int, stream: bool) -> None:
         room = self.room(key)
         wanted = min(ceiling, FIRST) if stream else ceiling
         if tokens_in * IN + wanted * OUT > room:
@@ -196,12 +207,11 @@ class Money(RuleBasedStateMachine):
             if fault.kind.status != 402:
                 raise
             assert wanted < min(SHORT, ceiling), "refused what there was money for"
-            return multiple()
+            return
         assert wanted >= min(SHORT, ceiling), "let in without the money"
         assert till.held == tokens_in * IN + wanted * OUT
         call = Call(key, number, tokens_in, ceiling, till, till.held)
         self.open_now[number] = call
-        return call
 
     async def _till(self, key: str, number: int, tokens_in: int, ceiling: int) -> Till:
         found = await self.store.keys.find(self.spenders[key].secret.encode())
@@ -210,10 +220,10 @@ class Money(RuleBasedStateMachine):
             self.services, standing, CANDIDATE, number, tokens_in, ceiling, standing.purses, ceiling
         )
 
-    @rule(call=calls, tokens=st.integers(1, 3_000))
-    def goes_on(self, call: Call, tokens: int) -> None:
-        if self.open_now.get(call.number) is not call:
-            return
+    @precondition(lambda self: self.open_now)
+    @rule(which=WHICH, tokens=st.integers(1, 3_000))
+    def goes_on(self, which: int, tokens: int) -> None:
+        call = self.one_of(which)
         room, call.seen = self.room(call.key), call.seen + tokens
         goes_on = call.till.more(call.seen, 0)
         self.behind = True
@@ -225,15 +235,19 @@ class Money(RuleBasedStateMachine):
         elif call.seen < call.ceiling:
             assert call.held >= call.tokens_in * IN + call.seen * OUT or call.till.affords > 0
 
+    @precondition(lambda self: self.open_now)
     @rule(
-        call=consumes(calls),
+        which=WHICH,
         tokens_in=st.integers(0, 2_000),
-        tokens_out=st.integers(0, 25_000),
+        tokens_out=st.integers(0, 3_000),
         wait=st.booleans(),
+        later=st.sampled_from([0, 0, 0, DAY, 31 * DAY]),
     )
-    def settle(self, call: Call, tokens_in: int, tokens_out: int, wait: bool) -> None:
-        if self.open_now.get(call.number) is not call:
-            return
+    def settle(
+        self, which: int, tokens_in: int, tokens_out: int, wait: bool, later: int = 0
+    ) -> None:
+        call = self.one_of(which)
+        self.clock.now += later  # a period may end, and this be the first to notice
         cost = tokens_in * IN + tokens_out * OUT
         expected = min(cost, call.held + self.room(call.key))
         written = call.till.settle(200, Usage(tokens_in, tokens_out))
@@ -241,10 +255,17 @@ class Money(RuleBasedStateMachine):
         assert (call.till.flag == FLAGS["over_hold"]) == (expected < cost)
         self.ended(call, expected, written, wait)
 
-    @rule(call=consumes(calls), wait=st.booleans())
-    def release(self, call: Call, wait: bool) -> None:
-        if self.open_now.get(call.number) is call:
-            self.ended(call, 0, call.till.release(502), wait)
+    @precondition(lambda self: self.open_now)
+    @rule(which=WHICH, tokens_out=st.integers(0, 3_000))
+    def settle_and_crash(self, which: int, tokens_out: int) -> None:
+        self.settle(which, 10, tokens_out, wait=False)
+        self.crash()
+
+    @precondition(lambda self: self.open_now)
+    @rule(which=WHICH, wait=st.booleans())
+    def release(self, which: int, wait: bool) -> None:
+        call = self.one_of(which)
+        self.ended(call, 0, call.till.release(502), wait)
 
     def ended(self, call: Call, charge: int, written: Any, wait: bool) -> None:
         del self.open_now[call.number]
@@ -274,6 +295,7 @@ class Money(RuleBasedStateMachine):
     def sums_are_brought_up(self) -> None:
         self.do(self.store.books.roll())
 
+    @precondition(lambda self: self.number > 2)
     @rule()
     def crash(self) -> None:
         """The files as they are now; then a start on them."""
@@ -359,8 +381,8 @@ class Money(RuleBasedStateMachine):
 
 TestMoney = Money.TestCase
 TestMoney.settings = settings(
-    max_examples=60,
-    stateful_step_count=40,
+    max_examples=140,
+    stateful_step_count=50,
     deadline=None,
     suppress_health_check=[HealthCheck.too_slow, HealthCheck.filter_too_much],
 )

@@ -261,6 +261,48 @@ class _Now:
     monotonic = time
 
 
+async def test_what_is_owed_is_written_before_what_settles_it(tmp_path: Path) -> None:
+    """However much is owed: else a crash in between leaves a settlement of more than was held."""
+    store = await Store.open(tmp_path / "a.sqlite", _Now())
+    await store.serve(lambda _: None)
+    ledger, who, first = store.ledger, (1, 1, 0), store.books.first_call
+    calls = range(first + 1, first + 601)
+    await asyncio.gather(*(ledger.hold(1, who, call, 10, 1, 1, 1) for call in calls))
+    await break_disk(store)
+    assert all(await asyncio.gather(*(ledger.extend(2, who, call, 10) for call in calls)))
+    assert ledger.owed == 600
+    await mend_disk(store)
+    results = (200, 0, 1, 1, 0, b"{}")
+    written = [ledger.settle(3, who, call, 20, 15, 1, results) for call in calls]
+    assert not any(await asyncio.gather(*written))
+    assert await store.close() == []
+    rows = entries(store.database.path, 1)
+    sound(rows)
+    assert len(rows) == 1_800
+
+
+async def test_an_entry_that_the_tables_refuse_fails_alone(tmp_path: Path) -> None:
+    """A second charge for one call is reported and left out; its neighbours are written."""
+    reported: list[Exception] = []
+    store = await Store.open(tmp_path / "a.sqlite", _Now())
+    await store.serve(reported.append)
+    ledger, who, first = store.ledger, (1, 1, 0), store.books.first_call
+    result = (200, 0, 1, 1, 0, b"{}")
+    done = await asyncio.gather(
+        ledger.hold(1, who, first + 1, 10, 1, 1, 1),
+        ledger.settle(2, who, first + 1, 10, 5, 1, result),
+        ledger.settle(2, who, first + 1, 10, 7, 1, result),
+        ledger.hold(3, who, first + 2, 10, 1, 1, 1),
+        ledger.settle(4, who, first + 2, 10, 6, 1, result),
+    )
+    assert [type(error) for error in done] == [
+        type(None), type(None), sqlite3.IntegrityError, type(None), type(None)
+    ]  # fmt: skip
+    assert len(reported) == 1
+    await store.close()
+    assert charges(entries(store.database.path, 1)) == [5, 6]
+
+
 _HOLDER = """
 import sqlite3, sys
 connection = sqlite3.connect(sys.argv[1], isolation_level=None)
