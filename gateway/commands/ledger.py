@@ -162,8 +162,6 @@ def show_receipt(request_id: str, db: Path, as_json: bool) -> None:
         click.echo(
             f"{line['quantity']:>12} {line['name']:<28} at ${line['price']:<10} ${line['amount']}"
         )
-    if found["multiplier"] != "1":
-        click.echo(f"{'':>12} group multiplier x {found['multiplier']}")
     click.echo(
         f"{'':>12} charged ${found['charged']}" + (f" ({found['flag']})" if found["flag"] else "")
     )

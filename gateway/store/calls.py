@@ -11,6 +11,7 @@ import re
 import sqlite3
 from collections.abc import AsyncIterator, Iterator
 from contextlib import closing
+from fractions import Fraction
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
@@ -194,15 +195,7 @@ async def receipt_view(store: Store, row: Any) -> dict[str, Any]:
             "digest": kept.get("price"),
             "row": None if price_row is None else msgspec.json.decode(price_row),
         },
-        "lines": [
-            {
-                "name": name,
-                "quantity": quantity,
-                "price": price,
-                "amount": _exactly(line_amount(name, quantity, price)),
-            }
-            for name, quantity, price in kept.get("lines", ())
-        ],
+        "lines": _lines(kept),
         "multiplier": kept.get("multiplier", "1"),
         "total": dollars(kept.get("total", 0)),
         "charged": dollars(row["revenue"]),
@@ -210,6 +203,30 @@ async def receipt_view(store: Store, row: Any) -> dict[str, Any]:
         "verified": not problems,
         "problems": problems,
     }
+
+
+def _lines(kept: dict[str, Any]) -> list[dict[str, Any]]:
+    """The arithmetic, line by line; what the group's multiplier adds or takes is one of its own."""
+    subtotal = Fraction(0)
+    lines: list[dict[str, Any]] = []
+    for name, quantity, price in kept.get("lines", ()):
+        amount = line_amount(name, quantity, price)
+        subtotal += amount
+        lines.append(
+            {"name": name, "quantity": quantity, "price": price, "amount": _exactly(amount)}
+        )
+    multiplier = kept.get("multiplier", "1")
+    if multiplier != "1":
+        more = subtotal * (Fraction(multiplier) - 1)
+        lines.append(
+            {
+                "name": "group_multiplier",
+                "quantity": 1,
+                "price": multiplier,
+                "amount": _exactly(more),
+            }
+        )
+    return lines
 
 
 def receipt_problems(row: Any, kept: dict[str, Any], price_row: bytes | None) -> list[str]:

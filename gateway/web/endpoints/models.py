@@ -7,7 +7,7 @@ from typing import Any
 from urllib.parse import unquote
 
 from gateway import errors
-from gateway.domain import Price, Provider, Route
+from gateway.domain import Key, Price, Provider, Route
 from gateway.errors import Fault
 from gateway.pipeline.admit import allowed
 from gateway.web.exchange import Exchange
@@ -45,7 +45,7 @@ async def model(exchange: Exchange) -> None:
     key = await exchange.key()
     name = unquote(exchange.rest)
     routes = exchange.site.catalog.current.candidates(name)
-    routes = tuple(route for route in routes if allowed(key, route))
+    routes = tuple(route for route in routes if _may(exchange, key, route))
     if not routes:
         raise Fault(
             errors.MODEL_NOT_FOUND,
@@ -68,9 +68,19 @@ async def _list(exchange: Exchange, kind: str | None) -> None:
         [
             _describe(route)
             for route in exchange.site.catalog.current.routes.values()
-            if (kind is None or route.model.kind == kind) and allowed(key, route)
+            if (kind is None or route.model.kind == kind) and _may(exchange, key, route)
         ]
     )
+
+
+def _may(exchange: Exchange, key: Key, route: Route) -> bool:
+    """What is listed is what may be called: by the key, and by its account's group."""
+    name = None if key.account is None else key.account.group
+    if name is not None:
+        group = exchange.site.services.catalog.current.groups.get(name)
+        if group is None or not group.allows(route.slug):
+            return False
+    return allowed(key, route)
 
 
 def _describe(route: Route) -> dict[str, Any]:
