@@ -8,13 +8,15 @@ import msgspec
 
 from gateway.core.estimate import output_tokens
 from gateway.core.money.checks import plausible, problem_of
-from gateway.domain import FLAGS, Usage
+from gateway.domain import FLAGS, Route, Usage
 from gateway.pipeline.record import Record
 from gateway.pipeline.services import Candidate
 from gateway.pipeline.till import Till
 
 # What surrounds the text of an answer that came whole.
 _ENVELOPE = 600
+_USUAL_CONTEXT = 2_000_000
+_USUAL_OUTPUT = 200_000
 _ANSWERING = ("chat", "completions")
 
 Durable = Awaitable[Exception | None]
@@ -32,7 +34,7 @@ def finished(
     if usage is None:
         return _charge(till, record, 200, _own(till, events, produced), "no_usage")
     usage = whole_input(usage, candidate)
-    problem = usage.problem or problem_of(usage)
+    problem = usage.problem or problem_of(usage) or _beyond(till, candidate.route, usage)
     if not problem and produced:
         if events:
             problem = plausible(usage, produced, events)
@@ -64,7 +66,7 @@ def broken(
         return till.release(status)
     if usage is not None:
         usage = whole_input(usage, candidate)
-        if not (usage.problem or problem_of(usage)):
+        if not (usage.problem or problem_of(usage) or _beyond(till, candidate.route, usage)):
             return _charge(till, record, status, usage)
     if produced or left:
         own = _own(till, events, produced)
@@ -83,6 +85,17 @@ def whole_input(usage: Usage, candidate: Candidate) -> Usage:
 def answer_bytes(body: bytes) -> int:
     """About how much text an answer holds that came whole."""
     return max(0, len(body) - _ENVELOPE)
+
+
+def _beyond(till: Till, route: Route, usage: Usage) -> str:
+    """What is wrong with counts that no call to this route can reach; generous on both sides."""
+    context = route.context or route.model.context or _USUAL_CONTEXT
+    if usage.input > max(context, till.tokens_in) * 2:
+        return f"{usage.input} input tokens are more than the model can take"
+    most = max(till.ceiling, route.max_output or route.model.max_output or _USUAL_OUTPUT)
+    if usage.output > most * 2:
+        return f"{usage.output} output tokens are more than the call could have"
+    return ""
 
 
 def _charge(

@@ -146,7 +146,7 @@ class Till(Struct):
         if charge > self.held:
             charge = self._at_most(charge)
             if charge < cost.total:
-                flag = FLAGS["over_hold"]
+                flag = flag or FLAGS["over_hold"]
         self.charged = charge
         self.flag = flag
         receipt = encode_receipt(self.candidate.digest, scale, usage, cost, charge, extra)

@@ -13,6 +13,7 @@ from gateway.errors import invalid
 
 _OURS = ("usage", "max_cost")
 _USUAL_CEILING = 16_384
+_MOST_EVER = 1_000_000
 _OLD_DEFAULT = 16
 
 
@@ -59,9 +60,11 @@ def without_ours(body: JsonBody) -> JsonBody:
 
 def ceiling(wishes: Wishes, route: Route) -> int:
     """The most output tokens the call can have, over all its answers."""
-    each = wishes.max_tokens
-    if each is None:
-        each = route.max_output or route.model.max_output or _USUAL_CEILING
+    known = route.max_output or route.model.max_output
+    if wishes.max_tokens is None:
+        each = known or _USUAL_CEILING
+    else:
+        each = min(wishes.max_tokens, known or route.context or route.model.context or _MOST_EVER)
     return each * wishes.answers
 
 

@@ -111,13 +111,13 @@ async def once(
     assert key.account is not None
     stored = await replays.begin(key.account.n, given, request, call)
     if stored is not None:
-        _repeat(sink, stored)
+        _repeat(sink, stored, of_this_start=stored.call >> 40 == call >> 40)
         return
     sink.take(Ticket(replays, key.account.n, given))
     await work()
 
 
-def _repeat(sink: HttpSink, stored: Stored) -> None:
+def _repeat(sink: HttpSink, stored: Stored, of_this_start: bool) -> None:
     if not stored.same_request:
         raise Fault(
             errors.IDEMPOTENCY_MISMATCH,
@@ -126,7 +126,10 @@ def _repeat(sink: HttpSink, stored: Stored) -> None:
     if stored.status == 0:
         raise Fault(
             errors.IDEMPOTENCY_IN_USE,
-            "The first request with this Idempotency-Key is still running, or was cut off in a way "
-            "that leaves its outcome unknown. It is not run again; use a new key to do so.",
+            "The first request with this Idempotency-Key is still running."
+            if of_this_start
+            else "The first request with this Idempotency-Key was cut off, and its outcome is "
+            "unknown. It is not run again; use a new key to do so.",
+            cause="running" if of_this_start else "outcome_unknown",
         )
     sink.reply(stored.status, [*stored.headers, ("x-gateway-replayed", "true")], stored.body)

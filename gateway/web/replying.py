@@ -29,7 +29,13 @@ _JSON = ("Content-Type", "application/json")
 # SDKs retry by status alone; this header tells them when that is hopeless, or worth it.
 _NEVER_RETRY = frozenset({"budget_exhausted", "not_implemented", "internal_error"})
 _NEVER_RETRY_CAUSES = frozenset(
-    {"no_credential", "no_price", "credential_refused", "credential_exhausted"}
+    {
+        "no_credential",
+        "no_price",
+        "credential_refused",
+        "credential_exhausted",
+        "outcome_unknown",
+    }
 )
 
 

@@ -42,12 +42,12 @@ def delta(text: str, **more: Any) -> dict[str, Any]:
 
 async def answer(exchange: Exchange) -> None:
     """A short answer, streamed where that was asked."""
-    if not exchange.request.json()["stream"] if "stream" in exchange.request.json() else True:
-        await exchange.send_json(ANSWER)
+    if not exchange.request.json().get("stream"):
+        await exchange.send_json(200, ANSWER)
         return
     end = delta("")
     end["choices"][0] |= {"delta": {}, "finish_reason": "stop"}
-    await exchange.sse([delta("hi"), end, delta("", choices=[], usage=USAGE), "[DONE]"])
+    await exchange.sse([delta("hi"), end, delta("", choices=[], usage=USAGE)])
 
 
 @pytest.fixture
@@ -255,7 +255,7 @@ async def test_a_provider_that_fails_is_not_paid(gateway: Gateway, fake: FakeUps
     """A fault before any output costs nothing; what is set aside comes back."""
 
     async def broken(exchange: Exchange) -> None:
-        await exchange.send_json({"error": {"message": "no"}}, status=500)
+        await exchange.send_json(500, {"error": {"message": "no"}})
 
     fake.handler = broken
     rich = await payer(gateway.server.store, 1_000_000_000)

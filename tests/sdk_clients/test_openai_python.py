@@ -479,10 +479,12 @@ CLASSES = {
     401: openai.AuthenticationError,
     403: openai.PermissionDeniedError,
     404: openai.NotFoundError,
+    409: openai.ConflictError,
+    422: openai.UnprocessableEntityError,
     429: openai.RateLimitError,
 }
 RETRIED = {"request_timeout", "rate_limit_exceeded", "upstream_error", "no_upstream",
-           "upstream_timeout"}  # fmt: skip
+           "upstream_timeout", "idempotency_in_use"}  # fmt: skip
 
 
 @pytest.mark.parametrize("code", sorted(set(errors.TABLE) - {"client_closed"}))
