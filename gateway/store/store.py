@@ -31,6 +31,7 @@ class Store:
         self.on_money: list[Callable[[int, int], None]] = []
         self._on_failure: Callable[[Exception], None] = lambda _: None
         self._rolling: asyncio.Task[None] | None = None
+        self._closed = False
 
     def _failed(self, error: Exception) -> None:
         self._on_failure(error)
@@ -66,6 +67,9 @@ class Store:
 
     async def close(self) -> list[Row]:
         """Put everything away; the charges that storage would not take."""
+        if self._closed:
+            return []
+        self._closed = True
         if self._rolling is not None:
             self._rolling.cancel()
         owed = await self.ledger.close()
