@@ -245,6 +245,11 @@ class Server:
         gauge("gateway_open_calls", "Calls being served.", lambda: site.open_calls)
         gauge("gateway_connections", "Client connections.", lambda: len(room.connections))
         gauge("gateway_connections_refused", "Connections over the cap.", lambda: room.refused)
+        ledger, books = self.store.ledger, self.store.books
+        gauge("gateway_ledger_owed", "Charges that storage has not taken yet.", lambda: ledger.owed)
+        gauge("gateway_ledger_rows", "Ledger rows since the start.", lambda: ledger.rows)
+        gauge("gateway_ledger_commits", "Ledger commits since the start.", lambda: ledger.commits)
+        gauge("gateway_ledger_recovered", "Calls settled at the start.", lambda: books.recovered)
         gauge("gateway_log_lines_dropped", "Log lines not kept.", lambda: self.log.dropped)
         gauge(
             "gateway_catalog_bad",

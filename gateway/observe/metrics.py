@@ -10,9 +10,12 @@ from bisect import bisect_left
 from collections.abc import Callable, Iterable, Mapping
 from math import inf, isfinite
 
+from gateway.core.money.amounts import dollars
+from gateway.domain import FLAGS
 from gateway.pipeline.record import Record
 
 _BUCKETS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 300.0)
+_FLAG_NAMES = {number: name for name, number in FLAGS.items()}
 _BOUNDS = (*map(str, _BUCKETS), "+Inf")
 
 Labels = tuple[str, ...]
@@ -25,6 +28,7 @@ class Series:
     __slots__ = (
         "bytes_in",
         "bytes_out",
+        "charged",
         "first_byte",
         "first_byte_sum",
         "input_tokens",
@@ -35,6 +39,7 @@ class Series:
 
     def __init__(self) -> None:
         self.bytes_in = self.bytes_out = self.input_tokens = self.output_tokens = 0
+        self.charged = 0
         self.seconds = [0] * len(_BOUNDS)
         self.first_byte = [0] * len(_BOUNDS)
         self.seconds_sum = self.first_byte_sum = 0.0
@@ -46,6 +51,7 @@ class Metrics:
     def __init__(self) -> None:
         self._series: dict[tuple[str, str, int], Series] = {}
         self._faults: dict[tuple[str, str, str], int] = {}
+        self._flagged: dict[tuple[str, str], int] = {}
         self._gauges: list[tuple[str, str, Gauge]] = []
 
     def gauge(self, name: str, text: str, read: Gauge) -> None:
@@ -71,6 +77,10 @@ class Metrics:
         if usage is not None:
             series.input_tokens += usage.input
             series.output_tokens += usage.output
+        series.charged += record.charged
+        if record.flag:
+            flagged = (record.route, _FLAG_NAMES[record.flag])
+            self._flagged[flagged] = self._flagged.get(flagged, 0) + 1
         if record.cause:
             fault = (record.operation, record.provider, record.cause)
             self._faults[fault] = self._faults.get(fault, 0) + 1
@@ -82,6 +92,7 @@ class Metrics:
         parts += self._faulty()
         parts += self._tokens()
         parts += self._bytes()
+        parts += self._money()
         parts += self._histogram("gateway_call_seconds", "Time from request to end of answer.")
         parts += self._histogram("gateway_first_byte_seconds", "Time from request to first byte.")
         for name, text, read in self._gauges:
@@ -124,6 +135,20 @@ class Metrics:
             for way, count in (("in", series.bytes_in), ("out", series.bytes_out)):
                 sums[operation, way] = sums.get((operation, way), 0) + count
         for values, count in sums.items():
+            yield f"{name}{_labels(labels, values)} {count}\n"
+
+    def _money(self) -> Iterable[str]:
+        name = "gateway_charged_dollars_total"
+        yield _head(name, "What calls were charged.", "counter")
+        sums: dict[str, int] = {}
+        for (_, route, _), series in self._series.items():
+            if route:
+                sums[route] = sums.get(route, 0) + series.charged
+        for route, nanos in sums.items():
+            yield f"{name}{_labels(('route',), (route,))} {dollars(nanos)}\n"
+        name, labels = "gateway_flagged_calls_total", ("route", "flag")
+        yield _head(name, "Calls not simply charged as their provider counted.", "counter")
+        for values, count in self._flagged.items():
             yield f"{name}{_labels(labels, values)} {count}\n"
 
     def _histogram(self, name: str, text: str) -> Iterable[str]:

@@ -146,6 +146,11 @@ async def test_a_stream_that_runs_out_of_money(gateway: Gateway, fake: FakeUpstr
     sound(rows, {poor.account: 0})
     settled = rows[-1]
     assert (settled["kind"], settled["flag"], settled["status"]) == (SETTLE, 7, 200)
+    page = await ask(gateway.server.port, request(b"", None, path="/metrics", method="GET"))
+    told = 'gateway_flagged_calls_total{route="fake-slug",flag="stopped"} 1'
+    assert told in page.body.decode()
+    charged = dollars(settled["revenue"])
+    assert f'gateway_charged_dollars_total{{route="fake-slug"}} {charged}' in page.body.decode()
     assert 40_000_000 < settled["revenue"] <= 50_000_000
     assert sum(row["kind"] == EXTEND for row in rows) >= 2
     await gateway.idle()
