@@ -46,7 +46,7 @@ def usage(
     as_json: bool,
 ) -> None:
     """Show calls, tokens and cost."""
-    wanted = {"by": list(by), "since": since or 0, "until": until, "account": account, "key": key}
+    wanted = {"by": list(by), "since": since, "until": until, "account": account, "key": key}
     rows = run_command(db, "usage", wanted)
     if as_json:
         print_json(rows)

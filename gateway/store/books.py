@@ -23,27 +23,41 @@ ROLL_EVERY = 1.0
 CALLS_PER_BOOT = 1 << 40
 RECOVERED = 1
 _HOUR_MS = 3_600_000
+_DAY = 86_400
 
-_REMEMBER_OPEN = """
+REMEMBER_OPEN = """
 PRAGMA temp_store = MEMORY;
 CREATE TEMP TABLE still_open (call INTEGER PRIMARY KEY, seq INTEGER NOT NULL);
+CREATE TEMP TABLE gained (hour, account, key, child, way, calls, failed, flagged, input, output,
+    cached, charged, first, last);
 """
 
 _WINDOW = "seq > {seq} AND seq <= {upto}"
 _UNSETTLED = f"NOT EXISTS (SELECT 1 FROM entries s WHERE s.call = e.call AND s.kind = {SETTLE})"
 
+_ADDED = """calls = calls + excluded.calls, failed = failed + excluded.failed,
+        flagged = flagged + excluded.flagged, input = input + excluded.input,
+        output = output + excluded.output, cached = cached + excluded.cached,
+        charged = charged + excluded.charged"""
+
 _ROLL = f"""
 BEGIN IMMEDIATE;
-INSERT INTO rollups
+DELETE FROM temp.gained;
+INSERT INTO temp.gained
     SELECT at / {_HOUR_MS}, account, key, child, way, count(*), sum(status NOT BETWEEN 200 AND 299),
         sum(flag <> 0), sum(input), sum(output), sum(cached), sum(revenue), min(seq), max(seq)
     FROM entries WHERE kind = {SETTLE} AND {_WINDOW}
-    GROUP BY 1, 2, 3, 4, 5
-    ON CONFLICT DO UPDATE SET calls = calls + excluded.calls, failed = failed + excluded.failed,
-        flagged = flagged + excluded.flagged, input = input + excluded.input,
-        output = output + excluded.output, cached = cached + excluded.cached,
-        charged = charged + excluded.charged, first = min(first, excluded.first),
+    GROUP BY 1, 2, 3, 4, 5;
+INSERT INTO rollups SELECT * FROM temp.gained WHERE true
+    ON CONFLICT DO UPDATE SET {_ADDED}, first = min(first, excluded.first),
         last = max(last, excluded.last);
+INSERT INTO days
+    SELECT hour / 24, account, key, child, way, sum(calls), sum(failed), sum(flagged), sum(input),
+        sum(output), sum(cached), sum(charged)
+    FROM temp.gained GROUP BY 1, 2, 3, 4, 5
+    ON CONFLICT DO UPDATE SET {_ADDED};
+INSERT INTO spans SELECT hour, min(first), max(last) FROM temp.gained GROUP BY hour
+    ON CONFLICT DO UPDATE SET first = min(first, excluded.first), last = max(last, excluded.last);
 INSERT INTO balances
     SELECT account, sum(wallet), sum(held), sum(revenue), sum(source)
     FROM entries WHERE {_WINDOW} GROUP BY account
@@ -54,7 +68,7 @@ INSERT INTO temp.still_open
 DELETE FROM temp.still_open AS e WHERE NOT ({_UNSETTLED});
 UPDATE marks SET seq = {{upto}},
     open_from = (SELECT coalesce(min(seq), {{upto}} + 1) FROM temp.still_open),
-    calls = calls + (SELECT count(*) FROM entries WHERE kind = {SETTLE} AND {_WINDOW});
+    calls = calls + (SELECT coalesce(sum(calls), 0) FROM temp.gained);
 COMMIT;
 """
 
@@ -70,6 +84,13 @@ INSERT INTO entries (at, kind, account, key, child, call, wallet, held, revenue,
     status, flag, input, receipt)
 VALUES (?, {SETTLE}, ?, ?, ?, ?, ?, ?, ?, 0, ?, 499, {RECOVERED}, ?, ?)
 """
+
+
+def roll_script(seq: int, upto: int) -> str:
+    """What adds the entries after `seq` up to `upto` to the sums, on a connection that remembers
+    what was open.
+    """
+    return _ROLL.format(seq=seq, upto=upto)
 
 
 class Balance(Struct, frozen=True):
@@ -94,7 +115,7 @@ class Books:
     async def open(self) -> None:
         """Settle what a crash left open, bring the sums up to date, and see that they add up."""
         await self._recover()
-        await self._database.script(_REMEMBER_OPEN)
+        await self._database.script(REMEMBER_OPEN)
         await self.roll()
         await self._check()
         self.token = secrets.token_hex(8)
@@ -127,7 +148,7 @@ class Books:
             "SELECT seq, (SELECT coalesce(max(seq), 0) FROM entries) FROM marks"
         )
         if upto != seq:
-            await self._database.script(_ROLL.format(seq=int(seq), upto=int(upto)))
+            await self._database.script(roll_script(int(seq), int(upto)))
 
     async def balance(self, account: int) -> Balance:
         """One account's money, to the last entry."""
@@ -166,10 +187,10 @@ class Books:
         start = period_start(period, self._clock.time())
         ((spent,),) = await self._database.read(
             "SELECT sum(charged) FROM ("
-            f" SELECT charged FROM rollups WHERE {whose} AND hour >= ?2"
+            f" SELECT charged FROM days WHERE {whose} AND day >= ?2"
             " UNION ALL SELECT revenue FROM entries"
             f" WHERE seq > (SELECT seq FROM marks) AND kind = {SETTLE} AND {whose} AND at >= ?3)",
-            (value, start // 3600, start * 1000),
+            (value, start // _DAY, start * 1000),
         )
         return int(spent or 0)
 
@@ -225,8 +246,8 @@ class Books:
         """The sums that are kept must be those of the rows they stand for."""
         ((revenue, charged, calls, counted),) = await self._database.read(
             "SELECT (SELECT coalesce(sum(revenue), 0) FROM balances),"
-            " (SELECT coalesce(sum(charged), 0) FROM rollups),"
-            " (SELECT calls FROM marks), (SELECT coalesce(sum(calls), 0) FROM rollups)"
+            " (SELECT coalesce(sum(charged), 0) FROM days),"
+            " (SELECT calls FROM marks), (SELECT coalesce(sum(calls), 0) FROM days)"
         )
         ((held,),) = await self._database.read("SELECT coalesce(sum(held), 0) FROM balances")
         if revenue != charged or calls != counted or held != 0:

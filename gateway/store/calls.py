@@ -28,6 +28,9 @@ if TYPE_CHECKING:
     from gateway.store.store import Store
 
 _BUDGET = 20_000
+# To read so many rows for nothing costs no more than to ask once more.
+_GAP = 100
+_MOST_SUMS = 2_000
 _MOST = 1_000
 _ID = re.compile(r"req_([0-9a-f]{16})([0-9a-f]{6,10})")
 _FLAG_NAMES = {number: name for name, number in FLAGS.items()}
@@ -66,31 +69,39 @@ async def search(
     """
     given = {name: value for name, value in wanted.items() if value is not None}
     where = [_FILTERS[name] for name in given]
-    rolled = [*where, "hour >= :since / 3600"]
+    hours = ["hour >= :since / 3600"] if since else []
     exact = [*where, f"kind = {SETTLE}", "at >= :since * 1000"]
     values: dict[str, Any] = {**given, "since": since, "until": until, "status": status}
     if until is not None:
-        rolled.append("hour <= :until / 3600")
+        hours.append("hour <= :until / 3600")
         exact.append("at < :until * 1000")
     if status is not None:
         exact.append("status = :status")
+        if not 200 <= status < 300:
+            where.append("failed > 0")
     if flag is not None:
-        rolled.append("flagged > 0")
+        where.append("flagged > 0")
         exact.append("flag = :flag" if flag != "any" else "flag <> 0")
         values["flag"] = FLAGS.get(flag, -1)
     values["before"] = _cursor(after)
     limit = max(1, min(limit, _MOST))
-    rows, at = await _collect(store, " AND ".join(rolled), " AND ".join(exact), values, limit)
+    stretches, bottom = await _stretches(store, where, hours, values)
+    rows, at = await _collect(store, stretches, " AND ".join(exact), values, limit)
+    at = bottom if at is None else at
     return [call_view(row) for row in rows], None if at is None else str(at)
 
 
 async def _collect(
-    store: Store, rolled: str, exact: str, values: dict[str, Any], limit: int
+    store: Store,
+    stretches: list[tuple[int, int]],
+    exact: str,
+    values: dict[str, Any],
+    limit: int,
 ) -> tuple[list[Any], int | None]:
     """Walk the stretches of the ledger that can hold what is wanted, from their ends."""
     found: list[Any] = []
     left = _BUDGET
-    for first, last in await _stretches(store, rolled, values):
+    for first, last in stretches:
         top = min(last, values["before"] - 1)
         while top >= first:
             bottom = max(first, top - left + 1)
@@ -109,22 +120,45 @@ async def _collect(
     return found, None
 
 
-async def _stretches(store: Store, rolled: str, values: dict[str, Any]) -> list[tuple[int, int]]:
-    """Where in the ledger to look, newest first, none overlapping another."""
-    rows = await store.database.report(
-        f"SELECT first, last FROM rollups WHERE {rolled} AND first < :before"
-        " ORDER BY last DESC LIMIT 5000",
-        values,
-    )
+async def _stretches(
+    store: Store, where: list[str], hours: list[str], values: dict[str, Any]
+) -> tuple[list[tuple[int, int]], int | None]:
+    """Where in the ledger to look, newest first, none overlapping another; and where to go on
+    from if there is too much of it for one page.
+    """
     ((mark, newest),) = await store.database.report(
         "SELECT seq, (SELECT coalesce(max(seq), 0) FROM entries) FROM marks"
     )
-    spans = [(int(mark) + 1, int(newest)), *((int(r["first"]), int(r["last"])) for r in rows)]
+    spans = [(int(mark) + 1, int(newest))]
+    if not where:
+        rows = await store.database.report(
+            f"SELECT min(first), max(last) FROM spans WHERE {' AND '.join(hours) or 'true'}", values
+        )
+        if rows[0][0] is not None:
+            spans.append((int(rows[0][0]), int(rows[0][1])))
+        return _merged(spans, 1), None
+    rows = await store.database.report(
+        f"SELECT first, last FROM rollups WHERE {' AND '.join((*where, *hours))}"
+        f" AND first < :before ORDER BY last DESC LIMIT {_MOST_SUMS}",
+        values,
+    )
+    spans += [(int(row["first"]), int(row["last"])) for row in rows]
+    if len(rows) < _MOST_SUMS:
+        return _merged(spans, 1), None
+    # Of what lies before the last of these sums, others may hold a part.
+    bottom = spans[-1][1]
+    if bottom >= values["before"]:  # more sums reach across this point than can be listed
+        bottom = max(1, values["before"] - _BUDGET)
+        spans = [(bottom, values["before"] - 1)]
+    return _merged(spans, bottom), bottom if bottom > 1 else None
+
+
+def _merged(spans: list[tuple[int, int]], bottom: int) -> list[tuple[int, int]]:
     merged: list[tuple[int, int]] = []
-    for first, last in sorted(spans):
-        if merged and first <= merged[-1][1] + 1:
+    for first, last in sorted((max(first, bottom), last) for first, last in spans):
+        if merged and first <= merged[-1][1] + _GAP:
             merged[-1] = (merged[-1][0], max(last, merged[-1][1]))
-        else:
+        elif first <= last:
             merged.append((first, last))
     return merged[::-1]
 

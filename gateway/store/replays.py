@@ -6,7 +6,10 @@ was cut off stays taken.
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
 import hashlib
+import sqlite3
 
 import msgspec
 from msgspec import Struct
@@ -14,6 +17,7 @@ from msgspec import Struct
 from gateway.ports import Clock
 from gateway.store.database import Database
 
+_FORGET_EVERY = 300.0
 KEPT_SECONDS = 86_400
 
 
@@ -88,6 +92,14 @@ class Replays:
         await self._database.write(
             "DELETE FROM replays WHERE at < ?", (int(self._clock.time()) - KEPT_SECONDS,)
         )
+
+    async def forget_for_ever(self) -> None:
+        """Every few minutes, so that no one deletion is long."""
+        while True:
+            # A failure is the storage's, whose state the ledger's writer reports.
+            with contextlib.suppress(sqlite3.Error, ValueError):
+                await self.forget_old()
+            await asyncio.sleep(_FORGET_EVERY)
 
 
 def _digest(data: bytes) -> bytes:

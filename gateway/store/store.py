@@ -31,6 +31,7 @@ class Store:
         self.on_money: list[Callable[[int, int], None]] = []
         self._on_failure: Callable[[Exception], None] = lambda _: None
         self._rolling: asyncio.Task[None] | None = None
+        self._forgetting: asyncio.Task[None] | None = None
         self._closed = False
 
     def _failed(self, error: Exception) -> None:
@@ -53,6 +54,7 @@ class Store:
             raise StoreError(f"{path} cannot be used: {error}. The file was kept.") from error
         self.ledger.start()
         self._rolling = asyncio.create_task(self.books.roll_for_ever())
+        self._forgetting = asyncio.create_task(self.replays.forget_for_ever())
 
     async def move(self, account: int, kind: int, nanos: int, note: bytes) -> None:
         """Bring money into an account or take it out; a running server knows at once."""
@@ -70,8 +72,9 @@ class Store:
         if self._closed:
             return []
         self._closed = True
-        if self._rolling is not None:
-            self._rolling.cancel()
+        for task in (self._rolling, self._forgetting):
+            if task is not None:
+                task.cancel()
         owed = await self.ledger.close()
         if self._rolling is not None and not owed:
             await self.books.roll_at_end()

@@ -196,14 +196,24 @@ class _Audit:
 
     def _rollups(self) -> None:
         note = self._verdict.note
-        kept: dict[tuple[int, ...], Any] = {}
-        for row in self._file.execute("SELECT * FROM rollups"):
-            what = tuple(row[name] for name in ("hour", "account", "key", "child", "way"))
-            kept[what] = [row[name] for name in _ROLLED]
-        for what in sorted(kept.keys() | self._rolled.keys()):
-            if kept.get(what) != self._rolled.get(what):
-                made = self._rolled.get(what)
-                note(f"roll-up {what}: kept as {kept.get(what)}, its entries make {made}")
+        by_day: dict[tuple[int, ...], list[int]] = {}
+        for (hour, *rest), sums in self._rolled.items():
+            total = by_day.setdefault((hour // 24, *rest), [0] * len(_ROLLED))
+            for place, figure in enumerate(sums):
+                total[place] += figure
+        self._agree("roll-up of hour", "SELECT hour, * FROM rollups", self._rolled)
+        self._agree("roll-up of day", "SELECT day, * FROM days", by_day)
         calls = sum(sums[0] for sums in self._rolled.values())
         if self._mark["calls"] != calls:
             note(f"the mark counts {self._mark['calls']} calls, the entries {calls}")
+
+    def _agree(self, name: str, query: str, counted: dict[tuple[int, ...], list[int]]) -> None:
+        kept: dict[tuple[int, ...], Any] = {}
+        for row in self._file.execute(query):
+            what = (row[0], *(row[column] for column in ("account", "key", "child", "way")))
+            kept[what] = [row[column] for column in _ROLLED]
+        for what in sorted(kept.keys() | counted.keys()):
+            if kept.get(what) != counted.get(what):
+                self._verdict.note(
+                    f"{name} {what}: kept as {kept.get(what)}, its entries make {counted.get(what)}"
+                )

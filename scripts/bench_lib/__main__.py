@@ -14,7 +14,7 @@ import time
 from dataclasses import asdict
 from pathlib import Path
 
-from bench_lib import install, measure, peers, processes, profile, report, runs
+from bench_lib import install, ledger, measure, peers, processes, profile, report, runs
 from bench_lib.foreign import LiteLLM, Portkey
 
 PEERS = ("gateway", "caddy", "nginx", "bare", "portkey", "litellm")
@@ -53,6 +53,10 @@ def arguments() -> argparse.Namespace:
         default=peers.ROOT,
         help="measure the gateway of another checkout",
     )
+    parser.add_argument(
+        "--ledger", type=int, metavar="CALLS", help="instead, time a ledger of so many calls"
+    )
+    parser.add_argument("--ledger-file", type=Path, metavar="FILE", help="keep that ledger here")
     options = parser.parse_args()
     unknown = set(options.only.split(",")) - set(PEERS)
     if unknown:
@@ -248,7 +252,11 @@ def main() -> None:
     """Run; 0 unless the harness itself failed."""
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     try:
-        run(arguments())
+        options = arguments()
+        if options.ledger:
+            print(ledger.measure(options.ledger, options.ledger_file))
+        else:
+            run(options)
     except KeyboardInterrupt:
         sys.exit(130)
 

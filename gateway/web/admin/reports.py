@@ -27,7 +27,7 @@ async def usage(exchange: Exchange) -> None:
     rows = await summary(
         exchange.site.store,
         by=names(query, "by", "day"),
-        since=moment(query, "since") or 0,
+        since=moment(query, "since"),
         until=moment(query, "until"),
         account=query.get("account"),
         key=query.get("key"),

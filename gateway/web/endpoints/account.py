@@ -60,7 +60,7 @@ async def usage(exchange: Exchange) -> None:
         rows = await summary(
             exchange.site.store,
             by=names(query, "by", "day"),
-            since=moment(query, "since") or 0,
+            since=moment(query, "since"),
             until=moment(query, "until"),
             account=_account(mine).id,
             key=mine.id if of == "key" else None,
