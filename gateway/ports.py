@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from asyncio import Future
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Protocol
 
@@ -89,7 +90,13 @@ class Ledger(Protocol):
 
     def hold(
         self, at: int, who: Who, call: int, amount: int, way: int, tokens: int, estimate: int
-    ) -> Awaitable[Exception | None]: ...
+    ) -> Future[Exception | None]: ...
+
+    def tell(
+        self, commit: Future[Exception | None], tell: Callable[[Exception | None], None]
+    ) -> None:
+        """Say how a hold ended to somebody who was cancelled while waiting for it."""
+        ...
 
     def extend(self, at: int, who: Who, call: int, amount: int) -> Awaitable[Exception | None]: ...
 

@@ -85,6 +85,11 @@ class _Spent(Exception):  # noqa: N818 - it ends a stream that did nothing wrong
 class Stream:
     """Pumps a streamed answer into the sink as it arrives."""
 
+    __slots__ = (
+        "_adapter", "_attempt", "_clock", "_headers", "_meter", "_own", "_record", "_reply",
+        "_second", "_show_cost", "_sink", "_till", "_translator", "stopped",
+    )  # fmt: skip
+
     def __init__(
         self,
         attempt: Attempt,

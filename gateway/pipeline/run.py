@@ -61,6 +61,24 @@ class Job(Struct):
 
 async def run(services: Services, ask: Ask, sink: Sink, record: Record) -> None:
     """Serve one call; whatever goes wrong is raised as a Fault after it was settled."""
+    job = await _admitted(services, ask, record)
+    operation = ask.operation
+    del ask  # a long stream need not carry what only its start needed
+    try:
+        await job.till.open(record.stream)
+        if job.till.affords < job.till.ceiling and not record.stream:
+            job.body = _lowered(job, record)
+        await _serve(services, job, operation, sink, record)
+    finally:
+        if job.ticket is not None:
+            limits, usage = job.standing.limits, record.usage
+            limits.release()
+            if usage is not None:
+                limits.settle(job.ticket, usage.input + usage.output)
+
+
+async def _admitted(services: Services, ask: Ask, record: Record) -> Job:
+    """The call, once its key, its body, its model and its limits allow it."""
     key = await authenticate(services, ask.secret, ask.address)
     record.key = key.id
     if key.session is not None and ask.session not in (None, key.session):
@@ -78,17 +96,7 @@ async def run(services: Services, ask: Ask, sink: Sink, record: Record) -> None:
     job = _job(services, standing, candidate, body, wishes, record)
     if standing.limits.any or not key.n:
         job.ticket = limited(services, standing, candidate, job.tokens, ask.address, record)
-    try:
-        await job.till.open(record.stream)
-        if job.till.affords < job.till.ceiling and not record.stream:
-            job.body = _lowered(job, record)
-        await _serve(services, job, ask.operation, sink, record)
-    finally:
-        if job.ticket is not None:
-            standing.limits.release()
-            usage = record.usage
-            if usage is not None:
-                standing.limits.settle(job.ticket, usage.input + usage.output)
+    return job
 
 
 def _read(raw: bytes, ask: Ask, record: Record) -> tuple[JsonBody, Wishes]:

@@ -14,7 +14,7 @@ from gateway import errors
 from gateway.core.estimate import output_tokens
 from gateway.core.money.amounts import dollars
 from gateway.core.money.pricing import price_usage
-from gateway.core.money.quote import affordable_output, quote
+from gateway.core.money.quote import affordable_output, quote, quotes
 from gateway.core.money.receipt import encode_receipt
 from gateway.core.purse import NO_END, Purse
 from gateway.domain import FLAGS, Usage
@@ -61,11 +61,13 @@ class Till(Struct):
         amount = estimate = 0
         if not self.candidate.free:
             wanted = self.ceiling
-            if stream and wanted > FIRST_SLICE:
+            limited = not self.standing.unlimited or len(self.purses) > len(self.standing.purses)
+            if stream and limited and wanted > FIRST_SLICE:
                 wanted = FIRST_SLICE
-            estimate = self._quote(0)
-            amount = self._quote(wanted)
-            if not self.standing.unlimited or len(self.purses) > len(self.standing.purses):
+            estimate, amount = quotes(
+                self.candidate.rows, self.tokens_in, wanted, self.standing.scale
+            )
+            if limited:
                 wanted, amount = self._within_room(wanted, amount, estimate)
             self.affords = wanted
             if stream:
@@ -73,18 +75,18 @@ class Till(Struct):
         for purse in self.purses:
             purse.held += amount
         self.held = amount
-        written = asyncio.ensure_future(self._hold(amount, estimate))
+        written = self._hold(amount, estimate)
         try:
             error = await written
         except asyncio.CancelledError:
             # The client left, but the hold is written all the same: it must not stay for ever.
-            written.add_done_callback(self._undo)
+            self.services.ledger.tell(written, self._undo)
             raise
         if error is not None:
             self._return(0)
             raise storage_fault()
 
-    def _hold(self, amount: int, estimate: int) -> Awaitable[Exception | None]:
+    def _hold(self, amount: int, estimate: int) -> asyncio.Future[Exception | None]:
         return self.services.ledger.hold(
             self._moment(),
             self.standing.who,
@@ -95,8 +97,8 @@ class Till(Struct):
             estimate,
         )
 
-    def _undo(self, written: asyncio.Future[Exception | None]) -> None:
-        if written.cancelled() or written.result() is not None:
+    def _undo(self, error: Exception | None) -> None:
+        if error is not None:
             self._return(0)
         else:
             self.release(errors.CLIENT_CLOSED.status)

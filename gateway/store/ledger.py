@@ -12,7 +12,6 @@ import sqlite3
 from collections import deque
 from collections.abc import Callable, Sequence
 from itertools import chain
-from typing import Any
 
 from gateway.store.database import Database
 
@@ -23,8 +22,10 @@ COLUMNS = (
 )
 _WIDTH = COLUMNS.count(",") + 1
 _MOST_ROWS = 256
+# With so many calls open, a commit waits for others to share it: until half of the open calls want
+# it, but no longer than this after the commit before. On a quiet gateway nobody waits.
 _BUSY = 8
-_GATHER = 0.0015
+_GATHER = 0.004
 _RETRY_AFTER = 0.25
 _PATIENCE = 5.0
 _ONE = f"({', '.join('?' * _WIDTH)})"
@@ -38,28 +39,34 @@ Result = tuple[int, int, int, int, int, bytes]
 Row = tuple[int | bytes | None, ...]
 
 
-class Commit(asyncio.Future[Exception | None]):
-    """Done once a row is durable, or with the error that kept it from being so.
-
-    It can't be cancelled: a caller that gives up may still have to know how it ended.
-    """
-
-    def cancel(self, msg: Any = None) -> bool:
-        """Nothing: what was handed over will be written."""
-        return False
+# Done once a row is durable, or with the error that kept it from being so. Whoever waits for it may
+# be cancelled, and the future with it; the row is written all the same.
+Commit = asyncio.Future[Exception | None]
+Tell = Callable[[Exception | None], None]
 
 
 class _Batch:
-    __slots__ = ("rows", "waiting")
+    __slots__ = ("rows", "waiting", "watching")
 
     def __init__(self) -> None:
         self.rows: list[Row] = []
         self.waiting: list[Commit] = []
+        self.watching: list[Commit] = []
 
-    def done(self, error: Exception | None) -> None:
-        """Tell everybody who waits."""
-        for commit in self.waiting:
-            commit.set_result(error)
+    @property
+    def pending(self) -> bool:
+        """Whether anybody waits for it to be written."""
+        return bool(self.waiting or self.watching)
+
+    def done(self, error: Exception | None) -> list[Commit]:
+        """Tell everybody who waits; those who have given up meanwhile."""
+        gone = []
+        for commit in (*self.waiting, *self.watching):
+            if commit.cancelled():
+                gone.append(commit)
+            else:
+                commit.set_result(error)
+        return gone
 
 
 class GroupCommit:
@@ -71,9 +78,13 @@ class GroupCommit:
         self._statements: dict[int, str] = {}
         self._open = _Batch()
         self._full: deque[_Batch] = deque()
-        self._last: Commit | None = None
+        self._untold: dict[Commit, Tell] = {}
         self._working = False
         self._closing = False
+        self._open_calls = 0
+        self._enough = _MOST_ROWS
+        self._come_together = asyncio.Event()
+        self._next_commit = 0.0
         self._wake = asyncio.Event()
         self._idle = asyncio.Event()
         self._idle.set()
@@ -97,12 +108,14 @@ class GroupCommit:
     def post(self, row: Row) -> Commit:
         """Hand over one entry; what is returned is done when the entry is durable."""
         batch = self._open
-        commit = self._last = Commit(loop=self._loop)
+        commit: Commit = self._loop.create_future()
         batch.rows.append(row)
         batch.waiting.append(commit)
-        if len(batch.rows) >= _MOST_ROWS:
-            self._full.append(batch)
-            self._open = _Batch()
+        if len(batch.rows) >= self._enough:
+            self._come_together.set()
+            if len(batch.rows) >= _MOST_ROWS:
+                self._full.append(batch)
+                self._open = _Batch()
         if not self._working:
             self._working = True
             self._idle.clear()
@@ -113,6 +126,7 @@ class GroupCommit:
         self, at: int, who: Who, call: int, amount: int, way: int, tokens: int, estimate: int
     ) -> Commit:
         """Set money aside before a call goes upstream."""
+        self._open_calls += 1
         return self.post(
             (at, HOLD, *who, call, -amount, amount, 0, 0, way, 0, 0, tokens, 0, 0, estimate, None)
         )
@@ -125,6 +139,7 @@ class GroupCommit:
         self, at: int, who: Who, call: int, held: int, charge: int, way: int, result: Result
     ) -> Commit:
         """Let go of what was held and charge what was used."""
+        self._open_calls -= 1
         status, flag, tokens_in, tokens_out, cached, receipt = result
         return self.post(
             (
@@ -139,13 +154,22 @@ class GroupCommit:
             (at, kind, account, 0, 0, 0, amount, 0, 0, -amount, 0, 0, 0, 0, 0, 0, 0, memo)
         )
 
+    def tell(self, commit: Commit, tell: Tell) -> None:
+        """Say how a row ended to somebody who was cancelled while waiting for it."""
+        if commit.cancelled():
+            self._untold[commit] = tell
+        else:
+            tell(commit.result())
+
     async def flush(self) -> Exception | None:
         """Wait until all that has been handed over so far is written; what keeps it from that.
 
         It waits for no quiet moment: under load there may be none.
         """
-        if self._last is not None:
-            await self._last
+        if self._working:
+            seen: Commit = self._loop.create_future()
+            self._open.watching.append(seen)
+            await seen
         return self._storage_error if self._owed else None
 
     async def close(self, patience: float = _PATIENCE) -> list[Row]:
@@ -159,6 +183,7 @@ class GroupCommit:
         # What is being written is waited for: only then is it known whether it must be told.
         self._closing = True
         self._wake.set()
+        self._come_together.set()
         await self._task
         for batch in (*self._full, self._open):
             self._refuse(batch, self._storage_error)
@@ -168,7 +193,9 @@ class GroupCommit:
         while not self._closing:
             await self._wake.wait()
             self._wake.clear()
-            while (self._full or self._open.rows or self._owed) and not self._closing:
+            while (self._full or self._open.pending or self._owed) and not self._closing:
+                if self._open_calls >= _BUSY and not self._full:
+                    await self._gather()
                 if self._full:
                     batch = self._full.popleft()
                 else:
@@ -177,18 +204,28 @@ class GroupCommit:
                     self._refuse(batch, self._storage_error)
                     await self._pause()
                     continue
-                if batch.rows:
+                if batch.pending:
                     await self._write(batch)
-                    if len(batch.rows) >= _BUSY and not self._full:
-                        # Under load a little patience makes commits fewer and fuller.
-                        await asyncio.sleep(_GATHER)
+                    self._next_commit = self._loop.time() + _GATHER
             if not self._closing:
                 self._working = False
                 self._idle.set()
 
+    async def _gather(self) -> None:
+        """Let those that are about to come share the next commit."""
+        left = self._next_commit - self._loop.time()
+        self._enough = min(_MOST_ROWS, self._open_calls // 2)
+        if left > 0 and len(self._open.rows) < self._enough:
+            self._come_together.clear()
+            timer = self._loop.call_later(left, self._come_together.set)
+            await self._come_together.wait()
+            timer.cancel()
+        self._enough = _MOST_ROWS
+
     async def _write(self, batch: _Batch) -> None:
         try:
-            await self._insert(batch.rows)
+            if batch.rows:
+                await self._insert(batch.rows)
         except (sqlite3.IntegrityError, OverflowError):
             await self._one_by_one(batch)
         except _FAILURES as error:
@@ -196,12 +233,19 @@ class GroupCommit:
             self._refuse(batch, error)
         else:
             self.failing_since = None
-            batch.done(None)
+            self._done(batch, None)
 
     def _refuse(self, batch: _Batch, error: Exception | None) -> None:
         """Nothing of the batch was written: charges are kept, the rest is the caller's to undo."""
         self._owed += [row for row in batch.rows if row[1] == SETTLE or row[1] == EXTEND]
-        batch.done(error)
+        self._open_calls -= sum(row[1] == HOLD for row in batch.rows)
+        self._done(batch, error)
+
+    def _done(self, batch: _Batch, error: Exception | None) -> None:
+        for gone in batch.done(error):
+            tell = self._untold.pop(gone, None)
+            if tell is not None:
+                tell(error)
 
     async def _pay(self) -> bool:
         """Write all that is owed: what comes later may settle what it extends."""
@@ -233,8 +277,11 @@ class GroupCommit:
                 self._failed(error)
                 self._refuse(batch, error)
                 return
-            batch.waiting.pop(0).set_result(refused)
+            first = _Batch()
+            first.waiting.append(batch.waiting.pop(0))
+            self._done(first, refused)
             del batch.rows[0]
+        self._done(batch, None)
 
     async def _write_or_report(self, row: Row) -> Exception | None:
         """A row that the tables refuse is a fault of ours: a second charge for one call, say.
@@ -245,6 +292,7 @@ class GroupCommit:
         try:
             await self._insert([row])
         except (sqlite3.IntegrityError, OverflowError) as error:
+            self._open_calls -= row[1] == HOLD
             self._on_failure(error)
             return error
         return None

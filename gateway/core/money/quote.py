@@ -13,6 +13,14 @@ def quote(rows: Rows, input_tokens: int, output_tokens: int, scale: int = PLAIN)
     return rounded(fine, scale)
 
 
+def quotes(rows: Rows, input_tokens: int, output_tokens: int, scale: int) -> tuple[int, int]:
+    """The same for the input alone, and for both."""
+    row = rows.at(input_tokens, "")
+    fine = row.input_fine * input_tokens + row.request_fine
+    more = row.dearest_output * output_tokens
+    return rounded(fine, scale), rounded(fine + more, scale)
+
+
 def affordable_output(
     rows: Rows, input_tokens: int, nanos: int, most: int, scale: int = PLAIN
 ) -> int:
