@@ -224,12 +224,18 @@ class Channel(Struct, frozen=True):
 
 
 class UpstreamRequest(Struct, frozen=True):
-    """One HTTP request to a provider, fully written by an adapter."""
+    """One HTTP request to a provider, fully written by an adapter.
+
+    `translated` says that the client spoke another dialect than the provider; `adapted` names the
+    client's fields that do not arrive as they were meant.
+    """
 
     method: str
     url: str
     headers: tuple[tuple[str, str], ...]
     body: bytes = b""
+    translated: bool = False
+    adapted: tuple[str, ...] = ()
 
 
 class KeyChange(Struct, frozen=True):

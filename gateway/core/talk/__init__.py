@@ -1,0 +1,1 @@
+"""A conversation as values: between the dialects that clients speak and the wires of providers."""

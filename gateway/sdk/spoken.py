@@ -1,0 +1,63 @@
+"""Every dialect over any wire: one typed form between them.
+
+A `Wire` is how a provider is spoken to, a `Dialect` how a client speaks. `translated` makes of a
+pair the operation that the gateway runs.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+
+from msgspec import Struct, structs
+
+from gateway.core.body import JsonBody
+from gateway.core.faults import provider_fault
+from gateway.core.meter import Translator
+from gateway.core.talk.events import Reader, Writer
+from gateway.core.talk.interpret import Interpreter
+from gateway.core.talk.model import Answer, Losses, Talk
+from gateway.domain import Credential, UpstreamRequest
+from gateway.errors import Fault
+from gateway.sdk.adapter import Call, Operation, Reply
+
+
+class Wire(Struct, frozen=True):
+    """A provider's own wire. `build` notes what it can't say among the losses."""
+
+    build: Callable[[Call, Credential, Talk, Losses], UpstreamRequest]
+    read: Callable[[Call, Mapping[str, str], bytes], Answer]
+    reader: Callable[[Call], Reader]
+    fault: Callable[[int, Mapping[str, str], bytes], Fault] = provider_fault
+
+
+class Dialect(Struct, frozen=True):
+    """A client's way to speak: its requests read, whole and streamed answers written.
+
+    `write` and `writer` are given the client's own body: it says how an answer is wanted.
+    """
+
+    name: str
+    read: Callable[[JsonBody, Losses], Talk]
+    write: Callable[[JsonBody, Answer], bytes]
+    writer: Callable[[JsonBody], Writer]
+
+
+def translated(dialect: Dialect, wire: Wire) -> Operation:
+    """The operation that hears one dialect and speaks one wire."""
+
+    def build(call: Call, credential: Credential) -> UpstreamRequest:
+        losses = Losses()
+        talk = dialect.read(call.body, losses)
+        talk.model = call.upstream
+        talk.stream = call.stream
+        request = wire.build(call, credential, talk, losses)
+        return structs.replace(request, translated=True, adapted=losses.names)
+
+    def parse(call: Call, status: int, headers: Mapping[str, str], body: bytes) -> Reply:
+        answer = wire.read(call, headers, body)
+        return Reply(dialect.write(call.body, answer), answer.usage)
+
+    def stream(call: Call) -> Translator:
+        return Interpreter(wire.reader(call), dialect.writer(call.body))
+
+    return Operation(build=build, parse=parse, stream=stream, fault=wire.fault)
