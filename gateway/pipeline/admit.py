@@ -19,7 +19,14 @@ from gateway.pipeline.record import Record
 from gateway.pipeline.services import Candidate, Services
 
 # Which kind of model each operation serves, and the endpoint that each kind is for.
-KIND_OF = {"chat": "chat", "completions": "chat", "embeddings": "embedding"}
+KIND_OF = {
+    "chat": "chat",
+    "messages": "chat",
+    "responses": "chat",
+    "count_tokens": "chat",
+    "completions": "chat",
+    "embeddings": "embedding",
+}
 ENDPOINT_OF = {
     "chat": "chat/completions",
     "embedding": "embeddings",

@@ -15,11 +15,17 @@ from msgspec import Struct, field
 from gateway.core.body import JsonBody
 from gateway.core.faults import fault_in_body, provider_fault
 from gateway.core.meter import Translator
+from gateway.core.talk.events import Reader
+from gateway.core.talk.model import Answer, Losses, Talk
 from gateway.core.usage import openai_usage
 from gateway.domain import Credential, UpstreamRequest, Usage
 from gateway.errors import Fault
 
 CONTRACT: Final = 1
+
+
+# Headers of a client's that an adapter may want to hand on, where it speaks the same dialect.
+PASSED_HEADERS: Final = ("anthropic-beta", "anthropic-version", "openai-beta")
 
 
 class Call(Struct, frozen=True):
@@ -32,6 +38,10 @@ class Call(Struct, frozen=True):
     stream: bool = False
     region: str | None = None
     options: Mapping[str, str] = field(default_factory=dict)
+    now: float = 0.0  # unix seconds, for signatures
+    headers: Mapping[str, str] = field(
+        default_factory=dict
+    )  # of the client's, those in PASSED_HEADERS
 
 
 class Reply(Struct, frozen=True):
@@ -72,10 +82,55 @@ class Operation(Struct, frozen=True):
     fault: Callable[[int, Mapping[str, str], bytes], Fault] = provider_fault
 
 
+class Wire(Struct, frozen=True):
+    """A provider's own wire, for conversations in any dialect.
+
+    `build` notes what it can't say among the losses; `Answer.usage` and `Used.usage` are whole:
+    their input holds cached and cache-written tokens.
+    """
+
+    build: Callable[[Call, Credential, Talk, Losses], UpstreamRequest]
+    read: Callable[[Call, Mapping[str, str], bytes], Answer]
+    reader: Callable[[Call], Reader]
+    fault: Callable[[int, Mapping[str, str], bytes], Fault] = provider_fault
+
+
+class ReadFile(Struct, frozen=True):
+    """A step of a login: a file that the operator named, or a well-known one. May be absent."""
+
+    path: str
+
+
+class Token(Struct, frozen=True):
+    """The end of a login: secrets that requests are written with, until they expire."""
+
+    secrets: dict[str, str]
+    expires_at: float = float("inf")
+
+
+class Login(Struct, frozen=True):
+    """How a credential becomes what requests are signed with, where it isn't simply a key.
+
+    `step` is given the credential, the time, and the answers to its steps so far (a file's content
+    or the body of a 2xx answer; None for an absent file or any other answer), and says what to do
+    next. It runs on the cold path; its token is kept and renewed before it expires.
+    """
+
+    step: Callable[
+        [Credential, float, tuple[bytes | None, ...]], UpstreamRequest | ReadFile | Token
+    ]
+
+
 class Adapter(Struct, frozen=True):
-    """A provider: its capabilities are the keys of `operations`, not flags that can lie."""
+    """A provider: its capabilities are the keys of `operations`, not flags that can lie.
+
+    Dialects that it does not serve itself ("chat", "messages", "responses") are served through its
+    `wire`, or else through its "chat" operation.
+    """
 
     name: str
     operations: Mapping[str, Operation]
     cached_inside_input: bool = True
     contract: int = CONTRACT
+    wire: Wire | None = None
+    login: Login | None = None

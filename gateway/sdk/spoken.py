@@ -11,23 +11,12 @@ from collections.abc import Callable, Mapping
 from msgspec import Struct, structs
 
 from gateway.core.body import JsonBody
-from gateway.core.faults import provider_fault
 from gateway.core.meter import Translator
-from gateway.core.talk.events import Reader, Writer
+from gateway.core.talk.events import Writer
 from gateway.core.talk.interpret import Interpreter
 from gateway.core.talk.model import Answer, Losses, Talk
 from gateway.domain import Credential, UpstreamRequest
-from gateway.errors import Fault
-from gateway.sdk.adapter import Call, Operation, Reply
-
-
-class Wire(Struct, frozen=True):
-    """A provider's own wire. `build` notes what it can't say among the losses."""
-
-    build: Callable[[Call, Credential, Talk, Losses], UpstreamRequest]
-    read: Callable[[Call, Mapping[str, str], bytes], Answer]
-    reader: Callable[[Call], Reader]
-    fault: Callable[[int, Mapping[str, str], bytes], Fault] = provider_fault
+from gateway.sdk.adapter import Call, Operation, Reply, Wire
 
 
 class Dialect(Struct, frozen=True):

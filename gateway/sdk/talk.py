@@ -37,7 +37,8 @@ from gateway.core.talk.model import (
     ToolResult,
     ToolUse,
 )
-from gateway.sdk.spoken import Dialect, Wire, translated
+from gateway.sdk.adapter import Login, ReadFile, Token, Wire
+from gateway.sdk.spoken import Dialect, translated
 
 __all__ = [
     "Answer",
@@ -54,11 +55,13 @@ __all__ = [
     "Grew",
     "InOrder",
     "Interpreter",
+    "Login",
     "Losses",
     "Media",
     "Message",
     "Opened",
     "Part",
+    "ReadFile",
     "Reader",
     "Reason",
     "Refusal",
@@ -67,6 +70,7 @@ __all__ = [
     "Talk",
     "Text",
     "Thinking",
+    "Token",
     "Tool",
     "ToolChoice",
     "ToolResult",

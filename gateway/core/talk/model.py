@@ -150,8 +150,8 @@ class Talk(Struct):
     """A request. None and empty mean that the client said nothing about it.
 
     `thinking` is "on", "adaptive" or "off"; `effort` one of none, minimal, low, medium, high,
-    xhigh, max; `summary` how much of its thinking is shown. `extra` holds top-level members that the
-    dialect's reader does not know, as raw JSON: they go through by default.
+    xhigh, max; `summary` how much of its thinking is shown. `extra` holds top-level members that
+    the dialect's reader does not know, as raw JSON: they go through by default.
     """
 
     dialect: str
