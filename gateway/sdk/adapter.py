@@ -24,10 +24,6 @@ from gateway.errors import Fault
 CONTRACT: Final = 1
 
 
-# Headers of a client's that an adapter may want to hand on, where it speaks the same dialect.
-PASSED_HEADERS: Final = ("anthropic-beta", "anthropic-version", "openai-beta")
-
-
 class Call(Struct, frozen=True):
     """What an adapter is told of a call: the client's body, and where the catalog sends it."""
 
@@ -72,6 +68,7 @@ class Operation(Struct, frozen=True):
 
     With PASSTHROUGH the provider speaks the client's dialect and its bytes go through untouched;
     `usage` and `fault_in` then say how to read the usage object and an error inside a 200.
+    `hears` names, in lower case, headers of the client's that `build` wants to see.
     """
 
     build: Build
@@ -80,6 +77,7 @@ class Operation(Struct, frozen=True):
     usage: Callable[[bytes], Usage] = openai_usage
     fault_in: Callable[[bytes], Fault | None] = fault_in_body
     fault: Callable[[int, Mapping[str, str], bytes], Fault] = provider_fault
+    hears: tuple[str, ...] = ()
 
 
 class Wire(Struct, frozen=True):

@@ -66,7 +66,10 @@ class Media(Struct):
 
 
 class Thinking(Struct):
-    """What a model thought. `signature` proves to its `family` that it did; `data` is sealed."""
+    """What a model thought. `signature` proves to its `family` that it did; `data` is sealed.
+
+    A family is named for the wire whose models sign so: "messages", "responses", "generate".
+    """
 
     text: str = ""
     signature: str = ""
