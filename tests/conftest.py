@@ -17,7 +17,7 @@ def pytest_configure(config: pytest.Config) -> None:
 def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[None]):
     """Count the recorded cases by provider, test and operation."""
     report = yield
-    if report.when == "call" and item.path.name == "test_corpus.py":
+    if report.when == "call" and item.path.name.startswith("test_corpus"):
         case = item.callspec.params["case"]
         what = item.originalname.removeprefix("test_")
         item.config.stash[TABLE][case.parts[-3], what, case.parts[-2], report.outcome] += 1

@@ -1,12 +1,8 @@
-"""Real recorded traffic passes through our adapters unchanged, and is read right.
-
-Recordings live outside the repository: ISTHMUS_CORPUS names their folder.
-"""
+"""Real recorded traffic passes through our adapters unchanged, and is read right."""
 
 from __future__ import annotations
 
 import json
-import os
 import random
 from pathlib import Path
 from typing import Any
@@ -23,8 +19,8 @@ from gateway.domain import Credential, Usage
 from gateway.sdk import PASSTHROUGH, Adapter, Call
 from providers_plugins import compatible
 from providers_plugins.openai import ADAPTER as OPENAI
+from tests import recorded
 
-CORPUS = Path(os.environ.get("ISTHMUS_CORPUS") or Path(__file__).parents[3] / "shared" / "corpus")
 ADAPTERS: dict[str, Adapter] = {
     "alibaba": compatible.ALIBABA,
     "deepseek": compatible.DEEPSEEK,
@@ -48,27 +44,15 @@ EVERY_BYTE_UNDER = 8192
 SECRET = "sk-corpus-canary-0123456789abcdef"
 EXPECTED_KIND = {400: "invalid_request", 422: "invalid_request", 413: "request_too_large"}
 
-pytestmark = pytest.mark.skipif(
-    not CORPUS.is_dir(), reason=f"no recorded traffic in {CORPUS}; set ISTHMUS_CORPUS"
-)
+pytestmark = recorded.needs_corpus
 
 
 def cases(*operations: str) -> list[Path]:
-    return [
-        case
-        for provider in ADAPTERS
-        for operation in operations
-        for case in sorted((CORPUS / provider / operation).glob("*"))
-        if (case / "meta.json").exists()
-    ]
-
-
-def case_id(case: Path) -> str:
-    return "/".join(case.parts[-3:])
+    return [case for provider in ADAPTERS for case in recorded.cases(provider, *operations)]
 
 
 def parameters(*operations: str) -> Any:
-    return pytest.mark.parametrize("case", cases(*operations), ids=case_id)
+    return recorded.parameters(cases(*operations))
 
 
 def adapter_of(case: Path) -> Adapter:
@@ -106,7 +90,7 @@ def requests() -> list[Path]:
     return [case for case in cases(*PLAIN, *STREAMED) if (case / "request.json").exists()]
 
 
-@pytest.mark.parametrize("case", requests(), ids=case_id)
+@pytest.mark.parametrize("case", requests(), ids=recorded.case_id)
 def test_request(case: Path) -> None:
     """The request keeps every member, byte for byte, but those that the adapter declares."""
     raw = (case / "request.json").read_bytes()
