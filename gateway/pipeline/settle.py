@@ -17,7 +17,7 @@ from gateway.pipeline.till import Till
 _ENVELOPE = 600
 _USUAL_CONTEXT = 2_000_000
 _USUAL_OUTPUT = 200_000
-_ANSWERING = ("chat", "completions")
+_ANSWERING = ("chat", "completions", "messages", "responses")
 
 Durable = Awaitable[Exception | None]
 

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import cast
 
 from aiohttp import web
-from msgspec import Struct
+from msgspec import Struct, structs
 
 from gateway import errors
 from gateway.errors import Fault, storage_fault
@@ -19,9 +19,10 @@ from gateway.pipeline.record import Record
 from gateway.web import admin
 from gateway.web.connection import Connection
 from gateway.web.endpoints import account, inference, models, quote, status
+from gateway.web.envelopes import USUAL, Manner, Style, error_body
 from gateway.web.exchange import JSON, Exchange
 from gateway.web.replays import RecordingSink
-from gateway.web.replying import HttpSink, Sent, Style, error_body
+from gateway.web.replying import HttpSink, Sent
 from gateway.web.site import Site
 
 Serve = Callable[[Exchange], Awaitable[None]]
@@ -33,32 +34,35 @@ class Endpoint(Struct, frozen=True):
     methods: tuple[str, ...]
     operation: str
     serve: Serve
-    style: Style = "openai"
+    manner: Manner = USUAL
     quiet: bool = False
 
 
+_GET = ("GET",)
+_POST = ("POST",)
+
 # Below each surface; a name that ends in "/" takes the rest of the path as an object's id.
-ON_SURFACES: Mapping[str, tuple[str, str, Serve]] = {
-    "chat/completions": ("POST", "chat", inference.CHAT),
-    "completions": ("POST", "completions", inference.COMPLETIONS),
-    "embeddings": ("POST", "embeddings", inference.EMBEDDINGS),
-    "models": ("GET", "models", models.models),
-    "models/": ("GET", "model", models.model),
-    "embedding-models": ("GET", "embedding_models", models.embedding_models),
-    "transcription-models": ("GET", "transcription_models", models.transcription_models),
-    "providers": ("GET", "providers", models.providers),
-    "key": ("GET", "key", account.key),
-    "usage": ("GET", "usage", account.usage),
-    "balance": ("GET", "balance", account.balance),
-    "receipts/": ("GET", "receipt", account.receipt),
-    "quote": ("POST", "quote", quote.quote),
+ON_SURFACES: Mapping[str, Endpoint] = {
+    "chat/completions": Endpoint(_POST, "chat", inference.CHAT),
+    "completions": Endpoint(_POST, "completions", inference.COMPLETIONS),
+    "embeddings": Endpoint(_POST, "embeddings", inference.EMBEDDINGS),
+    "models": Endpoint(_GET, "models", models.models),
+    "models/": Endpoint(_GET, "model", models.model),
+    "embedding-models": Endpoint(_GET, "embedding_models", models.embedding_models),
+    "transcription-models": Endpoint(_GET, "transcription_models", models.transcription_models),
+    "providers": Endpoint(_GET, "providers", models.providers),
+    "key": Endpoint(_GET, "key", account.key),
+    "usage": Endpoint(_GET, "usage", account.usage),
+    "balance": Endpoint(_GET, "balance", account.balance),
+    "receipts/": Endpoint(_GET, "receipt", account.receipt),
+    "quote": Endpoint(_POST, "quote", quote.quote),
 }
 
 AT_ROOT: Mapping[str, Endpoint] = {
-    "/api/status": Endpoint(("GET",), "status", status.status, quiet=True),
-    "/healthz": Endpoint(("GET",), "healthz", status.alive, quiet=True),
-    "/readyz": Endpoint(("GET",), "readyz", status.ready, quiet=True),
-    "/metrics": Endpoint(("GET",), "metrics", status.metrics, quiet=True),
+    "/api/status": Endpoint(_GET, "status", status.status, quiet=True),
+    "/healthz": Endpoint(_GET, "healthz", status.alive, quiet=True),
+    "/readyz": Endpoint(_GET, "readyz", status.ready, quiet=True),
+    "/metrics": Endpoint(_GET, "metrics", status.metrics, quiet=True),
 }
 
 
@@ -82,11 +86,10 @@ class App:
             table = below if path.endswith("/") else exact
             table[path] = Endpoint(tuple(actions), operation, admin.dispatch(actions))
         for prefix, style in surfaces.items():
-            for name, (method, operation, serve) in ON_SURFACES.items():
+            for name, endpoint in ON_SURFACES.items():
                 table = below if name.endswith("/") else exact
-                table[f"{prefix}/{name}"] = Endpoint(
-                    (method,), operation, serve, cast(Style, style)
-                )
+                manner = Manner(cast(Style, style), endpoint.manner.dialect)
+                table[f"{prefix}/{name}"] = structs.replace(endpoint, manner=manner)
         self._exact, self._below = exact, below
 
     async def handle(self, request: web.BaseRequest) -> web.StreamResponse:
@@ -129,6 +132,8 @@ class App:
             raise Fault(errors.NOT_FOUND, "There is no such endpoint; see /v1/models for a start.")
         record = exchange.record
         record.operation = endpoint.operation
+        if endpoint.manner.dialect == "messages":
+            record.headers = (("request-id", record.id),)
         if self.site.draining:
             sink.close_after()
             if not endpoint.quiet:
@@ -157,7 +162,7 @@ class App:
         exchange.record.cause = fault.cause
         if not exchange.request.content.is_eof():
             exchange.sink.close_after()
-        body = error_body(fault, endpoint.style)
+        body = error_body(fault, endpoint.manner, exchange.record.id)
         exchange.sink.reply(405, (JSON, ("Allow", allow)), body)
 
     def _find(self, raw_path: str) -> tuple[Endpoint | None, str]:
@@ -183,16 +188,16 @@ class App:
         fault.forget_frames()
         if not request.content.is_eof():
             sink.close_after()
-        style = endpoint.style if endpoint is not None else self._style_of(request.raw_path)
-        sink.fail(fault, style, record.headers)
+        manner = endpoint.manner if endpoint is not None else self._manner_of(request.raw_path)
+        sink.fail(fault, manner, record.headers)
 
-    def _style_of(self, path: str) -> Style:
-        """The style of an unknown path is that of the surface it lies under."""
+    def _manner_of(self, path: str) -> Manner:
+        """An unknown path is answered in the style of the surface it lies under."""
         surfaces = self.site.catalog.current.surfaces
         for prefix in sorted(surfaces, key=len, reverse=True):
             if path.startswith(prefix + "/"):
-                return cast(Style, surfaces[prefix])
-        return "openai"
+                return Manner(cast(Style, surfaces[prefix]))
+        return USUAL
 
     def _storage_failed(self, record: Record, error: sqlite3.DatabaseError) -> Fault:
         """A full or damaged disk shows before a call is made; other faults are our own."""

@@ -16,7 +16,8 @@ from msgspec import Struct
 
 from gateway import errors
 from gateway.errors import Fault
-from gateway.web.replying import error_body, raw_reply
+from gateway.web.envelopes import error_body
+from gateway.web.replying import raw_reply
 
 
 class Guards(Struct, frozen=True):
@@ -167,7 +168,7 @@ class Connection(web.RequestHandler):
         else:
             fault = Fault(errors.INTERNAL_ERROR, "The gateway failed on this request.")
         response = web.Response(
-            status=status, body=error_body(fault, "openai"), content_type="application/json"
+            status=status, body=error_body(fault), content_type="application/json"
         )
         response.force_close()
         return response

@@ -2,41 +2,26 @@
 
 from __future__ import annotations
 
-import math
 import time
 from collections.abc import Callable
 from email.utils import formatdate
 from http import HTTPStatus
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING
 
-import msgspec
 from aiohttp import web
 
-from gateway.core import sse
 from gateway.errors import Fault
 from gateway.pipeline.record import Record
 from gateway.ports import Headers
+from gateway.web.envelopes import Manner, error_body, error_event, error_headers
 
 if TYPE_CHECKING:
     from gateway.web.connection import Connection
-
-Style = Literal["openai", "error_type"]
 
 _STATUS_LINES = {
     status.value: f"HTTP/1.1 {status.value} {status.phrase}\r\n".encode() for status in HTTPStatus
 }
 _JSON = ("Content-Type", "application/json")
-# SDKs retry by status alone; this header tells them when that is hopeless, or worth it.
-_NEVER_RETRY = frozenset({"budget_exhausted", "not_implemented", "internal_error"})
-_NEVER_RETRY_CAUSES = frozenset(
-    {
-        "no_credential",
-        "no_price",
-        "credential_refused",
-        "credential_exhausted",
-        "outcome_unknown",
-    }
-)
 
 
 class Sent(web.StreamResponse):
@@ -127,16 +112,16 @@ class HttpSink:
         head = self._head(status, headers, len(body))
         self._transport.write(head if self._head_only else head + body)
 
-    def fail(self, fault: Fault, style: Style, headers: Headers = ()) -> None:
+    def fail(self, fault: Fault, manner: Manner, headers: Headers = ()) -> None:
         """Tell the client what went wrong: an error answer, or an error event and the end."""
         if self.ended:
             return
         if not self.started:
             told = (_JSON, *error_headers(fault), *headers)
-            self.reply(fault.kind.status, told, error_body(fault, style))
+            self.reply(fault.kind.status, told, error_body(fault, manner, self._record.id))
             return
         self._keep_alive = False
-        self.write(sse.event(error_body(fault, style)))
+        self.write(error_event(fault, manner, self._record.id))
         self.end()
 
     def sent(self) -> Sent:
@@ -154,40 +139,9 @@ class HttpSink:
         return b"".join(lines)
 
 
-def error_body(fault: Fault, style: Style) -> bytes:
-    """The error in a surface's envelope."""
-    kind = fault.kind
-    code = kind.code.upper() if style == "error_type" else kind.code
-    error: dict[str, Any] = {
-        "message": fault.message,
-        "type": kind.type,
-        "code": code,
-        "param": fault.param,
-    }
-    if fault.provider is not None:
-        error["provider_error"] = fault.provider
-    envelope: dict[str, Any] = {"error": error}
-    if style == "error_type":
-        envelope["error_type"] = kind.error_type
-    return msgspec.json.encode(envelope)
-
-
-def error_headers(fault: Fault) -> Headers:
-    """When to come back, and whether it is worth it."""
-    headers: list[tuple[str, str]] = []
-    if fault.kind.status in (429, 503):
-        seconds = 1.0 if fault.retry_after is None else fault.retry_after
-        headers.append(("Retry-After", str(max(1, math.ceil(seconds)))))
-    elif fault.retry_after is not None:
-        headers.append(("Retry-After", str(max(1, math.ceil(fault.retry_after)))))
-    if fault.kind.code in _NEVER_RETRY or fault.cause in _NEVER_RETRY_CAUSES:
-        headers.append(("x-should-retry", "false"))
-    return headers
-
-
 def raw_reply(fault: Fault) -> bytes:
     """A whole error answer for a connection that never came to a request."""
-    body = error_body(fault, "openai")
+    body = error_body(fault)
     extra = "".join([f"{name}: {value}\r\n" for name, value in error_headers(fault)])
     head = f"Content-Type: application/json\r\nContent-Length: {len(body)}\r\n{extra}"
     return _status_line(fault.kind.status) + f"{head}Connection: close\r\n\r\n".encode() + body
