@@ -1,0 +1,116 @@
+"""Answers read plainly with json alone: what translations are compared with."""
+
+from __future__ import annotations
+
+import json
+import random
+from dataclasses import dataclass, field
+from typing import Any
+
+
+@dataclass
+class Plain:
+    """What an answer says."""
+
+    text: str = ""
+    thinking: str = ""
+    refusal: str = ""
+    tools: list[list[str]] = field(default_factory=list)  # id, name, arguments
+    finish: str = ""
+    usage: dict[str, Any] | None = None
+    sources: list[str] = field(default_factory=list)
+    error: bool = False
+
+
+def pieces_of(data: bytes, chance: random.Random) -> list[bytes]:
+    """The bytes, cut where chance will have it."""
+    places = sorted(chance.sample(range(len(data) + 1), min(len(data), 40)))
+    return [data[a:b] for a, b in zip([0, *places], [*places, len(data)], strict=True)]
+
+
+def _add(plain: Plain, said: dict[str, Any]) -> None:
+    content = said.get("content") or ""
+    if isinstance(content, list):
+        for part in content:
+            if part["type"] == "text":
+                plain.text += part["text"]
+            elif part["type"] == "thinking":
+                plain.thinking += "".join(p.get("text", "") for p in part["thinking"])
+    else:
+        plain.text += content
+    details = said.get("reasoning_details") or []
+    words = "".join(d.get("text") or d.get("summary") or "" for d in details)
+    plain.thinking += words or said.get("reasoning_content") or said.get("reasoning") or ""
+    plain.refusal += said.get("refusal") or ""
+    for note in said.get("annotations") or []:
+        if "url_citation" in note:
+            plain.sources.append(note["url_citation"].get("url", ""))
+
+
+def _finish(reason: str | None, tools: bool) -> str:
+    if reason in ("stop", "eos") and tools:
+        return "tool_calls"
+    return {"function_call": "tool_calls", "model_length": "length"}.get(reason or "", reason or "")
+
+
+def read_chat_answer(body: dict[str, Any]) -> Plain:
+    """A chat.completion."""
+    plain = Plain()
+    choice = body["choices"][0]
+    message = choice.get("message", {})
+    _add(plain, message)
+    for call in message.get("tool_calls") or []:
+        function = call["function"]
+        plain.tools.append([call["id"], function["name"], function["arguments"] or "{}"])
+    old = message.get("function_call") or {}
+    if old.get("name"):
+        plain.tools.append([f"call_{old['name']}", old["name"], old["arguments"]])
+    plain.finish = _finish(choice.get("finish_reason"), bool(plain.tools))
+    plain.usage = body.get("usage")
+    return plain
+
+
+def read_chat_events(data: bytes) -> Plain:
+    """A stream of chat.completion.chunks."""
+    plain = Plain()
+    calls: dict[Any, list[str]] = {}
+    for line in data.replace(b"\r\n", b"\n").split(b"\n"):
+        payload = line.removeprefix(b"data:").strip()
+        if not line.startswith(b"data:") or payload == b"[DONE]":
+            continue
+        chunk = json.loads(payload)
+        if chunk.get("error"):
+            plain.error = True
+        plain.usage = chunk.get("usage") or plain.usage
+        for choice in chunk.get("choices") or []:
+            plain.usage = choice.get("usage") or plain.usage
+            if choice.get("index", 0) != 0:
+                continue
+            if not plain.finish:
+                delta = choice.get("delta") or {}
+                _add_unproven(plain, delta)
+                _add_calls(calls, delta)
+            if choice.get("finish_reason") and not plain.finish:
+                plain.finish = _finish(choice["finish_reason"], bool(calls))
+    plain.tools = [*calls.values()]
+    return plain
+
+
+def _add_unproven(plain: Plain, delta: dict[str, Any]) -> None:
+    """Our own writer repeats what is proven; the words of it came before."""
+    proven = [d for d in delta.get("reasoning_details") or [] if d.get("signature")]
+    if proven and not any(delta.get(name) for name in ("reasoning", "reasoning_content")):
+        delta = {**delta, "reasoning_details": []}
+    _add(plain, delta)
+
+
+def _add_calls(calls: dict[Any, list[str]], delta: dict[str, Any]) -> None:
+    for call in delta.get("tool_calls") or []:
+        function = call.get("function") or {}
+        place = call.get("index")
+        if place is None:
+            place = len(calls)
+        if call.get("id") and place in calls and calls[place][0] != call["id"]:
+            place = (place, call["id"])
+        known = calls.setdefault(place, [call.get("id") or "", function.get("name") or "", ""])
+        known[2] += function.get("arguments") or ""
