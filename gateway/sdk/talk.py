@@ -18,6 +18,16 @@ from gateway.core.talk.events import (
     Writer,
 )
 from gateway.core.talk.interpret import Interpreter
+from gateway.core.talk.messages import (
+    MessagesMeter,
+    Traits,
+    fault_in_answer,
+    messages_fault,
+    messages_usage,
+)
+from gateway.core.talk.messages import Reader as MessagesReader
+from gateway.core.talk.messages import read_answer as read_messages_answer
+from gateway.core.talk.messages import write_request as write_messages
 from gateway.core.talk.model import (
     Answer,
     Citation,
@@ -59,6 +69,8 @@ __all__ = [
     "Losses",
     "Media",
     "Message",
+    "MessagesMeter",
+    "MessagesReader",
     "Opened",
     "Part",
     "ReadFile",
@@ -75,9 +87,15 @@ __all__ = [
     "ToolChoice",
     "ToolResult",
     "ToolUse",
+    "Traits",
     "Used",
     "Wire",
     "Writer",
+    "fault_in_answer",
+    "messages_fault",
+    "messages_usage",
+    "read_messages_answer",
     "sse",
     "translated",
+    "write_messages",
 ]

@@ -114,3 +114,73 @@ def _add_calls(calls: dict[Any, list[str]], delta: dict[str, Any]) -> None:
             place = (place, call["id"])
         known = calls.setdefault(place, [call.get("id") or "", function.get("name") or "", ""])
         known[2] += function.get("arguments") or ""
+
+
+def read_message(body: dict[str, Any]) -> Plain:
+    """A message of the Messages dialect."""
+    plain = Plain()
+    for block in body["content"]:
+        _add_block(plain, block)
+    plain.finish = body.get("stop_reason") or ""
+    plain.usage = body.get("usage")
+    return plain
+
+
+def _add_block(plain: Plain, block: dict[str, Any]) -> None:
+    kind = block["type"]
+    if kind == "text":
+        plain.text += block["text"]
+        plain.sources += [one.get("cited_text") or "" for one in block.get("citations") or []]
+    elif kind == "thinking":
+        plain.thinking += block["thinking"] + f"[{block.get('signature', '')}]"
+    elif kind == "redacted_thinking":
+        plain.thinking += f"[{block['data']}]"
+    elif kind == "tool_use":
+        plain.tools.append([block["id"], block["name"], json.dumps(block["input"])])
+    else:
+        plain.refusal += kind  # what only this dialect has: that it is there
+
+
+def read_message_events(data: bytes) -> Plain:
+    """A stream of the Messages dialect."""
+    blocks: dict[int, dict[str, Any]] = {}
+    fragments: dict[int, str] = {}
+    plain = Plain()
+    usage: dict[str, Any] = {}
+    for event in _events(data):
+        kind = event.get("type")
+        if kind == "message_start":
+            usage |= event["message"].get("usage") or {}
+        elif kind == "content_block_start":
+            blocks[event["index"]] = event["content_block"]
+        elif kind == "content_block_delta":
+            _grow_block(blocks[event["index"]], fragments, event)
+        elif kind == "message_delta":
+            plain.finish = event["delta"].get("stop_reason") or plain.finish
+            usage |= {k: v for k, v in (event.get("usage") or {}).items() if v is not None}
+        elif kind == "error":
+            plain.error = True
+    for index, block in blocks.items():
+        if fragments.get(index) and block["type"] == "tool_use":
+            block["input"] = json.loads(fragments[index])
+        _add_block(plain, block)
+    plain.usage = usage
+    return plain
+
+
+def _grow_block(block: dict[str, Any], fragments: dict[int, str], event: dict[str, Any]) -> None:
+    delta = event["delta"]
+    for name in ("text", "thinking", "signature"):
+        if name in delta:
+            block[name] = block.get(name, "") + delta[name]
+    if "partial_json" in delta:
+        known = fragments.get(event["index"], "")
+        fragments[event["index"]] = known + delta["partial_json"]
+    if "citation" in delta:
+        block["citations"] = [*(block.get("citations") or []), delta["citation"]]
+
+
+def _events(data: bytes) -> list[dict[str, Any]]:
+    lines = data.replace(b"\r\n", b"\n").split(b"\n")
+    payloads = [line[5:].strip() for line in lines if line.startswith(b"data:")]
+    return [json.loads(payload) for payload in payloads if payload != b"[DONE]"]

@@ -224,7 +224,7 @@ def _part(raw: bytes, losses: Losses) -> Part:
     said = decode_as(raw, _content)
     cache = _cache(said.cache_control) or ("5m" if said.prompt_cache_breakpoint else "")
     for name, value in _members.decode(raw).items():
-        if name not in _KNOWN and value != b"null":
+        if name not in _KNOWN and bytes(value) != b"null":
             losses.lose(f"content.{name}")
     if said.type in ("text", "input_text", "output_text"):
         return Text(said.text or "", cache)
