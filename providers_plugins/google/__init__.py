@@ -1,0 +1,60 @@
+"""One wire at two homes: `google` with an API key, `vertex` with a login and a region."""
+
+from __future__ import annotations
+
+from gateway.sdk import Adapter, Call, Credential, UpstreamRequest
+from gateway.sdk.talk import Login, Losses, Reader, Talk, Wire
+from providers_plugins.google.embeddings import cloud_embeddings, studio_embeddings
+from providers_plugins.google.faults import wire_fault
+from providers_plugins.google.home import CLOUD, STUDIO
+from providers_plugins.google.login import step
+from providers_plugins.google.places import (
+    cloud_headers,
+    cloud_url,
+    studio_headers,
+    studio_url,
+)
+from providers_plugins.google.reader import GenerateReader
+from providers_plugins.google.request import body, tier_headers
+from providers_plugins.google.whole import read
+
+_WHOLE = "generateContent"
+_STREAMED = "streamGenerateContent"
+
+
+def _method(talk: Talk) -> tuple[str, str]:
+    return (_STREAMED, "?alt=sse") if talk.stream else (_WHOLE, "")
+
+
+def _build_studio(
+    call: Call, credential: Credential, talk: Talk, losses: Losses
+) -> UpstreamRequest:
+    method, query = _method(talk)
+    written = body(talk, STUDIO, call.base_url, losses)
+    return UpstreamRequest(
+        "POST", studio_url(call, method) + query, studio_headers(credential), written
+    )
+
+
+def _build_cloud(call: Call, credential: Credential, talk: Talk, losses: Losses) -> UpstreamRequest:
+    method, query = _method(talk)
+    headers = cloud_headers(credential) + tier_headers(talk)
+    url = cloud_url(call, credential, method) + query
+    return UpstreamRequest("POST", url, headers, body(talk, CLOUD, call.base_url, losses))
+
+
+def _reader(call: Call) -> Reader:
+    return GenerateReader(call.now)
+
+
+GOOGLE = Adapter(
+    name="google",
+    operations={"embeddings": studio_embeddings()},
+    wire=Wire(build=_build_studio, read=read, reader=_reader, fault=wire_fault),
+)
+VERTEX = Adapter(
+    name="vertex",
+    operations={"embeddings": cloud_embeddings()},
+    wire=Wire(build=_build_cloud, read=read, reader=_reader, fault=wire_fault),
+    login=Login(step),
+)

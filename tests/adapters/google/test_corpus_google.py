@@ -1,0 +1,385 @@
+"""Every recording of this wire, read whole and as a stream, against a plain reading of its JSON."""
+
+from __future__ import annotations
+
+import base64
+import json
+import random
+import struct
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import pytest
+
+from gateway.core import sse
+from gateway.core.body import JsonBody
+from gateway.core.money.checks import problem_of
+from gateway.domain import Usage
+from gateway.errors import INVALID_REQUEST, UPSTREAM_ERROR
+from gateway.sdk import Adapter, Call
+from gateway.sdk.talk import (
+    Answer,
+    Broke,
+    Closed,
+    Ended,
+    Event,
+    Foreign,
+    Media,
+    Opened,
+    Stopped,
+    Text,
+    Thinking,
+    ToolUse,
+    Used,
+)
+from providers_plugins.google import GOOGLE, VERTEX
+from providers_plugins.google.whole import gathered
+from tests import recorded
+
+pytestmark = recorded.needs_corpus
+
+ADAPTERS: dict[str, Adapter] = {"gemini": GOOGLE, "vertex": VERTEX}
+# Recorded at the same hosts, but not on this wire.
+OTHER_WIRES = {
+    "pydantic-ai-test_openai-test_compatible_api_with_tool_calls_without_id-0",  # OpenAI's surface
+    "pydantic-ai-test_openai-test_compatible_api_with_tool_calls_without_id-1",
+    "fantasy-testgooglecommon-vertex-claude-3-7-sonnet-tool-0",  # Claude, on the wire of Messages
+    "fantasy-testgooglecommon-vertex-claude-3-7-sonnet-tool-1",
+    "fantasy-testgooglecommon-vertex-claude-3-7-sonnet-tool_streaming-1",
+    "fantasy-testgooglevertexobjectgeneration-vertex-claude-3-7-sonnet-complex_object_streaming-0",
+}
+EVERY_BYTE_UNDER = 8192
+FILTERED = {"SAFETY", "MODEL_ARMOR", "RECITATION", "PROHIBITED_CONTENT"}
+ERRORS = {"UNEXPECTED_TOOL_CALL", "MALFORMED_FUNCTION_CALL"}
+
+
+def cases(*operations: str) -> list[Path]:
+    found = [case for name in ADAPTERS for case in recorded.cases(name, *operations)]
+    return [case for case in found if case.name not in OTHER_WIRES]
+
+
+def adapter_of(case: Path) -> Adapter:
+    return ADAPTERS[case.parts[-3]]
+
+
+def call(stream: bool = False, operation: str = "chat", body: bytes = b"{}") -> Call:
+    return Call(operation, "m", "https://u.example", JsonBody.parse(body), stream=stream, now=7.0)
+
+
+# -- a plain reading, which knows nothing of the code it judges
+
+
+def plain(pieces: list[dict[str, Any]]) -> dict[str, Any]:
+    """What a recording says: text, thoughts, calls, files, other parts, the end and the usage."""
+    seen: dict[str, Any] = {
+        "text": "", "thoughts": "", "calls": [], "files": [], "others": [], "signatures": [],
+        "finish": None, "usage": None, "id": None, "model": None,
+    }  # fmt: skip
+    partial: list[tuple[list[Any], str]] = []
+    for piece in pieces:
+        seen["id"] = seen["id"] or piece.get("responseId")
+        seen["model"] = seen["model"] or piece.get("modelVersion")
+        if "promptTokenCount" in piece.get("usageMetadata", {}):
+            seen["usage"] = piece["usageMetadata"]
+        if piece.get("promptFeedback", {}).get("blockReason"):
+            seen["finish"] = "SAFETY"
+        first = [it for it in piece.get("candidates", []) if it.get("index", 0) == 0][:1]
+        for candidate in first:
+            seen["finish"] = candidate.get("finishReason") or seen["finish"]
+            for part in candidate.get("content", {}).get("parts", []):
+                _plain_part(part, seen, partial)
+    return seen
+
+
+def _plain_part(part: dict[str, Any], seen: dict[str, Any], partial: list[Any]) -> None:
+    if "thoughtSignature" in part and not {"toolCall", "toolResponse", "executableCode"} & set(
+        part
+    ):
+        seen["signatures"].append(part["thoughtSignature"])
+    if "functionCall" in part:
+        told = part["functionCall"]
+        if "name" in told:
+            seen["calls"].append([told["name"], told.get("args", {})])
+        for bit in told.get("partialArgs", []):
+            _plain_bit(seen["calls"][-1][1], bit)
+    elif "inlineData" in part:
+        if not part.get("thought"):
+            seen["files"].append((part["inlineData"]["mimeType"], part["inlineData"]["data"]))
+    elif "text" in part:
+        seen["thoughts" if part.get("thought") else "text"] += part["text"]
+    elif set(part) - {"thought", "thoughtSignature"}:
+        seen["others"].append(part)
+
+
+def _plain_bit(arguments: Any, bit: dict[str, Any]) -> None:
+    """Every recorded bit is of a string; its place is written with dots and brackets."""
+    names = bit["jsonPath"].removeprefix("$.").replace("[", ".#").replace("]", "").split(".")
+    holder = arguments
+    for name, after in zip(names, [*names[1:], None], strict=True):
+        key: Any = int(name[1:]) if name.startswith("#") else name
+        empty: Any = "" if after is None else [] if after.startswith("#") else {}
+        if isinstance(holder, list) and len(holder) == key:
+            holder.append(empty)
+        elif isinstance(holder, dict):
+            holder.setdefault(key, empty)
+        if after is None:
+            holder[key] += bit["stringValue"]
+        holder = holder[key]
+
+
+def expected_reason(seen: dict[str, Any]) -> str:
+    finish = seen["finish"]
+    if finish in FILTERED:
+        return "filter"
+    if finish in ERRORS:
+        return "error"
+    if finish == "MAX_TOKENS":
+        return "length"
+    return "tool" if seen["calls"] else "stop"
+
+
+def expected_usage(counts: dict[str, Any]) -> dict[str, int]:
+    def tokens(name: str, modality: str) -> int:
+        return sum(it["tokenCount"] for it in counts.get(name, []) if it["modality"] == modality)
+
+    thoughts = counts.get("thoughtsTokenCount", 0)
+    return {
+        "input": counts["promptTokenCount"] + counts.get("toolUsePromptTokenCount", 0),
+        "output": counts.get("candidatesTokenCount", 0) + thoughts,
+        "reasoning": thoughts,
+        "cached": counts.get("cachedContentTokenCount", 0),
+        "audio_input": tokens("promptTokensDetails", "AUDIO"),
+        "image_input": tokens("promptTokensDetails", "IMAGE"),
+        "image_output": tokens("candidatesTokensDetails", "IMAGE"),
+        "cached_audio": tokens("cacheTokensDetails", "AUDIO"),
+    }
+
+
+def check(answer: Answer, seen: dict[str, Any]) -> None:
+    """Field by field."""
+    parts = answer.parts
+    assert "".join(p.text for p in parts if isinstance(p, Text)) == seen["text"]
+    assert "".join(p.text for p in parts if isinstance(p, Thinking)) == seen["thoughts"]
+    calls = [p for p in parts if isinstance(p, ToolUse)]
+    assert [[p.name, json.loads(p.arguments)] for p in calls] == seen["calls"]
+    assert all(p.id for p in calls)
+    assert len({p.id for p in calls}) == len(calls)
+    files = [(p.mime, p.data) for p in parts if isinstance(p, Media)]
+    assert files == seen["files"]
+    assert [json.loads(p.raw) for p in parts if isinstance(p, Foreign)] == seen["others"]
+    signed = [p.signature for p in parts if isinstance(p, ToolUse | Thinking) and p.signature]
+    assert signed == seen["signatures"]
+    assert all(p.family == "generate" for p in parts if isinstance(p, Thinking))
+    assert answer.reason == expected_reason(seen)
+    assert answer.id == (seen["id"] or "")
+    assert answer.model == (seen["model"] or "")
+    check_usage(answer.usage, seen["usage"])
+
+
+def check_usage(usage: Usage | None, counts: dict[str, Any] | None) -> None:
+    if counts is None:
+        assert usage is None
+        return
+    assert usage is not None
+    wanted = expected_usage(counts)
+    assert {name: getattr(usage, name) for name in wanted} == wanted
+    assert json.loads(usage.raw) == counts
+    assert problem_of(usage) == ""
+
+
+def cited_places(answer: Answer) -> list[str]:
+    """Where a source has a place, the place holds its words."""
+    found = []
+    for part in answer.parts:
+        for citation in part.citations if isinstance(part, Text) else ():
+            assert isinstance(part, Text)
+            if citation.start is not None:
+                assert part.text[citation.start : citation.end] == (
+                    citation.quote or part.text[citation.start : citation.end]
+                )
+            found.append(citation.quote)
+    return found
+
+
+@recorded.parameters(cases("chat", "image_chat"))
+def test_whole(case: Path) -> None:
+    """A whole answer says what the recording says."""
+    body = recorded.response_file(case).read_bytes()
+    wire = adapter_of(case).wire
+    assert wire is not None
+    answer = wire.read(call(), {}, body)
+    piece = json.loads(body)
+    check(answer, plain([piece]))
+    grounding = [c.get("groundingMetadata", {}) for c in piece.get("candidates", [])[:1]]
+    supports = [s for g in grounding for s in g.get("groundingSupports", [])]
+    quotes = cited_places(answer)
+    assert {s["segment"]["text"] for s in supports} <= set(quotes)
+    assert wire.read(call(), {}, body) == answer
+
+
+# -- streams
+
+
+def pieces_of(case: Path) -> list[dict[str, Any]]:
+    file = recorded.response_file(case)
+    data = file.read_bytes()
+    if file.suffix == ".json":
+        found: list[dict[str, Any]] = json.loads(data)
+        return found
+    if file.suffix == ".jsonl":
+        return [json.loads(line) for line in data.splitlines() if line.strip()]
+    return [json.loads(line[5:]) for line in data.splitlines() if line.startswith(b"data:")]
+
+
+def stream_of(case: Path) -> bytes:
+    """The stream's bytes; what was recorded without frames is framed here."""
+    file = recorded.response_file(case)
+    data = file.read_bytes()
+    if file.suffix == ".sse":
+        return data
+    if file.suffix == ".jsonl":
+        return b"".join(sse.event(line) for line in data.splitlines() if line.strip())
+    elements = msgspec.json.decode(data, type=list[msgspec.Raw])
+    return b"".join(sse.event(msgspec.json.format(bytes(it), indent=-1)) for it in elements)
+
+
+def told(adapter: Adapter, chunks: list[bytes]) -> list[Event]:
+    assert adapter.wire is not None
+    reader = adapter.wire.reader(call(stream=True))
+    found: list[Event] = []
+    for chunk in chunks:
+        found += reader.feed(chunk)
+    return [*found, *reader.finish()]
+
+
+def splits(case: Path, data: bytes) -> list[list[bytes]]:
+    found = [[data]]
+    if len(data) < EVERY_BYTE_UNDER:
+        found.append([data[i : i + 1] for i in range(len(data))])
+    chance = random.Random(case.name)
+    for _ in range(3):
+        cuts = sorted(chance.sample(range(1, len(data)), min(40, len(data) - 1)))
+        found.append([data[a:b] for a, b in zip([0, *cuts], [*cuts, len(data)], strict=True)])
+    return found
+
+
+def well_formed(events: list[Event]) -> None:
+    """Parts are opened and closed in turn; the end is told last, and after the usage."""
+    opened: list[int] = []
+    closed: list[int] = []
+    for event in events:
+        if isinstance(event, Opened):
+            assert event.index == len(opened)
+            assert opened == closed
+            opened.append(event.index)
+        elif isinstance(event, Closed):
+            closed.append(event.index)
+        elif isinstance(event, Stopped):
+            assert opened == closed
+    kinds = [type(event) for event in events]
+    assert kinds[-1] is Ended
+    assert kinds.count(Ended) == kinds.count(Stopped) == 1
+    assert kinds.index(Stopped) == len(kinds) - (3 if Used in kinds else 2)
+
+
+@recorded.parameters(cases("chat_stream"))
+def test_stream(case: Path) -> None:
+    """A stream says what the recording says, however it is split; cut short it has no end."""
+    data = stream_of(case)
+    seen = plain(pieces_of(case))
+    adapter = adapter_of(case)
+    # Events hold the very parts they open, and gathering adds to those: copies are compared.
+    whole = [msgspec.json.encode(it) for it in told(adapter, [data]) if not isinstance(it, Broke)]
+    for chunks in splits(case, data):
+        events = told(adapter, chunks)
+        assert [msgspec.json.encode(it) for it in events] == whole
+        well_formed(events)
+        answer = gathered(events)
+        check(answer, seen)
+        cited_places(answer)
+    half = told(adapter, [data[: len(data) // 2]])
+    assert not any(isinstance(event, Ended | Stopped) for event in half)
+
+
+@recorded.parameters(cases("chat_stream"))
+def test_stream_is_the_whole(case: Path) -> None:
+    """One last piece alone reads the same whole and streamed, call ids and all."""
+    piece = pieces_of(case)[-1]
+    body = json.dumps(piece).encode()
+    adapter = adapter_of(case)
+    assert adapter.wire is not None
+    assert gathered(told(adapter, [sse.event(body)])) == adapter.wire.read(call(), {}, body)
+
+
+# -- failures
+
+
+@recorded.parameters(cases("error"))
+def test_error(case: Path) -> None:
+    """A refused key is the operator's to mend; all else keeps its meaning and its codes."""
+    status = recorded.meta(case)["status"]
+    body = recorded.response_file(case).read_bytes()
+    wire = adapter_of(case).wire
+    assert wire is not None
+    for shape in (body, b"[" + body + b"]"):
+        fault = wire.fault(status, {}, shape)
+        error = json.loads(body)["error"]
+        assert fault.provider is not None
+        assert fault.provider.status == status
+        assert fault.provider.type == error["status"]
+        if "API_KEY_INVALID" in json.dumps(error):
+            assert (fault.kind, fault.cause) == (UPSTREAM_ERROR, "credential_refused")
+            assert "API key" not in fault.message
+        elif status == 400 or "CachedContent" in error["message"]:
+            assert fault.kind is INVALID_REQUEST
+            assert fault.message[:60] in " ".join(error["message"].split())
+            long = "maximum number of tokens" in error["message"]
+            assert (fault.cause == "context_length") == long
+        else:
+            assert (fault.kind, fault.cause) == (UPSTREAM_ERROR, f"status_{status}")
+        (broke,) = told(adapter_of(case), [sse.event(json.dumps(json.loads(shape)).encode())])
+        assert isinstance(broke, Broke)
+        assert broke.fault.kind is fault.kind
+
+
+# -- embeddings
+
+
+@recorded.parameters(cases("embeddings"))
+def test_embeddings(case: Path) -> None:
+    """Vectors come through number by number, in either encoding, with what they took."""
+    body = recorded.response_file(case).read_bytes()
+    found = json.loads(body)
+    vectors = found.get("embeddings") or [it["embeddings"] for it in found["predictions"]]
+    counts = [it["statistics"]["token_count"] for it in vectors if "statistics" in it]
+    taken = found.get("usageMetadata", {}).get("promptTokenCount") or sum(counts) or None
+    operation = adapter_of(case).operations["embeddings"]
+    assert callable(operation.parse)
+    reply = operation.parse(call(operation="embeddings"), 200, {}, body)
+    answer = json.loads(reply.body)
+    assert [it["embedding"] for it in answer["data"]] == [it["values"] for it in vectors]
+    assert [it["index"] for it in answer["data"]] == list(range(len(vectors)))
+    assert (reply.usage.input if reply.usage else None) == taken
+    assert answer.get("usage", {}).get("prompt_tokens") == taken
+    packed = call(operation="embeddings", body=b'{"encoding_format":"base64"}')
+    other = json.loads(operation.parse(packed, 200, {}, body).body)
+    for it, vector in zip(other["data"], vectors, strict=True):
+        data = base64.b64decode(it["embedding"])
+        assert list(struct.unpack(f"<{len(data) // 4}f", data)) == pytest.approx(vector["values"])
+
+
+OPERATIONS = ("chat", "chat_stream", "embeddings", "error", "image_chat")
+LEFT_OUT = [
+    case
+    for name in ADAPTERS
+    for case in recorded.cases(name, *OPERATIONS)
+    if case not in cases(*OPERATIONS)
+]
+
+
+@recorded.parameters(LEFT_OUT)
+def test_left_out(case: Path) -> None:
+    """What is not compared here was recorded on another wire, and is there to be named."""
+    assert "generateContent" not in recorded.meta(case)["url"]
+    assert {left.name for left in LEFT_OUT} == OTHER_WIRES
