@@ -1,0 +1,1 @@
+"""Amazon Bedrock: one provider, many families of models."""
