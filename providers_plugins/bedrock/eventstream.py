@@ -54,12 +54,12 @@ class Messages:
 
     def feed(self, data: bytes) -> Iterator[Message]:
         """Every message that `data` completes."""
-        if self.broken:
+        if self._refuses():
             return
         buffer = self._buffer
         buffer += data
         start = 0
-        while not self.broken and len(buffer) - start >= self._needed:
+        while len(buffer) - start >= self._needed and not self._refuses():
             if self._needed == _PRELUDE:
                 self._read_prelude(bytes(buffer[start : start + _PRELUDE]))
                 continue
@@ -69,10 +69,13 @@ class Messages:
             message = self._read(whole)
             if message is not None:
                 yield message
-        if self.broken:
+        if self._refuses():
             buffer.clear()
         else:
             del buffer[:start]
+
+    def _refuses(self) -> bool:
+        return bool(self.broken)
 
     def _read_prelude(self, prelude: bytes) -> None:
         total, headers, checksum = struct.unpack(">III", prelude)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import datetime
+import datetime as dt
 from unittest import mock
 from urllib.parse import quote
 
@@ -31,10 +31,10 @@ SEGMENTS = st.lists(st.sampled_from(["", ".", "..", "a", "%3A", "b~c", "x_y-z", 
 
 def vendors(method, url, headers, body, keys, region, service, now) -> dict[str, str]:
     request = awsrequest.AWSRequest(method=method, url=url, headers=dict(headers), data=body)
-    moment = datetime.datetime.fromtimestamp(now, datetime.UTC).replace(tzinfo=None)
+    moment = dt.datetime.fromtimestamp(now, dt.UTC).replace(tzinfo=None)
     held = credentials.Credentials(keys.access_key, keys.secret_key, keys.session_token or None)
     signer = auth.SigV4Auth(held, service, region)
-    with mock.patch.object(auth, "get_current_datetime", lambda *_a, **_k: moment):
+    with mock.patch.object(auth, "get_current_datetime", return_value=moment):
         signer.add_auth(request)
     return {name.lower(): value for name, value in request.headers.items()}
 
@@ -75,7 +75,7 @@ def test_the_known_vector() -> None:
     )
     headers = (("content-type", "application/json"),)
     keys = Keys("AKIDEXAMPLE", SECRET)
-    now = datetime.datetime(2026, 1, 2, 3, 4, 5, tzinfo=datetime.UTC).timestamp()
+    now = dt.datetime(2026, 1, 2, 3, 4, 5, tzinfo=dt.UTC).timestamp()
     found = ours("POST", url, headers, b"{}", keys, "us-east-1", "bedrock", now)
     assert found["authorization"] == (
         "AWS4-HMAC-SHA256 Credential=AKIDEXAMPLE/20260102/us-east-1/bedrock/aws4_request, "
