@@ -17,7 +17,6 @@ from gateway.sdk import (
     Call,
     Credential,
     Fault,
-    JsonBody,
     Operation,
     ProviderError,
     Reply,
@@ -104,10 +103,7 @@ class InvokeStream:
 
     def feed(self, data: bytes) -> bytes:
         """The events that these bytes complete, as the client's dialect frames them."""
-        out: list[bytes] = []
-        for message in self._messages.feed(data):
-            if self.fault is None and not self.complete:
-                out.append(self._read(message))
+        out = [self._read(message) for message in self._messages.feed(data)]
         if self._messages.broken and self.fault is None and not self.complete:
             self.fault = faults.broken(self._messages.broken)
         return b"".join(out)
@@ -121,14 +117,16 @@ class InvokeStream:
         out: list[bytes] = []
         if self._open is not None:
             stop = {"type": "content_block_stop", "index": self._open}
-            out.append(_event("content_block_stop", msgspec.json.encode(stop)))
+            out.append(sse.event(msgspec.json.encode(stop), "content_block_stop"))
         usage = self.usage
         made = {"output_tokens": usage.output if usage else self.produced // 4}
-        out.append(_event("message_delta", msgspec.json.encode({**_CUT, "usage": made})))
-        out.append(_event("message_stop", b'{"type":"message_stop"}'))
+        out.append(sse.event(msgspec.json.encode({**_CUT, "usage": made}), "message_delta"))
+        out.append(sse.event(b'{"type":"message_stop"}', "message_stop"))
         return b"".join(out)
 
     def _read(self, message: Message) -> bytes:
+        if self.fault is not None or self.complete:
+            return b""
         if message.header(":message-type") != "event":
             name = message.header(":exception-type") or message.header(":error-code")
             self.fault = faults.fault_in_stream(name, message.payload)
@@ -144,9 +142,9 @@ class InvokeStream:
         if self.fault is not None:
             return b""
         self._note(name, said)
-        if _METRICS in said:
-            data = JsonBody(data).replace({_METRICS: None}).raw
-        return _event(name, data)
+        if said.pop(_METRICS, None) is not None:
+            data = msgspec.json.encode(said)
+        return sse.event(data, name)
 
     def _note(self, name: str, said: dict[str, Raw]) -> None:
         if name == "message_start":
@@ -190,6 +188,7 @@ def _unwrapped(payload: bytes) -> bytes:
     """The event that a chunk holds; empty when it holds none."""
     try:
         data = base64.b64decode(text(members(payload).get("bytes")), validate=True)
+        data.decode()
         if b"\n" in data or b"\r" in data:
             return msgspec.json.format(data, indent=-1)
     except (binascii.Error, ValueError, msgspec.DecodeError, RecursionError):
@@ -208,10 +207,6 @@ def _failure(said: dict[str, Raw]) -> Fault | None:
         cause="error_in_answer",
         provider=ProviderError(status=200, type=clean(text(error.get("type")))[:100] or None),
     )
-
-
-def _event(name: str, data: bytes) -> bytes:
-    return sse.event(data, name)
 
 
 def _open_stream(call: Call) -> Translator:
