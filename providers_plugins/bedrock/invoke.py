@@ -67,7 +67,7 @@ def build(call: Call, credential: Credential) -> UpstreamRequest:
 def parse(call: Call, status: int, headers: Mapping[str, str], body: bytes) -> Reply:
     """A whole answer is the Messages wire's own."""
     found = members(body)
-    if "content" not in found and "type" not in found:
+    if "content" not in found and "error" not in found:
         raise Fault(
             UPSTREAM_ERROR, "The provider's answer cannot be read.", cause="unreadable_answer"
         )
