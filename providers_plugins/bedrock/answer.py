@@ -11,7 +11,7 @@ import msgspec
 from gateway.sdk import UPSTREAM_ERROR, Call, Fault
 from gateway.sdk.talk import Answer, Citation, Foreign, Media, Part, Reason, Text, Thinking, ToolUse
 from providers_plugins.bedrock.lenient import Raw, items, members, number, text, value
-from providers_plugins.bedrock.models import traits_of
+from providers_plugins.bedrock.models import shown, traits_of
 from providers_plugins.bedrock.usage import converse_usage
 
 DIALECT = "converse"
@@ -44,6 +44,7 @@ def read(call: Call, headers: Mapping[str, str], body: bytes) -> Answer:
     usage = found.get("usage")
     return Answer(
         id=headers.get("x-amzn-requestid", ""),
+        model=shown(call.upstream),
         parts=parts,
         reason=reason_of(text(found.get("stopReason"))),
         sequence=sequence_of(found.get("additionalModelResponseFields")),

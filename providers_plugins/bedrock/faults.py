@@ -22,6 +22,7 @@ from gateway.sdk import (
     read_error,
     retry_after,
 )
+from providers_plugins.bedrock.eventstream import Message
 
 _HEADER = "x-amzn-errortype"
 _MAX_BODY = 64 << 10
@@ -66,6 +67,15 @@ def fault(status: int, headers: Mapping[str, str], body: bytes) -> Fault:
             return known
         kind, cause, text = INVALID_REQUEST, "context_length", known.message
     return Fault(kind, text, retry_after=retry_after(headers), cause=cause, provider=provider)
+
+
+def failure_of(message: Message) -> Fault | None:
+    """The failure that a message of a stream tells of, in any of the ways there are."""
+    if message.header(":message-type") != "event":
+        name = message.header(":exception-type") or message.header(":error-code")
+        return fault_in_stream(name, message.payload)
+    name = message.header(":event-type")
+    return fault_in_stream(name, message.payload) if name.endswith("Exception") else None
 
 
 def fault_in_stream(name: str, payload: bytes) -> Fault:

@@ -11,6 +11,7 @@ import binascii
 from collections.abc import Mapping
 
 import msgspec
+from msgspec import structs
 
 from gateway.sdk import (
     UPSTREAM_ERROR,
@@ -35,13 +36,17 @@ from providers_plugins.bedrock.usage import messages_usage
 VERSION = b'"bedrock-2023-05-31"'
 _METRICS = "amazon-bedrock-invocationMetrics"
 _BETA = "anthropic-beta"
+# The tier stands in a header, by this host's names. What Messages clients call theirs is the usual.
+_TIER = "X-Amzn-Bedrock-Service-Tier"
+_TIERS = ("default", "flex", "priority", "reserved")
+_NO_TIERS = (None, "auto", "standard_only")
 _CUT = {"type": "message_delta", "delta": {"stop_reason": "max_tokens", "stop_sequence": None}}
 
 
 def enveloped(call: Call) -> bytes:
     """The client's body as InvokeModel takes it."""
     changes: dict[str, bytes | None] = {"anthropic_version": VERSION}
-    for name in ("model", "stream"):
+    for name in ("model", "service_tier", "stream"):
         if name in call.body:
             changes[name] = None
     betas = _betas(call)
@@ -61,7 +66,12 @@ def _betas(call: Call) -> list[str]:
 def build(call: Call, credential: Credential) -> UpstreamRequest:
     """The request, with its proof."""
     action = "invoke-with-response-stream" if call.stream else "invoke"
-    return written(call, credential, action, enveloped(call))
+    tier = value(call.body.get("service_tier"))
+    headers = ((_TIER, tier),) if isinstance(tier, str) and tier in _TIERS else ()
+    request = written(call, credential, action, enveloped(call), headers)
+    if headers or tier in _NO_TIERS:
+        return request
+    return structs.replace(request, adapted=("service_tier",))
 
 
 def parse(call: Call, status: int, headers: Mapping[str, str], body: bytes) -> Reply:
@@ -99,7 +109,7 @@ class InvokeStream:
         if usage is None or self._final:
             return usage
         counted = max(self.events, self.produced // 4)
-        return msgspec.structs.replace(usage, output=max(usage.output, counted))
+        return structs.replace(usage, output=max(usage.output, counted))
 
     def feed(self, data: bytes) -> bytes:
         """The events that these bytes complete, as the client's dialect frames them."""
@@ -127,11 +137,8 @@ class InvokeStream:
     def _read(self, message: Message) -> bytes:
         if self.fault is not None or self.complete:
             return b""
-        if message.header(":message-type") != "event":
-            name = message.header(":exception-type") or message.header(":error-code")
-            self.fault = faults.fault_in_stream(name, message.payload)
-            return b""
-        if message.header(":event-type") != "chunk":
+        self.fault = faults.failure_of(message)
+        if self.fault is not None or message.header(":event-type") != "chunk":
             return b""
         data = _unwrapped(message.payload)
         said = members(data)
@@ -175,7 +182,7 @@ class InvokeStream:
         usage = _counted({**self._started, **said})
         before = self._usage
         if usage and self._final and before and usage.output < before.output and not usage.problem:
-            usage = msgspec.structs.replace(usage, problem="usage went down within the stream")
+            usage = structs.replace(usage, problem="usage went down within the stream")
         self._usage = usage
         self._final = True
 

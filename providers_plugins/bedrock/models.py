@@ -76,6 +76,11 @@ def _claude(name: str) -> Traits:
     )
 
 
+def shown(upstream: str) -> str:
+    """A model's name for clients: an ARN's end alone, as the rest tells of the operator."""
+    return upstream.rpartition("/")[2] if upstream.startswith("arn:") else upstream
+
+
 def speaks_messages(upstream: str) -> bool:
     """True for models that InvokeModel offers on the Messages wire."""
     return "anthropic." in upstream

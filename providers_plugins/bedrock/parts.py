@@ -50,10 +50,9 @@ class PartWriter:
             if begun:
                 self._naming.lose_turn("role")
             for part in message.parts:
-                if isinstance(part, Text) and part.text:
-                    blocks.append({"text": part.text})
-                    self._mark(blocks, part.cache)
-                elif not isinstance(part, Text):
+                if isinstance(part, Text):
+                    self._add(blocks, self._text(part.text), part.cache)
+                else:
                     self._naming.lose_part(_kind(part))
         return blocks
 
@@ -72,7 +71,7 @@ class PartWriter:
                 written.append({"role": message.role, "content": content})
         return written
 
-    def mark_of(self, cache: str) -> Block | None:
+    def _point(self, cache: str) -> Block | None:
         """A cache point, where the model knows them."""
         if not cache:
             return None
@@ -86,8 +85,14 @@ class PartWriter:
             self._naming.lose_part("cache_control.ttl")
         return {"cachePoint": point}
 
-    def _mark(self, blocks: list[Block], cache: str) -> None:
-        point = self.mark_of(cache)
+    def _add(self, blocks: list[Block], block: Block | None, cache: str) -> None:
+        """A block, and the mark behind it; where there is no block, there is no mark."""
+        if block is None and cache:
+            self._naming.lose_part("cache_control")
+        if block is None:
+            return
+        blocks.append(block)
+        point = self._point(cache)
         if point is not None:
             blocks.append(point)
 
@@ -97,20 +102,17 @@ class PartWriter:
         blocks: list[Block] = []
         for part in message.parts:
             block = self._block(part)
-            if block is None:
-                continue
-            blocks.append(block)
-            if isinstance(part, Text | Media | ToolUse | ToolResult):
-                self._mark(blocks, part.cache)
+            cache = part.cache if isinstance(part, Text | Media | ToolUse | ToolResult) else ""
+            self._add(blocks, block, cache)
         return blocks
 
     def _block(self, part: Part) -> Block | None:
         if isinstance(part, Text):
             if part.citations:
                 self._naming.lose_part("citations")
-            return {"text": part.text} if part.text else None
+            return self._text(part.text)
         if isinstance(part, Refusal):
-            return {"text": part.text} if part.text else None
+            return self._text(part.text)
         if isinstance(part, Media):
             return self._media.write(part)
         if isinstance(part, Thinking):
@@ -121,6 +123,12 @@ class PartWriter:
             return {"toolResult": self._result(part)}
         self._naming.lose_part(_kind(part))
         return None
+
+    def _text(self, said: str) -> Block | None:
+        """Words; the provider refuses those that are blank."""
+        if said and not said.strip():
+            self._naming.lose_part("text")
+        return {"text": said} if said.strip() else None
 
     def _thinking(self, part: Thinking) -> Block | None:
         """What was thought goes back only to those who signed it."""

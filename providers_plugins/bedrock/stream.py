@@ -36,7 +36,7 @@ from providers_plugins.bedrock.answer import (
 )
 from providers_plugins.bedrock.eventstream import Message, Messages
 from providers_plugins.bedrock.lenient import items, members, number, text, value
-from providers_plugins.bedrock.models import traits_of
+from providers_plugins.bedrock.models import shown, traits_of
 from providers_plugins.bedrock.usage import converse_usage
 
 MAX_OPEN = 256
@@ -60,6 +60,7 @@ class ConverseReader:
     def __init__(self, call: Call) -> None:
         self._messages = Messages()
         self._family = traits_of(call.upstream, call.options).signs
+        self._model = shown(call.upstream)
         self._blocks: dict[int, Block] = {}
         self._parts = 0
         self._held = 0
@@ -83,15 +84,14 @@ class ConverseReader:
         return broke
 
     def _read(self, message: Message) -> Iterator[Event]:
-        kind = message.header(":message-type")
         name = message.header(":event-type")
-        if kind != "event":
-            failure = message.header(":exception-type") or message.header(":error-code")
-            yield self._break(Broke(faults.fault_in_stream(failure, message.payload)))
+        failure = faults.failure_of(message)
+        if failure is not None:
+            yield self._break(Broke(failure))
             return
         if not self._began and name in _EVENTS:
             self._began = True
-            yield Began()
+            yield Began(model=self._model)
         said = members(message.payload)
         if name == "contentBlockStart":
             yield from self._start(said)

@@ -173,6 +173,7 @@ def test_whole(case: Path) -> None:
     assert [ours(part) for part in answer.parts] == expected
     assert answer.reason == REASONS[said["stopReason"]]
     assert answer.service_tier == said.get("serviceTier", {}).get("type", "")
+    assert answer.model == upstream_of(case)
     assert answer.id == headers_of(case).get("x-amzn-requestid", "")
     check_converse_usage(answer.usage, said["usage"])
 

@@ -15,7 +15,7 @@ from gateway.sdk.talk import sse
 from providers_plugins.bedrock import ADAPTER, INVOKE, native, speaks_messages
 from providers_plugins.bedrock.invoke import InvokeStream
 from tests.adapters.bedrock import frames
-from tests.adapters.bedrock.calls import CLAUDE, KEY, call
+from tests.adapters.bedrock.calls import CLAUDE, KEY, SIGNING, call
 
 START = {
     "type": "message_start",
@@ -74,6 +74,25 @@ def test_betas_of_the_body_and_the_header_are_one_list() -> None:
         "anthropic_beta": ["x", "a", "y"], "anthropic_version": "bedrock-2023-05-31",
     }  # fmt: skip
     assert request.url.endswith("/invoke")
+
+
+@pytest.mark.parametrize(
+    ("tier", "sent", "lost"),
+    [
+        ("priority", "priority", ()),
+        ("auto", None, ()),
+        (None, None, ()),
+        ("scale", None, ("service_tier",)),
+        (["x"], None, ("service_tier",)),
+    ],
+)
+def test_the_tier_stands_in_a_header(tier: Any, sent: Any, lost: Any) -> None:
+    request = INVOKE.build(call(CLAUDE, {"model": "m", "service_tier": tier}), SIGNING)
+    headers = dict(request.headers)
+    assert headers.get("X-Amzn-Bedrock-Service-Tier") == sent
+    assert ("x-amzn-bedrock-service-tier" in headers["Authorization"]) is bool(sent)
+    assert b"service_tier" not in request.body
+    assert request.adapted == lost
 
 
 def test_a_stream_is_the_wires_own() -> None:

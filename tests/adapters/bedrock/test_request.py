@@ -100,6 +100,21 @@ def test_turns_of_one_role_are_one_and_instructions_stand_in_front() -> None:
     assert lost == ("messages[].role",)
 
 
+def test_blank_words_are_left_out_and_named() -> None:
+    blank = [turn(Text(" \n", cache="5m"), Text("", cache="5m"), Text("a"))]
+    body, lost = said(Talk("messages", messages=blank))
+    assert body["messages"][0]["content"] == [{"text": "a"}]
+    assert lost == ("messages[].content[].text", "messages[].content[].cache_control")
+    loop = [
+        turn(Text("q")),
+        turn(Text("\n\n"), ToolUse("i", "f", "{}"), role="assistant"),
+        turn(ToolResult("i", [Text("")])),
+    ]
+    body, _ = said(Talk("chat", messages=loop, tools=[TOOL]))
+    assert [next(iter(b)) for b in body["messages"][1]["content"]] == ["toolUse"]
+    assert body["messages"][2]["content"][0]["toolResult"]["content"] == []
+
+
 def test_sampling() -> None:
     talk = Talk("chat", max_tokens=9, temperature=0.5, stop=["x"], top_k=4, top_p=0.9)
     body, lost = said(talk, NOVA)

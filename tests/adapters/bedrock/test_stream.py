@@ -170,6 +170,8 @@ def test_exceptions_end_the_stream(name: str, kind: str, cause: str, status: int
 
 
 def test_an_error_message_is_a_failure_too() -> None:
+    named = stream(BEGIN, ("throttlingException", {"message": "m"}))
+    assert told(events(named))["fault"].kind.code == "rate_limit_exceeded"
     headers = {":message-type": "error", ":error-code": "InternalError", ":error-message": "m"}
     assert isinstance(events(frames.message(headers, b""))[-1], Broke)
 
@@ -302,3 +304,9 @@ def test_random_splits_are_no_different() -> None:
         cuts = sorted(chance.randrange(len(raw)) for _ in range(9))
         pieces = [raw[a:b] for a, b in zip([0, *cuts], [*cuts, len(raw)], strict=True)]
         assert [e for piece in pieces for e in reader.feed(piece)] == events(raw)
+
+
+def test_an_arn_does_not_tell_of_the_operator() -> None:
+    arn = "arn:aws:bedrock:us-west-2:123456789012:inference-profile/us.anthropic.claude-x"
+    began = next(iter(WIRE.reader(call(arn)).feed(stream(BEGIN))))
+    assert began.model == "us.anthropic.claude-x"
