@@ -30,6 +30,8 @@ def thought(talk: Talk, traits: Traits, naming: Naming) -> Thought:
     """Write `effort`, `thinking`, `budget` and `summary` for this model."""
     if not (talk.effort or talk.thinking or talk.budget):
         return Thought()
+    if talk.summary in _HIDDEN and not traits.claude:
+        naming.lose("summary")
     if traits.thinks == "effort":
         return _by_effort(talk, naming)
     if traits.thinks == "config":
@@ -48,7 +50,7 @@ def _by_effort(talk: Talk, naming: Naming) -> Thought:
         return Thought()
     if talk.budget is not None:
         naming.lose("budget")
-    if effort != talk.effort:
+    if talk.effort and effort != talk.effort:
         naming.lose("effort")
     return Thought({"reasoning_effort": effort} if effort else {}, on=True)
 
@@ -105,8 +107,10 @@ def _adaptive(talk: Talk, traits: Traits, wanted: str, naming: Naming) -> Though
         fields["thinking"] = {"type": "adaptive"}
     elif wanted == "off":
         fields["thinking"] = {"type": "disabled"}
-    if on and (talk.summary or talk.dialect != "messages"):
-        fields["thinking"]["display"] = "omitted" if talk.summary in _HIDDEN else "summarized"
+    if on:
+        # Other clients than those expect to see it unless they say no.
+        shown = {} if talk.dialect == "messages" else {"display": "summarized"}
+        fields["thinking"] |= shown | _display(talk)
     effort = talk.effort
     if effort and effort != "none":
         said = {"minimal": "low"}.get(effort, effort)
@@ -128,9 +132,17 @@ def _with_budget(talk: Talk, traits: Traits, wanted: str, naming: Naming) -> Tho
         budget = max(_LEAST_BUDGET, int(share * (talk.max_tokens or traits.max_output)))
     elif talk.effort:
         naming.lose("effort")
-    return Thought(
-        {"thinking": {"type": "enabled", "budget_tokens": budget}}, on=True, budget=budget
-    )
+    if talk.thinking == "adaptive":
+        naming.lose("thinking")  # it will not choose for itself
+    said = {"type": "enabled", "budget_tokens": budget, **_display(talk)}
+    return Thought({"thinking": said}, on=True, budget=budget)
+
+
+def _display(talk: Talk) -> dict[str, str]:
+    """Whether what is thought is shown, for clients that say so in these words."""
+    if not talk.summary or talk.dialect != "messages":
+        return {}
+    return {"display": "omitted" if talk.summary in _HIDDEN else "summarized"}
 
 
 def _lose_all(talk: Talk, naming: Naming) -> None:

@@ -68,6 +68,13 @@ def test_as_the_vendor_signs(
     assert ours(*arguments) == vendors(*arguments)
 
 
+@pytest.mark.parametrize("path", ["", "/", "//", "/./", "/a/..", "/a/../", "/a/", "/%20/b"])
+def test_paths_as_the_vendor_sees_them(path: str) -> None:
+    keys = Keys("AKIDEXAMPLE", SECRET)
+    arguments = ("POST", f"https://h.example{path}", (), b"", keys, "us-east-1", "sts", 1e9)
+    assert ours(*arguments) == vendors(*arguments)
+
+
 def test_the_known_vector() -> None:
     url = (
         "https://bedrock-runtime.us-east-1.amazonaws.com"

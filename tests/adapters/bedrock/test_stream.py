@@ -61,7 +61,7 @@ def test_a_call_without_arguments_has_an_empty_object() -> None:
 
 
 def test_every_piece_of_a_call_arrives() -> None:
-    pieces = ['{"a', '": "é', '\\n"', "}"]
+    pieces = ['{"a', '": "é', '\\n"', " ", "}"]
     tool = start(0, toolUse={"toolUseId": "i", "name": "f"})
     raw = stream(BEGIN, tool, *(delta(0, toolUse={"input": p}) for p in pieces), stop(0), *END)
     (part,) = told(events(raw))["parts"]
