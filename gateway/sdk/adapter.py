@@ -123,7 +123,8 @@ class Adapter(Struct, frozen=True):
     """A provider: its capabilities are the keys of `operations`, not flags that can lie.
 
     Dialects that it does not serve itself ("chat", "messages", "responses") are served through its
-    `wire`, or else through its "chat" operation.
+    `wire`, or else through its "chat" operation. `native`, given an operation and an upstream
+    model, says whether its own operation serves that model; None: always.
     """
 
     name: str
@@ -132,3 +133,4 @@ class Adapter(Struct, frozen=True):
     contract: int = CONTRACT
     wire: Wire | None = None
     login: Login | None = None
+    native: Callable[[str, str], bool] | None = None
