@@ -80,6 +80,13 @@ def main() -> None:
     callback=are_networks,
     help="An address or network whose X-Forwarded-For is believed; repeatable.",
 )
+@click.option(
+    "--responses-memory",
+    type=click.IntRange(0, 65_536),
+    default=settings.DEFAULT_RESPONSES_MEMORY,
+    show_default=True,
+    help="MiB for responses that previous_response_id may name; 0 keeps none.",
+)
 @prefix_option
 @click.pass_obj
 def serve(
@@ -93,6 +100,7 @@ def serve(
     max_connections: int,
     ledger_sync: Literal["full", "normal"],
     trusted_proxies: tuple[str, ...],
+    responses_memory: int,
     prefix: str,
 ) -> None:
     """Run the gateway."""
@@ -114,6 +122,7 @@ def serve(
         max_connections=max_connections,
         ledger_sync=ledger_sync,
         trusted_proxies=trusted_proxies,
+        responses_memory=responses_memory,
     )
     log = Log(to_descriptor(sys.stdout.fileno()), style)
 

@@ -147,6 +147,7 @@ class Route(Struct, frozen=True):
 
 
 Period = Literal["none", "day", "week", "month"]
+Fidelity = Literal["adapt", "strict"]
 SCOPES = ("inference", "usage:read", "keys:write", "admin")
 DEFAULT_SCOPES = ("inference", "usage:read")
 
@@ -211,6 +212,7 @@ class Key(Struct, frozen=True):
     period: Period = "none"
     children: tuple[Child, ...] = ()
     session: str | None = None
+    strict: bool = False  # its calls are refused rather than adapted to what a provider can take
 
 
 class Channel(Struct, frozen=True):

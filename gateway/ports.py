@@ -6,7 +6,8 @@ from asyncio import Future
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Protocol
 
-from gateway.domain import Channel, Key, Period, UpstreamRequest
+from gateway.domain import Channel, Credential, Key, Period, Provider, UpstreamRequest
+from gateway.sdk.adapter import Adapter
 
 Headers = Sequence[tuple[str, str]]
 Who = tuple[int, int, int]
@@ -52,6 +53,14 @@ class Upstream(Protocol):
     """Sends one request to a provider."""
 
     def send(self, request: UpstreamRequest, channel: Channel) -> Awaitable[UpstreamReply]: ...
+
+
+class Logins(Protocol):
+    """Turns a credential into what requests are signed with, where it isn't simply a key."""
+
+    async def secrets(
+        self, adapter: Adapter, provider: Provider, credential: Credential, now: float
+    ) -> Credential: ...
 
 
 class Sink(Protocol):

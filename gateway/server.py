@@ -17,6 +17,7 @@ from gateway import __version__
 from gateway.catalog.compile import Catalog
 from gateway.catalog.live import LiveCatalog
 from gateway.core.limits import AddressLimits
+from gateway.core.talk.responses.store import Responses
 from gateway.domain import SCOPES
 from gateway.observe.health import Health
 from gateway.observe.logs import Log
@@ -29,6 +30,7 @@ from gateway.store import Store
 from gateway.store.control import Control, socket_path
 from gateway.store.database import StoreError
 from gateway.upstream import Upstreams
+from gateway.upstream.logins import Logins
 from gateway.web.addresses import Proxies
 from gateway.web.app import App
 from gateway.web.connection import Connection, Guards, Room
@@ -69,6 +71,8 @@ class Server:
         new = await self._is_new(store)
         upstream = Upstreams(self._environ)
         self._stack.push_async_callback(upstream.close)
+        logins = Logins()
+        self._stack.push_async_callback(logins.close)
         services = Services(
             catalog=self.catalog,
             adapters=self.plugins.adapters,
@@ -79,6 +83,7 @@ class Server:
             ledger=store.ledger,
             books=store.books,
             addresses=AddressLimits(1),
+            logins=logins,
             first_call=store.books.first_call,
         )
         store.on_money.append(services.desk.moved)
@@ -94,6 +99,7 @@ class Server:
             token=store.books.token,
             proxies=Proxies(settings.trusted_proxies),
             store=store,
+            responses=Responses(settings.responses_memory << 20),
         )
         self.app = App(self.site)
         self.catalog.on_swap.append(self._use_adapters)

@@ -11,6 +11,7 @@ DEFAULT_HOST = "127.0.0.1"
 DEFAULT_PORT = 8080
 DEFAULT_DRAIN = 30.0
 DEFAULT_DB = Path("gateway.sqlite")
+DEFAULT_RESPONSES_MEMORY = 64
 KEY_PREFIX = "sk-maas-"
 
 
@@ -28,6 +29,7 @@ class Settings(Struct, frozen=True):
     watch_every: float = 0.5
     ledger_sync: Literal["full", "normal"] = "full"
     trusted_proxies: tuple[str, ...] = ()
+    responses_memory: int = DEFAULT_RESPONSES_MEMORY  # MiB; 0 keeps none
 
 
 class SystemClock:

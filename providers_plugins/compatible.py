@@ -22,7 +22,6 @@ from gateway.sdk import (
     fault_in_body,
     provider_fault,
     read_error,
-    reasoning_outside,
 )
 
 _SYSTEM_ONLY = {"developer": "system"}
@@ -131,8 +130,6 @@ MOONSHOT = compatible(
     quirks=Quirks(rename=_OLD_CEILING, clamp={"temperature": (0.0, 1.0)}, roles=_SYSTEM_ONLY),
     operations=("chat",),
 )
-
-XAI = compatible("xai", operations=("chat", "embeddings"), usage=reasoning_outside)
 
 ZHIPU = compatible(
     "zhipu",

@@ -41,6 +41,12 @@ def keys() -> None:
 @click.option("--period", type=click.Choice(["none", "day", "week", "month"]), default="none")
 @click.option("--ip", "ips", multiple=True, help="An address or network; repeatable.")
 @click.option("--scope", "scopes", multiple=True, type=click.Choice(SCOPES), help="Repeatable.")
+@click.option(
+    "--fidelity",
+    type=click.Choice(["adapt", "strict"]),
+    default="adapt",
+    help="strict: refuse what a provider cannot be told in full.",
+)
 @db_option
 @prefix_option
 @json_option

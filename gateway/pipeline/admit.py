@@ -17,6 +17,7 @@ from gateway.errors import Fault
 from gateway.pipeline.desk import Standing
 from gateway.pipeline.record import Record
 from gateway.pipeline.services import Candidate, Services
+from gateway.sdk.dialects import serving
 
 # Which kind of model each operation serves, and the endpoint that each kind is for.
 KIND_OF = {
@@ -325,15 +326,19 @@ def _implemented(services: Services, routes: tuple[Route, ...], operation: str) 
     found: list[Candidate] = []
     for route in routes:
         adapter = services.adapters.get(route.provider.adapter)
-        if adapter is None or operation not in adapter.operations:
+        if adapter is None:
+            continue
+        options = {**route.provider.options, **route.options}
+        serves = serving(adapter, operation, route.upstream, options)
+        if serves is None:
             continue
         found.append(
             Candidate(
                 route=route,
-                operation=adapter.operations[operation],
+                operation=serves,
+                adapter=adapter,
                 channels=_channels(route.provider),
-                options={**route.provider.options, **route.options},
-                cached_inside=adapter.cached_inside_input,
+                options=options,
                 rows=rows_of(route.price),
                 digest=route.price.digest.encode(),
                 free=route.price.free,

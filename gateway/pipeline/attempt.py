@@ -2,54 +2,113 @@
 
 from __future__ import annotations
 
+import re
+from collections.abc import Mapping
+
 from msgspec import Struct
 
 from gateway.domain import ANONYMOUS, Credential, Provider, UpstreamRequest
-from gateway.errors import UPSTREAM_ERROR, Fault
+from gateway.errors import INVALID_REQUEST, UPSTREAM_ERROR, Fault
 from gateway.pipeline.record import Record
 from gateway.pipeline.services import Candidate, Services
 from gateway.ports import UpstreamReply
 from gateway.sdk import Call, JsonBody
 
+NOTHING_HEARD: Mapping[str, str] = {}
+_ODD = re.compile(r"[^A-Za-z0-9_.\[\]*-]")
+_MOST_NAMED = 40
+
+
+class Order(Struct, frozen=True):
+    """What is wanted of a provider, whichever it will be."""
+
+    operation: str
+    body: JsonBody
+    stream: bool = False
+    strict: bool = False
+    heard: Mapping[str, str] = NOTHING_HEARD
+
 
 class Attempt(Struct, frozen=True):
-    """A provider that has answered with headers."""
+    """A provider that has answered with headers. `fidelity` is empty where bytes went through."""
 
     candidate: Candidate
     credential: Credential
     call: Call
     reply: UpstreamReply
+    fidelity: str = ""
+
+
+def heard(candidate: Candidate, headers: Mapping[str, str]) -> Mapping[str, str]:
+    """Those of the client's headers that the adapter wants to see."""
+    wanted = candidate.operation.hears
+    if not wanted:
+        return NOTHING_HEARD
+    return {name: headers[name] for name in wanted if name in headers}
 
 
 async def attempt(
-    services: Services,
-    candidate: Candidate,
-    operation: str,
-    body: JsonBody,
-    stream: bool,
-    record: Record,
+    services: Services, candidate: Candidate, order: Order, record: Record
 ) -> Attempt:
     """Send the call to the candidate's provider and wait for the headers of its answer."""
     route = candidate.route
     provider = route.provider
     credential = pick(services, provider)
-    call = Call(
-        operation=operation,
-        upstream=route.upstream,
-        base_url=provider.base_url,
-        body=body,
-        stream=stream,
-        region=route.region,
-        options=candidate.options,
-    )
-    request = _build(candidate, call, credential)
-    body.forget_places()
+    now = services.clock.time()
+    if candidate.adapter.login is not None:
+        credential = await services.logins.secrets(candidate.adapter, provider, credential, now)
+    call = call_of(candidate, order, now, record.id)
+    request = build(candidate, call, credential)
+    refuse_inexact(candidate, order, request)
+    order.body.forget_places()
     record.route = route.slug
     record.provider = provider.name
     record.sent_upstream = services.clock.monotonic()
     reply = await services.upstream.send(request, candidate.channels[credential.name])
     record.upstream_status = reply.status
-    return Attempt(candidate, credential, call, reply)
+    return Attempt(candidate, credential, call, reply, fidelity(request))
+
+
+def call_of(candidate: Candidate, order: Order, now: float, name: str = "") -> Call:
+    """What the adapter is told."""
+    route = candidate.route
+    return Call(
+        operation=order.operation,
+        upstream=route.upstream,
+        base_url=route.provider.base_url,
+        body=order.body,
+        stream=order.stream,
+        region=route.region,
+        options=candidate.options,
+        now=now,
+        id=name,
+        headers=order.heard,
+    )
+
+
+def fidelity(request: UpstreamRequest) -> str:
+    """How true to the client's words the request is; nothing where they went through untouched."""
+    if not request.adapted:
+        return "exact" if request.translated else ""
+    names = [_ODD.sub("_", name)[:80] for name in request.adapted[:_MOST_NAMED]]
+    more = len(request.adapted) - len(names)
+    return f"adapted; fields={','.join(names)}" + (f",and_{more}_more" if more else "")
+
+
+def refuse_inexact(candidate: Candidate, order: Order, request: UpstreamRequest) -> None:
+    """Where nothing may be lost, say what would be."""
+    names = request.adapted
+    if not (order.strict and names):
+        return
+    listed = ", ".join([_ODD.sub("_", name)[:80] for name in names[:_MOST_NAMED]])
+    raise Fault(
+        INVALID_REQUEST,
+        f"'{candidate.route.slug}' cannot take all of this request as it was meant, and 'fidelity' "
+        "is 'strict'. "
+        f"These fields would be lost or changed: {listed}.",
+        param=_ODD.sub("_", names[0])[:80],
+        cause="not_exact",
+    )
 
 
 def pick(services: Services, provider: Provider) -> Credential:
@@ -78,7 +137,8 @@ def adapter_failed(adapter: str, error: BaseException) -> Fault:
     )
 
 
-def _build(candidate: Candidate, call: Call, credential: Credential) -> UpstreamRequest:
+def build(candidate: Candidate, call: Call, credential: Credential) -> UpstreamRequest:
+    """The adapter's request; its failure is its own route's alone."""
     try:
         request = candidate.operation.build(call, credential)
         if not isinstance(request, UpstreamRequest) or not isinstance(request.body, bytes):

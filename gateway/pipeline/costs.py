@@ -40,7 +40,7 @@ def cost_in_events(events: bytes, nanos: Callable[[], int]) -> bytes:
             told.append(event)
             continue
         changed = cost_in_body(payload, nanos())
-        told.append(event if changed == payload else sse.event(changed))
+        told.append(event if changed == payload else event.replace(payload, changed))
     return b"".join(told)
 
 

@@ -77,6 +77,11 @@ class Meter:
         """How many bytes of answer have passed."""
         return int(getattr(self._counter, "produced", 0))
 
+    @property
+    def final(self) -> bytes:
+        """The whole answer, where a stream sums itself up."""
+        return getattr(self._translator, "final", b"")
+
 
 class _Spent(Exception):  # noqa: N818 - it ends a stream that did nothing wrong
     """The money set aside is used up, and there is no more."""
@@ -181,8 +186,15 @@ class Stream:
         if self._till.more(meter.events, meter.produced) or self._translator.complete:
             return
         if self._sink.started:
-            self._sink.write(length_end(sample, self._attempt.call.operation))
+            self._sink.write(self._cut(sample))
             raise _Spent
+
+    def _cut(self, sample: bytes) -> bytes:
+        """A proper end, said by the translator where it knows how."""
+        cut: Callable[[], bytes] | None = getattr(self._translator, "cut", None)
+        if cut is None:
+            return length_end(sample, self._attempt.call.operation)
+        return self._guarded(lambda _: cut())(b"")
 
     def _cost_so_far(self) -> int:
         usage = self._meter.usage
@@ -208,6 +220,8 @@ class Stream:
         # that, and whenever a wire is translated, the fault is ours to tell in the surface's style.
         fault = self._translator.fault
         if fault is not None and not (self._own and self._sink.started):
+            if out and self._sink.started:
+                self._sink.write(out)  # what was said before it broke
             raise _scrubbed(fault, self._attempt)
         if not out:
             return

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
 
 import msgspec
@@ -17,13 +17,13 @@ from gateway.core.purse import Purse
 from gateway.errors import CLIENT_CLOSED, INSUFFICIENT_SCOPE, INTERNAL_ERROR, Fault, NotSentError
 from gateway.pipeline import relay, settle
 from gateway.pipeline.admit import authenticate, candidates, known_candidates, limited
-from gateway.pipeline.attempt import Attempt, attempt
+from gateway.pipeline.attempt import NOTHING_HEARD, Attempt, Order, attempt, heard
 from gateway.pipeline.costs import cost_in_body
 from gateway.pipeline.desk import Standing
 from gateway.pipeline.record import Record
 from gateway.pipeline.services import Candidate, Services
 from gateway.pipeline.till import Till
-from gateway.pipeline.wishes import Wishes, ceiling, wishes_of, without_ours
+from gateway.pipeline.wishes import Asked, Wishes, ceiling, wishes_of, without_ours
 from gateway.ports import Headers, Sink
 
 _USUAL_ANSWER = 1_024
@@ -37,8 +37,8 @@ class Ask(Struct, frozen=True):
     decoder: msgspec.json.Decoder[Any]
     read_body: Callable[[], Awaitable[bytes]]
     address: Callable[[], str | None]
-    max_cost: str | None = None
-    session: str | None = None
+    headers: Mapping[str, str]
+    keep: Callable[[bytes], None] | None = None  # is given the whole answer, once it is complete
 
 
 class Job(Struct):
@@ -50,6 +50,13 @@ class Job(Struct):
     candidate: Candidate
     till: Till
     ticket: Ticket | None = None
+    keep: Callable[[bytes], None] | None = None
+    heard: Mapping[str, str] = NOTHING_HEARD
+
+    @property
+    def strict(self) -> bool:
+        """Whether the request or its key wants nothing lost."""
+        return self.wishes.strict or self.standing.key.strict
 
     @property
     def tokens(self) -> int:
@@ -68,7 +75,8 @@ async def run(services: Services, ask: Ask, sink: Sink, record: Record) -> None:
         await job.till.open(record.stream)
         if job.till.affords < job.till.ceiling and not record.stream:
             job.body = _lowered(job, record)
-        await _serve(services, job, operation, sink, record)
+        order = Order(operation, job.body, record.stream, job.strict, job.heard)
+        await _serve(services, job, order, sink, record)
     finally:
         if job.ticket is not None:
             limits, usage = job.standing.limits, record.usage
@@ -81,7 +89,7 @@ async def _admitted(services: Services, ask: Ask, record: Record) -> Job:
     """The call, once its key, its body, its model and its limits allow it."""
     key = await authenticate(services, ask.secret, ask.address)
     record.key = key.id
-    if key.session is not None and ask.session not in (None, key.session):
+    if key.session is not None and ask.headers.get("x-session-id") not in (None, key.session):
         raise Fault(
             INSUFFICIENT_SCOPE,
             "This derived key is for one session, and the request names another.",
@@ -96,6 +104,8 @@ async def _admitted(services: Services, ask: Ask, record: Record) -> Job:
     job = _job(services, standing, candidate, body, wishes, record)
     if standing.limits.any or not key.n:
         job.ticket = limited(services, standing, candidate, job.tokens, ask.address, record)
+    job.keep = ask.keep
+    job.heard = heard(candidate, ask.headers)
     return job
 
 
@@ -109,7 +119,9 @@ def _read(raw: bytes, ask: Ask, record: Record) -> tuple[JsonBody, Wishes]:
     known = decode_as(raw, ask.decoder)
     record.model = known.model
     record.stream = known.stream is True
-    return body, wishes_of(ask.operation, body, known, ask.max_cost)
+    headers = ask.headers
+    asked = Asked(headers.get("x-max-cost"), headers.get("x-gateway-fidelity"))
+    return body, wishes_of(ask.operation, body, known, asked)
 
 
 def _job(
@@ -145,11 +157,11 @@ def _lowered(job: Job, record: Record) -> JsonBody:
     return job.body.replace({wishes.ceiling_name: b"%d" % each})
 
 
-async def _serve(services: Services, job: Job, operation: str, sink: Sink, record: Record) -> None:
+async def _serve(services: Services, job: Job, order: Order, sink: Sink, record: Record) -> None:
     meter = relay.Meter()
     tried: Attempt | None = None
     try:
-        tried = await attempt(services, job.candidate, operation, job.body, record.stream, record)
+        tried = await attempt(services, job.candidate, order, record)
         await _answer(services, job, tried, meter, sink, record)
     except BaseException as error:
         if isinstance(error, NotSentError):
@@ -178,6 +190,8 @@ async def _answer(
     record: Record,
 ) -> None:
     headers: Headers = (("x-gateway-route", job.candidate.route.slug), *record.headers)
+    if tried.fidelity:
+        headers = (*headers, ("x-gateway-fidelity", tried.fidelity))
     till = job.till
     if record.stream and await relay.is_stream(tried):
         stream = relay.Stream(tried, sink, headers, job.wishes, till, meter, record, services.clock)
@@ -194,12 +208,16 @@ async def _answer(
             await settle.finished(
                 till, record, job.candidate, meter.usage, meter.events, meter.produced
             )
+            if job.keep is not None:
+                job.keep(meter.final)
         sink.end()
         return
     reply = await relay.whole(tried)
     produced = settle.answer_bytes(reply.body)
     await settle.finished(till, record, job.candidate, reply.usage, 0, produced)
     record.first_byte = services.clock.monotonic()
+    if job.keep is not None:
+        job.keep(reply.body)
     body = cost_in_body(reply.body, till.charged) if job.wishes.show_cost else reply.body
     cost = ("x-gateway-cost", f"{till.charged // NANOS}.{till.charged % NANOS:09d}")
     sink.reply(200, [("Content-Type", reply.content_type), *headers, cost], body)

@@ -11,7 +11,7 @@ from gateway.core.money.rows import Rows
 from gateway.domain import Channel, Route
 from gateway.pipeline.catalogs import Catalogs, Routes
 from gateway.pipeline.desk import Desk
-from gateway.ports import Books, Clock, Keys, Ledger, Upstream
+from gateway.ports import Books, Clock, Keys, Ledger, Logins, Upstream
 from gateway.sdk import Adapter, Operation
 
 
@@ -20,9 +20,9 @@ class Candidate(Struct, frozen=True):
 
     route: Route
     operation: Operation
+    adapter: Adapter
     channels: Mapping[str, Channel]
     options: Mapping[str, str]
-    cached_inside: bool
     rows: Rows
     digest: bytes
     free: bool
@@ -41,6 +41,7 @@ class Services(Struct):
     ledger: Ledger
     books: Books
     addresses: AddressLimits
+    logins: Logins
     first_call: int = 0
     turns: dict[str, int] = {}
     admitted: dict[tuple[str, str], list[Candidate]] = {}

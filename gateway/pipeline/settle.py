@@ -76,7 +76,7 @@ def broken(
 
 def whole_input(usage: Usage, candidate: Candidate) -> Usage:
     """Usage with cached and written tokens inside the input, wherever the provider counts them."""
-    if candidate.cached_inside:
+    if candidate.adapter.cached_inside_input:
         return usage
     whole = usage.input + usage.cached + usage.cache_write + usage.cache_write_1h
     return msgspec.structs.replace(usage, input=whole)

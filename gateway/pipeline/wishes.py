@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 from msgspec import Struct
@@ -11,7 +12,7 @@ from gateway.core.money.amounts import nanos_of
 from gateway.domain import Route
 from gateway.errors import invalid
 
-_OURS = ("usage", "max_cost")
+_OURS = ("usage", "max_cost", "fidelity")
 _USUAL_CEILING = 16_384
 _MOST_EVER = 1_000_000
 _OLD_DEFAULT = 16
@@ -27,29 +28,68 @@ class Wishes(Struct, frozen=True):
     max_tokens: int | None = None
     ceiling_name: str = "max_completion_tokens"
     ours: bool = False  # the body says something that is meant for the gateway alone
+    strict: bool = False  # what cannot be said to the provider is refused, not lost
 
 
-def wishes_of(operation: str, body: JsonBody, known: Any, max_cost: str | None) -> Wishes:
-    """Read them from the decoded request and the `x-max-cost` header."""
+class Asked(Struct, frozen=True):
+    """What a request's headers ask of the gateway."""
+
+    max_cost: str | None = None
+    fidelity: str | None = None
+
+
+def wishes_of(operation: str, body: JsonBody, known: Any, asked: Asked) -> Wishes:
+    """Read them from the decoded request and its headers."""
     given = known.max_cost
-    wanted = max_cost if given is None else given
+    wanted = asked.max_cost if given is None else given
     limit = None if wanted is None else _max_cost(wanted)
+    strict = _is_strict(known.fidelity) or _is_strict(asked.fidelity)
+    ours = given is not None or known.fidelity is not None
     if operation == "embeddings":
-        return Wishes(max_cost=limit, max_tokens=0, ours=given is not None)
-    show_cost = known.usage is not None and _asks(body, "usage") and known.usage.include is True
+        return Wishes(max_cost=limit, max_tokens=0, ours=ours, strict=strict)
+    usage = known.usage
+    show_cost = usage is not None and _asks(body, "usage") and usage.include is True
+    ours = ours or usage is not None
+    answers, most, name = _LENGTH[operation](known)
+    shows = show_cost or (operation in _STREAM_OPTIONS and _shows_usage(body, known))
+    return Wishes(shows, show_cost, limit, answers, most, name, ours, strict)
+
+
+def _shows_usage(body: JsonBody, known: Any) -> bool:
     options = known.stream_options
-    shows = options is not None and _asks(body, "stream_options") and options.include_usage is True
-    ours = given is not None or known.usage is not None
-    name = "max_tokens"
-    if operation == "chat":
-        if known.max_completion_tokens is not None or known.max_tokens is None:
-            name = "max_completion_tokens"
-        most = known.max_completion_tokens or known.max_tokens
-        answers = known.n or 1
-    else:
-        most = _OLD_DEFAULT if known.max_tokens is None else known.max_tokens
-        answers = max(known.n or 1, known.best_of or 1)
-    return Wishes(shows or show_cost, show_cost, limit, answers, most, name, ours)
+    return options is not None and _asks(body, "stream_options") and options.include_usage is True
+
+
+Length = tuple[int, int | None, str]
+
+
+def _chat_length(known: Any) -> Length:
+    name = "max_completion_tokens"
+    if known.max_completion_tokens is None and known.max_tokens is not None:
+        name = "max_tokens"
+    return known.n or 1, known.max_completion_tokens or known.max_tokens, name
+
+
+def _completions_length(known: Any) -> Length:
+    most = _OLD_DEFAULT if known.max_tokens is None else known.max_tokens
+    return max(known.n or 1, known.best_of or 1), most, "max_tokens"
+
+
+def _messages_length(known: Any) -> Length:
+    return 1, known.max_tokens, "max_tokens"
+
+
+def _responses_length(known: Any) -> Length:
+    return 1, known.max_output_tokens, "max_output_tokens"
+
+
+_LENGTH: dict[str, Callable[[Any], Length]] = {
+    "chat": _chat_length,
+    "completions": _completions_length,
+    "messages": _messages_length,
+    "responses": _responses_length,
+}
+_STREAM_OPTIONS = ("chat", "completions")
 
 
 def without_ours(body: JsonBody) -> JsonBody:
@@ -66,6 +106,12 @@ def ceiling(wishes: Wishes, route: Route) -> int:
     else:
         each = min(wishes.max_tokens, known or route.context or route.model.context or _MOST_EVER)
     return each * wishes.answers
+
+
+def _is_strict(given: str | None) -> bool:
+    if given not in (None, "strict", "adapt"):
+        raise invalid("'fidelity' must be 'strict' or 'adapt'.", "fidelity")
+    return given == "strict"
 
 
 def _max_cost(given: str | float) -> int:

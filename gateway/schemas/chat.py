@@ -72,6 +72,7 @@ class ChatRequest(Struct):
     user: str | None = None
     usage: UsageOptions | None = None
     max_cost: str | float | None = None
+    fidelity: str | None = None
 
 
 decoder = msgspec.json.Decoder(ChatRequest)

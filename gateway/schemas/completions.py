@@ -26,6 +26,7 @@ class CompletionRequest(Struct):
     user: str | None = None
     usage: UsageOptions | None = None
     max_cost: str | float | None = None
+    fidelity: str | None = None
 
     def __post_init__(self) -> None:
         text_or_list(self.prompt, "prompt")

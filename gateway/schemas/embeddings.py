@@ -21,6 +21,7 @@ class EmbeddingRequest(Struct):
     stream: Literal[False] | None = None
     stream_options: None = None
     max_cost: str | float | None = None
+    fidelity: str | None = None
 
     def __post_init__(self) -> None:
         text_or_list(self.input, "input")

@@ -39,6 +39,7 @@ def key_view(key: Key) -> dict[str, Any]:
             for child in key.children
         ],
         "session": key.session,
+        "fidelity": "strict" if key.strict else "adapt",
     }
 
 

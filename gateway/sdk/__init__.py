@@ -28,6 +28,7 @@ from gateway.errors import (
 )
 from gateway.sdk.adapter import CONTRACT, PASSTHROUGH, Adapter, Call, Operation, Reply
 from gateway.sdk.compatible import Quirks, adapted, bearer, compatible, with_stream_usage
+from gateway.sdk.responding import responses_operation
 
 __all__ = [
     "CONTRACT",
@@ -65,6 +66,7 @@ __all__ = [
     "provider_fault",
     "read_error",
     "reasoning_outside",
+    "responses_operation",
     "retry_after",
     "with_stream_usage",
 ]

@@ -35,6 +35,7 @@ class Call(Struct, frozen=True):
     region: str | None = None
     options: Mapping[str, str] = field(default_factory=dict)
     now: float = 0.0  # unix seconds, for signatures
+    id: str = ""  # the gateway's own name for the call
     headers: Mapping[str, str] = field(
         default_factory=dict
     )  # of the client's, those in PASSED_HEADERS
@@ -111,20 +112,22 @@ class Login(Struct, frozen=True):
 
     `step` is given the credential, the time, and the answers to its steps so far (a file's content
     or the body of a 2xx answer; None for an absent file or any other answer), and says what to do
-    next. It runs on the cold path; its token is kept and renewed before it expires.
+    next. It runs on the cold path; its token is kept and renewed before it expires. `gives` names
+    the secrets that the token holds.
     """
 
     step: Callable[
         [Credential, float, tuple[bytes | None, ...]], UpstreamRequest | ReadFile | Token
     ]
+    gives: tuple[str, ...] = ()
 
 
 class Adapter(Struct, frozen=True):
     """A provider: its capabilities are the keys of `operations`, not flags that can lie.
 
     Dialects that it does not serve itself ("chat", "messages", "responses") are served through its
-    `wire`, or else through its "chat" operation. `native`, given an operation and an upstream
-    model, says whether its own operation serves that model; None: always.
+    "chat" operation, or else through its `wire`. Where not every model takes every operation,
+    `native` says of an operation, an upstream model and the route's options whether it does.
     """
 
     name: str
@@ -133,4 +136,4 @@ class Adapter(Struct, frozen=True):
     contract: int = CONTRACT
     wire: Wire | None = None
     login: Login | None = None
-    native: Callable[[str, str], bool] | None = None
+    native: Callable[[str, str, Mapping[str, str]], bool] | None = None

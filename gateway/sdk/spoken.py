@@ -12,7 +12,7 @@ from msgspec import Struct, structs
 
 from gateway.core.body import JsonBody
 from gateway.core.meter import Translator
-from gateway.core.talk.events import Writer
+from gateway.core.talk.events import Began, Writer
 from gateway.core.talk.interpret import Interpreter
 from gateway.core.talk.model import Answer, Losses, Talk
 from gateway.domain import Credential, UpstreamRequest
@@ -44,9 +44,13 @@ def translated(dialect: Dialect, wire: Wire) -> Operation:
 
     def parse(call: Call, status: int, headers: Mapping[str, str], body: bytes) -> Reply:
         answer = wire.read(call, headers, body)
+        answer.id = answer.id or call.id
+        answer.model = answer.model or call.upstream
+        answer.created = answer.created or int(call.now)
         return Reply(dialect.write(call.body, answer), answer.usage)
 
     def stream(call: Call) -> Translator:
-        return Interpreter(wire.reader(call), dialect.writer(call.body))
+        began = Began(call.id, call.upstream, int(call.now))
+        return Interpreter(wire.reader(call), dialect.writer(call.body), began)
 
     return Operation(build=build, parse=parse, stream=stream, fault=wire.fault)

@@ -48,6 +48,7 @@ from gateway.core.talk.model import (
     ToolUse,
 )
 from gateway.sdk.adapter import Login, ReadFile, Token, Wire
+from gateway.sdk.responding import responses_wire
 from gateway.sdk.spoken import Dialect, translated
 
 __all__ = [
@@ -95,6 +96,7 @@ __all__ = [
     "messages_fault",
     "messages_usage",
     "read_messages_answer",
+    "responses_wire",
     "sse",
     "translated",
     "write_messages",

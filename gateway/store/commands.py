@@ -10,7 +10,7 @@ from typing import Any
 import msgspec
 
 from gateway.core.money.amounts import dollars, nanos_of
-from gateway.domain import DEFAULT_SCOPES, Account, Period
+from gateway.domain import DEFAULT_SCOPES, Account, Fidelity, Period
 from gateway.schemas.views import account_view, change_view, key_view
 from gateway.store import calls, usage
 from gateway.store.ledger import ADJUST, TOP_UP
@@ -44,6 +44,7 @@ class Commands:
         budget: str | None = None,
         period: Period = "none",
         expires_at: int | None = None,
+        fidelity: Fidelity = "adapt",
         parent: int | None = None,
         actor: str = "command line",
     ) -> Any:
@@ -61,6 +62,7 @@ class Commands:
             period=period,
             expires_at=expires_at,
             parent=parent,
+            strict=fidelity == "strict",
         )
         await self._note(actor, "key.create", made.key.id, {"name": name})
         return change_view(made)

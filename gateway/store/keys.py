@@ -139,6 +139,7 @@ class SqliteKeys:
         ips: Sequence[str] = (),
         scopes: Sequence[str] = DEFAULT_SCOPES,
         parent: int | None = None,
+        strict: bool = False,
     ) -> KeyChange:
         """Make a key; its secret is in the answer and nowhere else, ever."""
         limits = {"rpm": rpm, "tpm": tpm, "concurrency": concurrency}
@@ -161,6 +162,7 @@ class SqliteKeys:
             "period": period,
             "created_at": int(self._clock.time()),
             "expires_at": expires_at,
+            "strict": strict,
         }
         await self._database.write(
             f"INSERT INTO keys ({', '.join(columns)}) VALUES ({', '.join('?' * len(columns))})",
@@ -274,4 +276,5 @@ def _key(row: Row) -> Key:
         concurrency=row["concurrency"],
         budget=row["budget"],
         period=row["period"],
+        strict=bool(row["strict"]),
     )

@@ -18,7 +18,7 @@ from gateway.errors import Fault, storage_fault
 from gateway.pipeline.record import Record
 from gateway.web import admin
 from gateway.web.connection import Connection
-from gateway.web.endpoints import account, inference, models, quote, status
+from gateway.web.endpoints import account, explain, inference, models, quote, responses, status
 from gateway.web.envelopes import USUAL, Manner, Style, error_body
 from gateway.web.exchange import JSON, Exchange
 from gateway.web.replays import RecordingSink
@@ -40,10 +40,16 @@ class Endpoint(Struct, frozen=True):
 
 _GET = ("GET",)
 _POST = ("POST",)
+_MESSAGES = Manner(dialect="messages")
+_RESPONSES = Manner(dialect="responses")
 
 # Below each surface; a name that ends in "/" takes the rest of the path as an object's id.
 ON_SURFACES: Mapping[str, Endpoint] = {
     "chat/completions": Endpoint(_POST, "chat", inference.CHAT),
+    "messages": Endpoint(_POST, "messages", inference.MESSAGES, _MESSAGES),
+    "messages/count_tokens": Endpoint(_POST, "count_tokens", inference.count_tokens, _MESSAGES),
+    "responses": Endpoint(_POST, "responses", responses.CREATE, _RESPONSES),
+    "responses/": Endpoint(("GET", "DELETE", "POST"), "response", responses.dispatch),
     "completions": Endpoint(_POST, "completions", inference.COMPLETIONS),
     "embeddings": Endpoint(_POST, "embeddings", inference.EMBEDDINGS),
     "models": Endpoint(_GET, "models", models.models),
@@ -55,6 +61,7 @@ ON_SURFACES: Mapping[str, Endpoint] = {
     "usage": Endpoint(_GET, "usage", account.usage),
     "balance": Endpoint(_GET, "balance", account.balance),
     "receipts/": Endpoint(_GET, "receipt", account.receipt),
+    "explain": Endpoint(_POST, "explain", explain.explain),
     "quote": Endpoint(_POST, "quote", quote.quote),
 }
 

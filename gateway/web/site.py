@@ -7,6 +7,7 @@ from typing import Protocol
 
 from msgspec import Struct
 
+from gateway.core.talk.responses.store import Responses
 from gateway.domain import Model, Provider, Route
 from gateway.observe.health import Health
 from gateway.observe.logs import Log
@@ -67,6 +68,7 @@ class Site(Struct):
     adapter_failures: Mapping[str, str]
     proxies: Proxies
     store: Store
+    responses: Responses
     draining: bool = False
     open_calls: int = 0
     on_idle: Callable[[], None] | None = None

@@ -6,6 +6,8 @@ themselves are spoken to in it, through InvokeModel, by clients that speak it.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from gateway.sdk import Adapter
 from gateway.sdk.talk import Wire
 from providers_plugins.bedrock import answer, faults, request, stream
@@ -20,8 +22,9 @@ __all__ = ["ADAPTER", "INVOKE", "WIRE", "native", "speaks_messages"]
 WIRE = Wire(build=request.build, read=answer.read, reader=stream.ConverseReader, fault=faults.fault)
 
 
-def native(operation: str, upstream: str) -> bool:
+def native(operation: str, upstream: str, options: Mapping[str, str]) -> bool:
     """Whether this model is served by the operation itself, and not through the wire."""
+    del options
     return operation not in ("messages", "count_tokens") or speaks_messages(upstream)
 
 

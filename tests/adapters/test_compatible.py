@@ -9,6 +9,7 @@ from gateway.errors import Fault
 from gateway.sdk import Adapter, Call, JsonBody
 from providers_plugins import compatible
 from providers_plugins.openai import ADAPTER as OPENAI
+from providers_plugins.xai import ADAPTER as XAI
 
 KEY = Credential("main", {"api_key": "sk-secret"})
 ALL = [
@@ -18,7 +19,7 @@ ALL = [
     compatible.DEEPSEEK,
     compatible.MINIMAX,
     compatible.MOONSHOT,
-    compatible.XAI,
+    XAI,
     compatible.ZHIPU,
 ]
 BY_NAME = {adapter.name: adapter for adapter in ALL}

@@ -19,6 +19,7 @@ from gateway.domain import Credential, Usage
 from gateway.sdk import PASSTHROUGH, Adapter, Call
 from providers_plugins import compatible
 from providers_plugins.openai import ADAPTER as OPENAI
+from providers_plugins.xai import ADAPTER as XAI
 from tests import recorded
 
 ADAPTERS: dict[str, Adapter] = {
@@ -30,7 +31,7 @@ ADAPTERS: dict[str, Adapter] = {
     "openai": OPENAI,
     "openrouter": compatible.GENERIC,
     "together": compatible.GENERIC,
-    "xai": compatible.XAI,
+    "xai": XAI,
     "zhipu": compatible.ZHIPU,
 }
 CHANGED = {  # what each adapter says it changes, beside the model and the stream's options

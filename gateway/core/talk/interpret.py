@@ -28,12 +28,14 @@ class Interpreter:
     """A `Translator`: feeds a wire's reader, and a dialect's writer with what that finds."""
 
     __slots__ = (
-        "_final", "_reader", "_usage", "_writer", "complete", "events", "fault", "produced"
+        "_began", "_final", "_reader", "_usage", "_writer", "complete", "events", "fault",
+        "produced",
     )  # fmt: skip
 
-    def __init__(self, reader: Reader, writer: Writer) -> None:
+    def __init__(self, reader: Reader, writer: Writer, began: Began | None = None) -> None:
         self._reader = reader
         self._writer = writer
+        self._began = began or Began()  # what stands for what the provider does not say
         self._usage: Usage | None = None
         self._final = False
         self.fault: Fault | None = None
@@ -57,6 +59,11 @@ class Interpreter:
     def finish(self) -> bytes:
         """What the end of the provider's bytes completes."""
         return self._told(self._reader.finish())
+
+    @property
+    def final(self) -> bytes:
+        """The whole answer, where the dialect sums it up at the end."""
+        return getattr(self._writer, "final", b"")
 
     def cut(self) -> bytes:
         """A proper end for an answer that the gateway stops here."""
@@ -89,6 +96,9 @@ class Interpreter:
             self._final = True
         elif isinstance(event, Began):
             self._usage = event.usage
+            event.id = event.id or self._began.id
+            event.model = event.model or self._began.model
+            event.created = event.created or self._began.created
         elif isinstance(event, Broke):
             self.fault = event.fault
         elif isinstance(event, Ended):

@@ -12,7 +12,7 @@ from msgspec import Struct, field
 
 from gateway import errors
 from gateway.core.money.amounts import nanos_of
-from gateway.domain import DEFAULT_SCOPES, Key
+from gateway.domain import DEFAULT_SCOPES, Fidelity, Key
 from gateway.errors import Fault
 from gateway.schemas.views import key_view
 from gateway.web.admin.common import act, commands, listed, page_limit, unknown
@@ -35,6 +35,7 @@ class NewKey(Struct, forbid_unknown_fields=True):
     budget: str | None = None
     period: Literal["none", "day", "week", "month"] = "none"
     expires_at: int | None = None
+    fidelity: Fidelity = "adapt"
 
 
 new_key = msgspec.json.Decoder(NewKey)

@@ -36,6 +36,7 @@ _OBJECTS: dict[str, dict[str, Any]] = {
         "rpm": _MAYBE_NUMBER, "tpm": _MAYBE_NUMBER, "concurrency": _MAYBE_NUMBER,
         "budget": _MAYBE_AMOUNT, "period": _TEXT, "created_at": _NUMBER,
         "expires_at": _MAYBE_NUMBER, "revoked_at": _MAYBE_NUMBER,
+        "fidelity": {"type": "string", "enum": ["adapt", "strict"]},
     },
     "Call": {
         "id": _MAYBE, "object": _TEXT, "at": {"type": "number"}, "account": _MAYBE, "key": _MAYBE,
@@ -88,6 +89,7 @@ OPERATIONS: dict[tuple[str, str], _Row] = {
     ("/v1/usage", "get"): ("The key's usage", None, None, True, ("of", "by", "since", "until")),
     ("/v1/balance", "get"): ("The account's balance", None, None, False, ()),
     ("/v1/receipts/{id}", "get"): ("A call's receipt", None, None, False, ()),
+    ("/v1/explain", "post"): ("Show where a call would go", None, None, False, ("endpoint",)),
     ("/v1/quote", "post"): ("Price a body on every route", None, None, False, ()),
 }  # fmt: skip
 

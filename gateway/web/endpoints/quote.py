@@ -9,7 +9,8 @@ from gateway.core.estimate import input_tokens
 from gateway.core.money.amounts import dollars
 from gateway.core.money.quote import quote as price_quote
 from gateway.pipeline.admit import authenticate, candidates
-from gateway.pipeline.wishes import ceiling, wishes_of
+from gateway.pipeline.services import Candidate
+from gateway.pipeline.wishes import Asked, Wishes, ceiling, wishes_of
 from gateway.schemas import chat, completions, embeddings
 from gateway.web.exchange import Exchange
 
@@ -27,25 +28,27 @@ async def quote(exchange: Exchange) -> None:
     body = JsonBody.parse(raw)
     operation, decoder = _operation(body)
     known = decode_as(raw, decoder)
-    wishes = wishes_of(operation, body, known, None)
+    wishes = wishes_of(operation, body, known, Asked())
     tokens = input_tokens(raw)
-    quotes: list[dict[str, Any]] = []
-    for candidate in await candidates(services, standing, operation, known.model):
-        most = ceiling(wishes, candidate.route)
-        least = price_quote(candidate.rows, tokens, 0, standing.scale)
-        full = price_quote(candidate.rows, tokens, most, standing.scale)
-        quotes.append(
-            {
-                "route": candidate.route.slug,
-                "provider": candidate.route.provider.name,
-                "input_tokens": tokens,
-                "max_output_tokens": most,
-                "input_cost": dollars(least),
-                "max_cost": dollars(full),
-            }
-        )
+    quotes = [
+        priced(candidate, standing.scale, tokens, wishes)
+        for candidate in await candidates(services, standing, operation, known.model)
+    ]
     quotes.sort(key=lambda one: float(one["max_cost"]))
     exchange.answer({"object": "quote", "currency": "usd", "model": known.model, "routes": quotes})
+
+
+def priced(candidate: Candidate, scale: int, tokens: int, wishes: Wishes) -> dict[str, Any]:
+    """What a call of so many tokens costs on one route, at least and at most."""
+    most = ceiling(wishes, candidate.route)
+    return {
+        "route": candidate.route.slug,
+        "provider": candidate.route.provider.name,
+        "input_tokens": tokens,
+        "max_output_tokens": most,
+        "input_cost": dollars(price_quote(candidate.rows, tokens, 0, scale)),
+        "max_cost": dollars(price_quote(candidate.rows, tokens, most, scale)),
+    }
 
 
 def _operation(body: JsonBody) -> tuple[str, Any]:

@@ -184,3 +184,70 @@ def _events(data: bytes) -> list[dict[str, Any]]:
     lines = data.replace(b"\r\n", b"\n").split(b"\n")
     payloads = [line[5:].strip() for line in lines if line.startswith(b"data:")]
     return [json.loads(payload) for payload in payloads if payload != b"[DONE]"]
+
+
+def read_response(body: dict[str, Any]) -> Plain:
+    """A response object."""
+    plain = Plain()
+    for item in body["output"]:
+        _add_item(plain, item)
+    why = (body.get("incomplete_details") or {}).get("reason", "")
+    plain.finish = body["status"] + why
+    plain.usage = body.get("usage")
+    plain.error = body["status"] == "failed"
+    return plain
+
+
+def _add_item(plain: Plain, item: dict[str, Any]) -> None:
+    kind = item["type"]
+    if kind == "message":
+        for part in item["content"]:
+            plain.text += part.get("text", "")
+            plain.refusal += part.get("refusal", "")
+            notes = part.get("annotations") or []
+            plain.sources += [note["url"] for note in notes if note["type"] == "url_citation"]
+    elif kind == "reasoning":
+        words = item.get("summary") or item.get("content") or []
+        plain.thinking += "".join(one["text"] for one in words)
+        plain.thinking += f"[{item.get('encrypted_content') or ''}]"
+    elif kind == "function_call":
+        plain.tools.append([item["call_id"], item["name"], item["arguments"]])
+    elif kind == "custom_tool_call":
+        plain.tools.append([item["call_id"], item["name"], item["input"]])
+
+
+def read_response_events(data: bytes) -> Plain:
+    """A stream of the Responses dialect: what its deltas say, and what its end says."""
+    plain = Plain()
+    for event in _events(data):
+        kind = event["type"]
+        if kind in ("response.completed", "response.incomplete", "response.failed"):
+            plain = read_response(event["response"])
+        elif kind == "error":
+            plain.error = True
+    return plain
+
+
+def check_order(data: bytes) -> None:
+    """Every event in its place: numbered without gaps, items and parts opened and closed."""
+    events = _events(data)
+    assert [event["sequence_number"] for event in events] == list(range(len(events)))
+    assert [event["type"] for event in events[:2]] == ["response.created", "response.in_progress"]
+    said: dict[Any, str] = {}
+    items: set[int] = set()
+    for event in events:
+        kind, index = event["type"], event.get("output_index")
+        if kind == "response.output_item.added":
+            assert index not in items
+            items.add(index)
+        elif kind == "response.output_item.done":
+            items.remove(index)
+        elif index is not None:
+            assert index in items, event
+        name = (index, kind.removeprefix("response.").rpartition(".")[0])
+        if kind.endswith(".delta"):
+            said[name] = said.get(name, "") + event["delta"]
+        elif kind.endswith(".done") and name in said:
+            whole = [event.get(field) for field in ("text", "refusal", "arguments", "input")]
+            assert said[name] in whole
+    assert not items

@@ -6,20 +6,28 @@ from collections.abc import Callable
 from typing import Any
 
 import msgspec
-from msgspec import Raw, Struct
+from msgspec import Raw
 
 from gateway.core.body import JsonBody, decode_as
 from gateway.core.talk.chat.parts import (
     FAMILY,
-    NOTHING,
-    CallPart,
-    CustomPart,
-    Detail,
     FunctionPart,
     media_of,
     text_of,
     thought_of,
     tool_of,
+)
+from gateway.core.talk.chat.shapes import (
+    Audio,
+    CacheControl,
+    Choice,
+    Content,
+    File,
+    Reasoning,
+    ResponseFormat,
+    Said,
+    ToolPart,
+    Url,
 )
 from gateway.core.talk.model import (
     Foreign,
@@ -40,108 +48,20 @@ from gateway.core.talk.model import (
 )
 from gateway.errors import invalid
 
-
-class _CacheControl(Struct, gc=False):
-    type: str | None = None
-    ttl: str | None = None
-
-
-class _Content(Struct, gc=False):
-    type: str
-    text: str | None = None
-    refusal: str | None = None
-    image_url: Raw = NOTHING
-    video_url: Raw = NOTHING
-    input_audio: Raw = NOTHING
-    file: Raw = NOTHING
-    cache_control: _CacheControl | None = None
-    prompt_cache_breakpoint: Raw = NOTHING
-
-
-class _Url(Struct, gc=False):
-    url: str = ""
-    detail: str | None = None
-
-
-class _Audio(Struct, gc=False):
-    data: str = ""
-    format: str = ""
-
-
-class _File(Struct, gc=False):
-    file_data: str | None = None
-    file_id: str | None = None
-    filename: str | None = None
-
-
-class _Said(Struct, gc=False):
-    role: str
-    content: Raw = NOTHING
-    name: str | None = None
-    refusal: str | None = None
-    tool_calls: list[CallPart] | None = None
-    tool_call_id: str | None = None
-    function_call: FunctionPart | None = None
-    reasoning_content: str | None = None
-    reasoning: str | None = None
-    reasoning_details: list[Detail] | None = None
-
-
-class _ToolPart(Struct, gc=False):
-    type: str = "function"
-    function: FunctionPart | None = None
-    custom: CustomPart | None = None
-    cache_control: _CacheControl | None = None
-
-
-class _Schema(Struct, gc=False):
-    name: str = ""
-    schema: Raw = NOTHING
-    strict: bool | None = None
-    description: str | None = None
-
-
-class _ResponseFormat(Struct, gc=False):
-    type: str = "text"
-    json_schema: _Schema | None = None
-
-
-class _Allowed(Struct, gc=False):
-    mode: str = "auto"
-
-
-class _Choice(Struct, gc=False):
-    type: str = "function"
-    name: str | None = None
-    function: FunctionPart | None = None
-    custom: CustomPart | None = None
-    allowed_tools: _Allowed | None = None
-
-
-class _Reasoning(Struct, gc=False):
-    effort: str | None = None
-    max_tokens: int | None = None
-    enabled: bool | None = None
-    exclude: bool | None = None
-    summary: str | None = None
-    type: str | None = None
-    budget_tokens: int | None = None
-
-
 _contents = msgspec.json.Decoder(list[Raw])
 _members = msgspec.json.Decoder(dict[str, Raw])
-_KNOWN = frozenset(_Content.__struct_fields__)
-_content = msgspec.json.Decoder(_Content)
-_messages = msgspec.json.Decoder(list[_Said])
+_KNOWN = frozenset(Content.__struct_fields__)
+_content = msgspec.json.Decoder(Content)
+_messages = msgspec.json.Decoder(list[Said])
 _tools = msgspec.json.Decoder(list[Raw])
-_tool = msgspec.json.Decoder(_ToolPart)
+_tool = msgspec.json.Decoder(ToolPart)
 _functions = msgspec.json.Decoder(list[FunctionPart])
-_choice = msgspec.json.Decoder(str | _Choice)
-_format = msgspec.json.Decoder(_ResponseFormat)
-_reasoning = msgspec.json.Decoder(_Reasoning)
-_url = msgspec.json.Decoder(str | _Url)
-_audio = msgspec.json.Decoder(_Audio)
-_file = msgspec.json.Decoder(_File)
+_choice = msgspec.json.Decoder(str | Choice)
+_format = msgspec.json.Decoder(ResponseFormat)
+_reasoning = msgspec.json.Decoder(Reasoning)
+_url = msgspec.json.Decoder(str | Url)
+_audio = msgspec.json.Decoder(Audio)
+_file = msgspec.json.Decoder(File)
 _whole = msgspec.json.Decoder(int)
 
 _ROLES: dict[str, Role] = {"system": "system", "developer": "system", "user": "user"}
@@ -187,7 +107,7 @@ def _add(talk: Talk, role: Role, parts: list[Part], name: str) -> None:
         talk.messages.append(Message(role, parts, name))
 
 
-def _answer(said: _Said, losses: Losses) -> list[Part]:
+def _answer(said: Said, losses: Losses) -> list[Part]:
     parts: list[Part] = []
     thoughts = [thought_of(detail) for detail in said.reasoning_details or []]
     parts += [thought for thought in thoughts if thought is not None]
@@ -204,7 +124,7 @@ def _answer(said: _Said, losses: Losses) -> list[Part]:
     return parts
 
 
-def _result(said: _Said, losses: Losses) -> ToolResult:
+def _result(said: Said, losses: Losses) -> ToolResult:
     parts = [p for p in _parts(said.content, losses) if isinstance(p, Text | Media)]
     known = said.tool_call_id or f"call_{said.name}"
     return ToolResult(known, parts, said.name or "")
@@ -255,7 +175,7 @@ def _linked(kind: Any, raw: bytes) -> Media:
     return media
 
 
-def _document(found: _File) -> Media:
+def _document(found: File) -> Media:
     data = found.file_data or ""
     if data and not data.startswith("data:"):
         data = f"data:application/pdf;base64,{data}"
@@ -268,7 +188,7 @@ def _document(found: _File) -> Media:
     return media
 
 
-def _cache(control: _CacheControl | None) -> str:
+def _cache(control: CacheControl | None) -> str:
     if control is None or control.type != "ephemeral":
         return ""
     return "1h" if control.ttl == "1h" else "5m"

@@ -117,10 +117,10 @@ def _format(given: Format) -> dict[str, Any]:
     return {"type": "json_schema", "json_schema": schema}
 
 
-def _tool(tool: Tool | Foreign, losses: Losses) -> dict[str, Any] | None:
+def _tool(tool: Tool | Foreign, losses: Losses) -> dict[str, Any] | Raw | None:
     if isinstance(tool, Foreign):
         if tool.dialect == "chat":
-            return msgspec.json.decode(tool.raw, type=dict[str, Any])
+            return Raw(tool.raw)
         losses.lose(f"tools.{tool.kind}")
         return None
     made: dict[str, Any] = {"name": tool.name}

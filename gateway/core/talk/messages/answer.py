@@ -22,6 +22,7 @@ from gateway.core.talk.messages.blocks import (
 )
 from gateway.core.talk.messages.usage import messages_usage, shown_usage
 from gateway.core.talk.model import Answer, Foreign, Part, Refusal, Text, Thinking, ToolUse
+from gateway.core.talk.proof import sealed
 from gateway.domain import Usage
 from gateway.errors import upstream_error
 
@@ -112,17 +113,21 @@ def block_of(part: Part) -> dict[str, Any] | Raw | None:
             block["citations"] = [shown_citation(one) for one in part.citations]
         return block if part.text else None
     if isinstance(part, Thinking):
-        if part.data:
-            return {"type": "redacted_thinking", "data": part.data}
-        return {"type": "thinking", "thinking": part.text, "signature": proof_of(part)}
+        proof = sealed(part, FAMILY)
+        if part.data and not part.text:
+            return {"type": "redacted_thinking", "data": proof}
+        return {"type": "thinking", "thinking": part.text, "signature": proof}
     if isinstance(part, ToolUse):
         raw, _ = input_of(part.arguments)
-        return {"type": "tool_use", "id": part.id, "name": part.name, "input": Raw(raw)}
+        use = {"type": "tool_use", "id": part.id, "name": part.name, "input": Raw(raw)}
+        return use | signed(part)
     if isinstance(part, Foreign) and part.dialect == FAMILY:
         return Raw(part.raw)
     return None
 
 
-def proof_of(part: Thinking) -> str:
-    """A signature for clients of this dialect; another family's is of no use to them."""
-    return part.signature if part.family == FAMILY else ""
+def signed(part: ToolUse) -> dict[str, str]:
+    """The proof of a call, where its family gives one."""
+    if not part.signature:
+        return {}
+    return {"signature": part.signature, "signature_family": part.family}

@@ -8,6 +8,7 @@ import msgspec
 from msgspec import Raw, Struct
 
 from gateway.core.talk.model import Citation, Media, Reason, Text, Thinking, ToolUse
+from gateway.core.talk.proof import unsealed
 
 NOTHING = Raw()
 FAMILY = "messages"
@@ -53,6 +54,7 @@ class Block(Struct, gc=False):
     is_error: bool | None = None
     thinking: str | None = None
     signature: str | None = None
+    signature_family: str | None = None
     data: str | None = None
     title: str | None = None
     context: str | None = None
@@ -135,14 +137,19 @@ def text_in(raw: Raw) -> str:
 def thought_of(block: Block) -> Thinking:
     """What was thought; without a signature it is anybody's."""
     if block.type == "redacted_thinking":
-        return Thinking(data=block.data or "", family=FAMILY)
-    signature = block.signature or ""
-    return Thinking(block.thinking or "", signature, family=FAMILY if signature else "")
+        return unsealed("", block.data or "", FAMILY, sealed=True)
+    return unsealed(block.thinking or "", block.signature or "", FAMILY)
 
 
 def tool_of(block: Block) -> ToolUse:
     """A tool call, its input as the bytes it came as."""
-    return ToolUse(block.id or "", block.name or "", bytes(block.input).decode() or "{}")
+    return ToolUse(
+        block.id or "",
+        block.name or "",
+        bytes(block.input).decode() or "{}",
+        signature=block.signature or "",
+        family=block.signature_family or "",
+    )
 
 
 def said_of(block: Block) -> Text:

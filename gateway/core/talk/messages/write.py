@@ -186,10 +186,10 @@ def _media(part: Media) -> dict[str, Any]:
     return block | _cache(part.cache)
 
 
-def _tool(tool: Tool | Foreign, losses: Losses) -> dict[str, Any] | None:
+def _tool(tool: Tool | Foreign, losses: Losses) -> dict[str, Any] | Raw | None:
     if isinstance(tool, Foreign):
         if tool.dialect == FAMILY:
-            return msgspec.json.decode(tool.raw, type=dict[str, Any])
+            return Raw(tool.raw)
         losses.lose(f"tools.{tool.kind}")
         return None
     if tool.custom:

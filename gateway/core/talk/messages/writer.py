@@ -21,10 +21,11 @@ from gateway.core.talk.events import (
     Stopped,
     Used,
 )
-from gateway.core.talk.messages.answer import block_of
+from gateway.core.talk.messages.answer import block_of, signed
 from gateway.core.talk.messages.blocks import FAMILY, STOPS, shown_citation
 from gateway.core.talk.messages.usage import shown_usage
 from gateway.core.talk.model import Foreign, Part, Refusal, Text, Thinking, ToolUse
+from gateway.core.talk.proof import sealed
 from gateway.domain import Usage
 
 _encode = msgspec.json.Encoder().encode
@@ -132,10 +133,9 @@ class Writer:
         if isinstance(said, Cited):
             delta: dict[str, Any] = {"type": "citations_delta"}
             delta["citation"] = shown_citation(said.citation)
-        elif said.family == FAMILY:
-            delta = {"type": "signature_delta", "signature": said.signature}
         else:
-            return b""
+            proof = sealed(Thinking(signature=said.signature, family=said.family), FAMILY)
+            delta = {"type": "signature_delta", "signature": proof}
         return event("content_block_delta", index=self._blocks - 1, delta=delta)
 
     def _close(self) -> bytes:
@@ -159,7 +159,13 @@ def _opening(part: Part) -> Any:
     if isinstance(part, Text | Refusal):
         return {"type": "text", "text": ""}
     if isinstance(part, ToolUse):
-        return {"type": "tool_use", "id": part.id, "name": part.name, "input": {}}
+        return {
+            "type": "tool_use",
+            "id": part.id,
+            "name": part.name,
+            "input": {},
+            **signed(part),
+        }
     if isinstance(part, Thinking) and not part.data:
         return {"type": "thinking", "thinking": "", "signature": ""}
     return block_of(part)

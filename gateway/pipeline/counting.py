@@ -1,0 +1,59 @@
+"""How long a request is: the provider's own count, or the gateway's estimate. Costs nothing."""
+
+from __future__ import annotations
+
+import msgspec
+from msgspec import structs
+
+from gateway.core.body import JsonBody, decode_as
+from gateway.core.estimate import input_tokens
+from gateway.pipeline import relay
+from gateway.pipeline.admit import authenticate, candidates, limited
+from gateway.pipeline.attempt import Order, attempt, heard
+from gateway.pipeline.record import Record
+from gateway.pipeline.run import Ask
+from gateway.pipeline.services import Candidate, Services
+from gateway.ports import Headers, Sink
+from gateway.sdk.dialects import own_operation
+
+_JSON = ("Content-Type", "application/json")
+_ESTIMATED = ("x-gateway-fidelity", "adapted; fields=input_tokens")
+
+
+async def count(services: Services, ask: Ask, sink: Sink, record: Record) -> None:
+    """Answer with the number of tokens that the request would be."""
+    key = await authenticate(services, ask.secret, ask.address)
+    record.key = key.id
+    catalog = services.catalog.current
+    standing = services.desk.known(key, catalog) or await services.desk.load(key, catalog)
+    raw = await ask.read_body()
+    record.bytes_in = len(raw)
+    body = JsonBody.parse(raw)
+    record.model = decode_as(raw, ask.decoder).model
+    candidate = (await candidates(services, standing, "messages", record.model))[0]
+    ticket = limited(services, standing, candidate, 0, ask.address, record)
+    try:
+        told, content = await _counted(services, candidate, ask, body, record)
+    finally:
+        standing.limits.release()
+        standing.limits.settle(ticket, 0)
+    route = ("x-gateway-route", candidate.route.slug)
+    sink.reply(200, [_JSON, route, *record.headers, *told], content)
+
+
+async def _counted(
+    services: Services, candidate: Candidate, ask: Ask, body: JsonBody, record: Record
+) -> tuple[Headers, bytes]:
+    route = candidate.route
+    own = own_operation(candidate.adapter, "count_tokens", route.upstream, candidate.options)
+    if own is None:
+        estimate = input_tokens(body.raw)
+        return (_ESTIMATED,), msgspec.json.encode({"input_tokens": estimate})
+    counting = structs.replace(candidate, operation=own)
+    order = Order("count_tokens", body, heard=heard(counting, ask.headers))
+    tried = await attempt(services, counting, order, record)
+    try:
+        return (), (await relay.whole(tried)).body
+    finally:
+        tried.reply.close()
+        record.upstream_done = services.clock.monotonic()

@@ -1,0 +1,41 @@
+"""How clients may speak, and which operation of an adapter serves each of these dialects."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from gateway.core.talk import chat, messages, responses
+from gateway.sdk.adapter import Adapter, Operation
+from gateway.sdk.over_chat import over_chat
+from gateway.sdk.spoken import Dialect, translated
+
+DIALECTS: Mapping[str, Dialect] = {
+    "chat": Dialect("chat", chat.read_request, chat.write_answer, chat.Writer),
+    "messages": Dialect("messages", messages.read_request, messages.write_answer, messages.Writer),
+    "responses": Dialect(
+        "responses", responses.read_request, responses.write_answer, responses.Writer
+    ),
+}
+
+
+def own_operation(
+    adapter: Adapter, operation: str, upstream: str, options: Mapping[str, str]
+) -> Operation | None:
+    """The adapter's own operation, where it has it and serves this model with it."""
+    own = adapter.operations.get(operation)
+    if own is None or adapter.native is None or adapter.native(operation, upstream, options):
+        return own
+    return None
+
+
+def serving(
+    adapter: Adapter, operation: str, upstream: str, options: Mapping[str, str]
+) -> Operation | None:
+    """What serves a call: the adapter's own operation, or a translation to what it speaks."""
+    own = own_operation(adapter, operation, upstream, options)
+    dialect = DIALECTS.get(operation)
+    if own is not None or dialect is None:
+        return own
+    chatting = own_operation(adapter, "chat", upstream, options)
+    wire = adapter.wire if chatting is None else over_chat(chatting)
+    return None if wire is None else translated(dialect, wire)

@@ -1,0 +1,104 @@
+"""POST explain: where a call would go and what would be sent there, without sending it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+from msgspec import structs
+
+from gateway.core.body import JsonBody, decode_as
+from gateway.core.estimate import input_tokens
+from gateway.domain import ANONYMOUS, Credential, UpstreamRequest
+from gateway.errors import invalid
+from gateway.pipeline.admit import authenticate, candidates
+from gateway.pipeline.attempt import Order, build, call_of, fidelity, heard, refuse_inexact
+from gateway.pipeline.services import Candidate
+from gateway.pipeline.wishes import Asked, wishes_of, without_ours
+from gateway.schemas import chat, completions, embeddings, messages, responses
+from gateway.web.endpoints.quote import priced
+from gateway.web.exchange import Exchange
+
+_LIMIT = 32 << 20
+_MASK = "***"
+_DECODERS: dict[str, msgspec.json.Decoder[Any]] = {
+    "chat": chat.decoder,
+    "messages": messages.decoder,
+    "responses": responses.decoder,
+    "completions": completions.decoder,
+    "embeddings": embeddings.decoder,
+}
+
+
+async def explain(exchange: Exchange) -> None:
+    """Show the route, the provider's request with its secrets masked, the fidelity, the quote."""
+    services = exchange.site.services
+    key = await authenticate(services, exchange.secret(), exchange.address)
+    exchange.record.key = key.id
+    operation = _operation(exchange)
+    catalog = services.catalog.current
+    standing = services.desk.known(key, catalog) or await services.desk.load(key, catalog)
+    raw = await exchange.body_reader(_LIMIT)()
+    body = JsonBody.parse(raw)
+    known = decode_as(raw, _DECODERS[operation])
+    headers = exchange.request.headers
+    asked = Asked(headers.get("x-max-cost"), headers.get("x-gateway-fidelity"))
+    wishes = wishes_of(operation, body, known, asked)
+    found = await candidates(services, standing, operation, known.model)
+    candidate = found[0]
+    order = Order(
+        operation,
+        without_ours(body) if wishes.ours else body,
+        getattr(known, "stream", None) is True,
+        wishes.strict or key.strict,
+        heard(candidate, headers),
+    )
+    request = _request(candidate, order, services.clock.time())
+    refuse_inexact(candidate, order, request)
+    route = candidate.route
+    exchange.answer(
+        {
+            "object": "explanation",
+            "endpoint": operation,
+            "model": route.model.id,
+            "route": route.slug,
+            "provider": route.provider.name,
+            "others": [other.route.slug for other in found[1:]],
+            "fidelity": fidelity(request) or "untouched",
+            "adapted": list(request.adapted),
+            "request": _shown(request),
+            "quote": priced(candidate, standing.scale, input_tokens(raw), wishes),
+        }
+    )
+
+
+def _operation(exchange: Exchange) -> str:
+    given = exchange.request.query.get("endpoint", "chat")
+    if given not in _DECODERS:
+        raise invalid(f"'endpoint' must be one of {', '.join(_DECODERS)}.", "endpoint")
+    return given
+
+
+def _request(candidate: Candidate, order: Order, now: float) -> UpstreamRequest:
+    """What would be sent, written with masks where secrets belong: none can show."""
+    credentials = candidate.route.provider.credentials
+    credential = credentials[0] if credentials else ANONYMOUS
+    secrets = dict.fromkeys(credential.secrets, _MASK)
+    login = candidate.adapter.login
+    if login is not None:
+        secrets |= dict.fromkeys(login.gives, _MASK)
+    masked: Credential = structs.replace(credential, secrets=secrets)
+    return build(candidate, call_of(candidate, order, now), masked)
+
+
+def _shown(request: UpstreamRequest) -> dict[str, Any]:
+    try:
+        body = msgspec.json.decode(request.body)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        body = request.body.decode(errors="replace")
+    return {
+        "method": request.method,
+        "url": request.url,
+        "headers": dict(request.headers),
+        "body": body,
+    }
