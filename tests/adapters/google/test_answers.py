@@ -381,6 +381,25 @@ def test_the_finish_reason_is_not_the_end() -> None:
     assert [type(it) for it in events[-4:]] == [Closed, Stopped, Used, Ended]
 
 
+def test_a_call_that_goes_on_may_have_arguments_already() -> None:
+    """Empty ones give way to the bits; without bits they are all there is."""
+    bit = {"jsonPath": "$.a", "numberValue": 1}
+    for bits, whole in (([bit], '{"a":1}'), ([], '{"z": 2}')):
+        events = stream(
+            piece(call("f", args={} if bits else {"z": 2}, willContinue=True)),
+            piece(call(partialArgs=bits, willContinue=True)),
+            piece(call(), finish="FINISH_REASON_UNSPECIFIED"),
+            piece(finish="STOP"),
+        )
+        (part,) = gathered(events).parts
+        assert isinstance(part, ToolUse)
+        assert part.arguments == whole
+    assert not any(
+        isinstance(it, Ended)
+        for it in stream(piece({"text": "x"}, finish="FINISH_REASON_UNSPECIFIED"))
+    )
+
+
 @pytest.mark.parametrize("cut", range(1, 60, 7))
 def test_a_cut_stream_has_no_end(cut: int) -> None:
     """Neither between events nor inside the last one."""

@@ -196,6 +196,19 @@ def test_results_find_the_name_of_their_tool() -> None:
     assert answers[0]["response"] == {"result": ""}
 
 
+def test_results_stand_together() -> None:
+    """The provider wants as many in the turn as there were calls."""
+    body, _ = written(
+        talk(
+            Message("assistant", [ToolUse("c1", "f"), ToolUse("c2", "g")]),
+            Message("user", [ToolResult("c1")]),
+            Message("user", [ToolResult("c2"), Text("so?")]),
+            Message("user", [ToolResult("c3")]),
+        )
+    )
+    assert [len(turn["parts"]) for turn in body["contents"]] == [2, 2, 1, 1]
+
+
 def test_the_cloud_knows_no_ids_of_calls() -> None:
     """They are left out there, on both sides."""
     said = talk(
