@@ -49,7 +49,7 @@ from providers_plugins.google.sources import citations
 
 # A picture is one event, and far longer than what the parser of event streams reads at once.
 MAX_EVENT = 48 << 20
-_MAX_TEXT = 1 << 20  # of what is kept to find a source's place in it
+_MAX_TEXT = 1 << 18  # of what is kept to find a source's place in it
 _ENDS = (b"\n\n", b"\n\r\n", b"\r\r", b"\n\r", b"\r\n\r\n")
 _PLAIN = frozenset({"thought", "thoughtSignature"})
 _UNREADABLE = "unreadable_answer"
@@ -71,6 +71,7 @@ class Assembler:
         self._arguments = ""
         self._calls = 0
         self._sources: set[tuple[str, str, int | None, bytes]] = set()
+        self._cited: tuple[bytes, bytes] = (b"", b"")
         self._late: list[Citation] = []
         self._usage: bytes = b""
         self._finish = ""
@@ -160,8 +161,8 @@ class Assembler:
             yield from self._begin(Thinking(text, family=FAMILY) if thought else Text(text))
         elif text:
             yield Grew(self._count - 1, text)
-        if text and not thought and len(self._text) <= _MAX_TEXT:
-            self._text += text.encode()
+        if text and not thought and len(self._text) < _MAX_TEXT:
+            self._text += text.encode()[: _MAX_TEXT - len(self._text)]
         if not signature:
             return
         if thought and isinstance(self._open, Thinking):
@@ -236,8 +237,9 @@ class Assembler:
 
     def _cite(self, candidate: Candidate) -> Iterator[Event]:
         grounding, recited = bytes(candidate.grounding_metadata), bytes(candidate.citation_metadata)
-        if not grounding and not recited:
+        if (not grounding and not recited) or (grounding, recited) == self._cited:
             return
+        self._cited = (grounding, recited)
         for citation in citations(grounding, recited, bytes(self._text)):
             mark = (citation.url, citation.quote, citation.start, citation.raw)
             if mark in self._sources or len(self._sources) >= 1000:
