@@ -198,6 +198,7 @@ async def test_renewed_before_it_expires(kept: Logins, web: Web) -> None:
 
     assert await token(0) == "one"
     assert await token(3299) == "one"
+    await settled(kept)
     assert len(requests(web, TOKEN_URL)) == 1
     web.post(TOKEN_URL, granted("two", 3600))
     assert [await token(3301) for _ in range(5)] == ["one"] * 5
