@@ -66,6 +66,12 @@ class Logins:
             self._start(entry, login, credential, now)
         return structs.replace(credential, secrets={**credential.secrets, **token.secrets})
 
+    def forget(self, provider: Provider, credential: Credential, now: float) -> None:
+        """A provider refused what the login gave: the next call logs in anew, but not at once."""
+        entry = self._entries.get((provider.name, credential.name, _digest(credential)))
+        if entry is not None and now >= entry.retry_at:
+            entry.token = None
+
     async def close(self) -> None:
         """End what is under way."""
         tasks = [entry.task for entry in self._entries.values() if entry.task is not None]

@@ -41,7 +41,7 @@ def contents(
         if message.role == "system" and not turns:
             system += writer.parts(message)
         else:
-            turns += writer.turns(message)
+            _append(turns, writer.turns(message))
     if system and (not turns or "gemma" in talk.model):
         # These models know no system instruction; and a call needs at least one turn.
         turns, system = [{"role": "user", "parts": system}, *turns], []
@@ -145,6 +145,18 @@ class _Turns:
             answer["parts"] = files
             files = []
         return {"functionResponse": answer}, files
+
+
+def _append(turns: list[Written], more: list[Written]) -> None:
+    """Results of one turn's calls stand together: the provider counts them against the calls."""
+    if turns and more and _all_results(turns[-1]) and _all_results(more[0]):
+        turns[-1]["parts"] += more[0]["parts"]
+        more = more[1:]
+    turns += more
+
+
+def _all_results(turn: Written) -> bool:
+    return all("functionResponse" in part for part in turn["parts"])
 
 
 def _turn(role: str, parts: list[Written]) -> list[Written]:

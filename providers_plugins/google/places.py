@@ -79,5 +79,5 @@ def _unfit(why: str) -> Fault:
     return Fault(
         NO_UPSTREAM,
         f"This route can't be used: {why}. This is for the gateway's operator to mend.",
-        cause="credential_missing",
+        cause="no_credential",
     )

@@ -49,10 +49,11 @@ from providers_plugins.google.sources import citations
 
 # A picture is one event, and far longer than what the parser of event streams reads at once.
 MAX_EVENT = 48 << 20
-_MAX_TEXT = 1 << 20  # of what is kept to find a source's place in it
+_MAX_TEXT = 1 << 18  # of what is kept to find a source's place in it
 _ENDS = (b"\n\n", b"\n\r\n", b"\r\r", b"\n\r", b"\r\n\r\n")
 _PLAIN = frozenset({"thought", "thoughtSignature"})
 _UNREADABLE = "unreadable_answer"
+_UNSAID = "FINISH_REASON_UNSPECIFIED"
 
 
 class Assembler:
@@ -67,8 +68,10 @@ class Assembler:
         self._signature = ""  # of the open text: told once it is complete
         self._text = bytearray()
         self._pending: Arguments | None = None
+        self._arguments = ""
         self._calls = 0
         self._sources: set[tuple[str, str, int | None, bytes]] = set()
+        self._cited: tuple[bytes, bytes] = (b"", b"")
         self._late: list[Citation] = []
         self._usage: bytes = b""
         self._finish = ""
@@ -105,8 +108,8 @@ class Assembler:
             for raw in candidate.content.parts or ():
                 yield from self._part(bytes(raw))
         yield from self._cite(candidate)
-        if isinstance(candidate.finish_reason, str) and candidate.finish_reason:
-            self._finish = candidate.finish_reason
+        if isinstance(candidate.finish_reason, str) and candidate.finish_reason != _UNSAID:
+            self._finish = candidate.finish_reason or self._finish
             if isinstance(candidate.finish_message, str):
                 self._message = clean(candidate.finish_message)
 
@@ -158,8 +161,8 @@ class Assembler:
             yield from self._begin(Thinking(text, family=FAMILY) if thought else Text(text))
         elif text:
             yield Grew(self._count - 1, text)
-        if text and not thought and len(self._text) <= _MAX_TEXT:
-            self._text += text.encode()
+        if text and not thought and len(self._text) < _MAX_TEXT:
+            self._text += text.encode()[: _MAX_TEXT - len(self._text)]
         if not signature:
             return
         if thought and isinstance(self._open, Thinking):
@@ -198,10 +201,8 @@ class Assembler:
             self._pending = self._pending or Arguments()
             self._pending.add(bit)
         if bytes(call.args) not in (b"", b"null"):
-            yield Grew(self._count - 1, bytes(call.args).decode(errors="replace"))
-            yield Closed(self._count - 1)
-            self._open = self._pending = None
-        elif not call.will_continue:
+            self._arguments = bytes(call.args).decode(errors="replace")
+        if not call.will_continue:
             yield from self._close()
 
     def _begin_call(self, call: FunctionCall, signature: str) -> Iterator[Event]:
@@ -221,8 +222,9 @@ class Assembler:
     def _close(self) -> Iterator[Event]:
         """Complete the open part; a signature of words stands behind them as a part of its own."""
         if isinstance(self._open, ToolUse):
-            yield Grew(self._count - 1, self._pending.text() if self._pending else "{}")
-            self._pending = None
+            whole = self._pending.text() if self._pending else self._arguments
+            yield Grew(self._count - 1, whole or "{}")
+            self._pending, self._arguments = None, ""
         if self._open is not None:
             yield Closed(self._count - 1)
         self._open = None
@@ -235,8 +237,9 @@ class Assembler:
 
     def _cite(self, candidate: Candidate) -> Iterator[Event]:
         grounding, recited = bytes(candidate.grounding_metadata), bytes(candidate.citation_metadata)
-        if not grounding and not recited:
+        if (not grounding and not recited) or (grounding, recited) == self._cited:
             return
+        self._cited = (grounding, recited)
         for citation in citations(grounding, recited, bytes(self._text)):
             mark = (citation.url, citation.quote, citation.start, citation.raw)
             if mark in self._sources or len(self._sources) >= 1000:

@@ -122,7 +122,7 @@ def _native(tool: Foreign) -> Any:
         return Raw(tool.raw)
     try:
         members = msgspec.json.decode(tool.raw, type=dict[str, Raw])
-        kind = msgspec.json.decode(members.pop("type", Raw(b'""')))
+        kind = msgspec.json.decode(members.pop("type", Raw(b'""')), type=str)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         return None
     if not kind and members and _NATIVE_TOOLS.issuperset(members):

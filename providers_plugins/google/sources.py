@@ -11,7 +11,7 @@ from gateway.sdk.talk import Citation
 from providers_plugins.google.answer import UNREADABLE
 from providers_plugins.google.home import FAMILY
 
-_MOST = 500
+_MOST = 200
 _KINDS = ("web", "retrievedContext", "maps", "image")
 
 

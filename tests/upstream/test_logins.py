@@ -198,6 +198,7 @@ async def test_renewed_before_it_expires(kept: Logins, web: Web) -> None:
 
     assert await token(0) == "one"
     assert await token(3299) == "one"
+    await settled(kept)
     assert len(requests(web, TOKEN_URL)) == 1
     web.post(TOKEN_URL, granted("two", 3600))
     assert [await token(3301) for _ in range(5)] == ["one"] * 5
@@ -283,6 +284,21 @@ async def test_a_short_lived_token_is_not_renewed_at_each_call(kept: Logins, web
         await kept.secrets(VERTEX, PROVIDER, given, NOW + second)
         await settled(kept)
     assert len(requests(web, TOKEN_URL)) <= 5
+
+
+async def test_a_token_that_was_refused_is_forgotten(kept: Logins, web: Web) -> None:
+    """But a fresh one is not: a storm of refusals must not become a storm of logins."""
+    web.post(TOKEN_URL, granted("one"))
+    web.post(TOKEN_URL, granted("two"))
+    given = service_account()
+    kept.forget(PROVIDER, given, NOW)
+    await kept.secrets(VERTEX, PROVIDER, given, NOW)
+    kept.forget(PROVIDER, given, NOW + 1)
+    got = await kept.secrets(VERTEX, PROVIDER, given, NOW + 1)
+    assert got.secrets["access_token"] == "one"
+    kept.forget(PROVIDER, given, NOW + 6)
+    got = await kept.secrets(VERTEX, PROVIDER, given, NOW + 6)
+    assert got.secrets["access_token"] == "two"
 
 
 async def test_changed_secrets_are_another_login(kept: Logins, web: Web) -> None:

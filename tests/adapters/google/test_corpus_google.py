@@ -15,7 +15,7 @@ import pytest
 from gateway.core import sse
 from gateway.core.body import JsonBody
 from gateway.core.money.checks import problem_of
-from gateway.domain import Usage
+from gateway.domain import Credential, Usage
 from gateway.errors import INVALID_REQUEST, UPSTREAM_ERROR
 from gateway.sdk import Adapter, Call
 from gateway.sdk.talk import (
@@ -25,9 +25,12 @@ from gateway.sdk.talk import (
     Ended,
     Event,
     Foreign,
+    Losses,
     Media,
+    Message,
     Opened,
     Stopped,
+    Talk,
     Text,
     Thinking,
     ToolUse,
@@ -216,6 +219,47 @@ def test_whole(case: Path) -> None:
     quotes = cited_places(answer)
     assert {s["segment"]["text"] for s in supports} <= set(quotes)
     assert wire.read(call(), {}, body) == answer
+
+
+@recorded.parameters(cases("chat", "image_chat"))
+def test_goes_back(case: Path) -> None:
+    """As history, an answer is what the provider said: each part, and each signature on its own."""
+    body = recorded.response_file(case).read_bytes()
+    adapter = adapter_of(case)
+    assert adapter.wire is not None
+    answer = adapter.wire.read(call(), {}, body)
+    losses = Losses()
+    talk = Talk("chat", model="gemini-2.5-flash", messages=[Message("assistant", answer.parts)])
+    credential = Credential("c", {"api_key": "k"})
+    request = adapter.wire.build(call(), credential, talk, losses)
+    turns = json.loads(request.body)["contents"]
+    said = [it for it in json.loads(body).get("candidates", []) if it.get("index", 0) == 0][:1]
+    parts = said[0].get("content", {}).get("parts", []) if said else []
+    assert [comparable(it) for it in (turns[0]["parts"] if turns else [])] == merged(parts)
+    assert losses.names == ()
+
+
+def comparable(part: dict[str, Any]) -> dict[str, Any]:
+    """Without the ids that the gateway made, and what says no more than its absence."""
+    part = {name: value for name, value in part.items() if value is not False}
+    if "functionCall" in part:
+        part["functionCall"] = {"args": {}, **part["functionCall"], "id": None}
+    return part
+
+
+def merged(parts: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Words that follow words of the same kind are one part, up to the one that is signed."""
+    found: list[dict[str, Any]] = []
+    for part in map(comparable, parts):
+        if part.get("thought") and "inlineData" in part:
+            continue
+        last = found[-1] if found else {}
+        goes_on = "text" in part and "text" in last and "thoughtSignature" not in last
+        if goes_on and part.get("thought") == last.get("thought"):
+            last |= {**part, "text": last["text"] + part["text"]}
+        elif part.get("text") != "" or "thoughtSignature" in part:
+            found.append(dict(part))
+    return found
 
 
 # -- streams
