@@ -100,6 +100,23 @@ def test_turns_of_one_role_are_one_and_instructions_stand_in_front() -> None:
     assert lost == ("messages[].role",)
 
 
+def test_what_the_provider_would_refuse_is_mended_and_named() -> None:
+    talk = Talk(
+        "messages", stop=[" ", "x"], tools=[Tool("a", schema=b"{}"), Tool("b", schema=b"null")]
+    )
+    body, lost = said(talk)
+    assert body["inferenceConfig"] == {"stopSequences": ["x"]}
+    assert [t["toolSpec"]["inputSchema"]["json"]["type"] for t in body["toolConfig"]["tools"]] == [
+        "object",
+        "object",
+    ]
+    assert lost == ("stop_sequences",)
+    assert said(Talk("chat", stop=["\n"]), NOVA)[1] == ()
+    signed = turn(ToolUse("i", "f", "{}", signature="s", family="generate"), role="assistant")
+    _, lost = said(Talk("chat", messages=[turn(Text("q")), signed], tools=[TOOL]))
+    assert lost == ("messages[].content[].signature",)
+
+
 def test_blank_words_are_left_out_and_named() -> None:
     blank = [turn(Text(" \n", cache="5m"), Text("", cache="5m"), Text("a"))]
     body, lost = said(Talk("messages", messages=blank))
@@ -416,6 +433,9 @@ SUMMARIZED = {"type": "adaptive", "display": "summarized"}
         (Talk("chat", effort="none"), GPT, {}, ("reasoning_effort",)),
         (Talk("responses", effort="medium"), NOVA2,
          {"reasoningConfig": {"type": "enabled", "maxReasoningEffort": "medium"}}, ()),
+        (Talk("responses", effort="low", summary="detailed"), SIX,
+         {"thinking": SUMMARIZED, "output_config": {"effort": "low"}}, ("reasoning.summary",)),
+        (Talk("responses", effort="low", summary="auto"), GPT, {"reasoning_effort": "low"}, ()),
         (Talk("chat", effort="none"), NOVA2, {"reasoningConfig": {"type": "disabled"}}, ()),
         (Talk("chat", effort="high"), LLAMA, {}, ("reasoning_effort",)),
         (Talk("chat", effort="none"), LLAMA, {}, ()),
