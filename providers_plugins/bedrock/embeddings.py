@@ -97,6 +97,9 @@ def _titan(call: Call, inputs: list[str]) -> dict[str, Any]:
 
 
 def _cohere(call: Call, inputs: list[str]) -> dict[str, Any]:
+    kinds = value(call.body.get("embedding_types"))
+    if kinds is not None and (not isinstance(kinds, list) or "float" not in kinds):
+        raise invalid("'embedding_types' must hold 'float' here.", "embedding_types")
     return {
         "texts": inputs,
         "input_type": "search_document",

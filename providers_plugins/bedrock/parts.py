@@ -142,6 +142,8 @@ class PartWriter:
         return None
 
     def _tool_use(self, part: ToolUse) -> Block:
+        if part.signature:
+            self._naming.lose_part("signature")
         return {
             "toolUseId": self._tool_id(part.id),
             "name": part.name,

@@ -72,8 +72,11 @@ def _inference(talk: Talk, traits: Traits, thinking: Thought, naming: Naming) ->
     longest = _longest(talk, thinking, naming)
     if longest is not None:
         config["maxTokens"] = longest
-    if talk.stop:
-        config["stopSequences"] = talk.stop
+    stops = [stop for stop in talk.stop if stop.strip() or not traits.claude]
+    if len(stops) < len(talk.stop):
+        naming.lose("stop")  # blank ones are refused
+    if stops:
+        config["stopSequences"] = stops
     temperature, top_p = talk.temperature, talk.top_p
     if not _samples(traits, thinking):
         _lose_given(naming, temperature=temperature, top_p=top_p)

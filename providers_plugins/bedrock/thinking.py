@@ -15,6 +15,7 @@ _LEAST_BUDGET = 1024
 _THREE = {"minimal": "low", "low": "low", "medium": "medium", "high": "high", "xhigh": "high",
           "max": "high"}  # fmt: skip
 _HIDDEN = ("omitted", "none")
+_LENGTHS = ("concise", "detailed")
 
 
 class Thought(Struct):
@@ -30,7 +31,7 @@ def thought(talk: Talk, traits: Traits, naming: Naming) -> Thought:
     """Write `effort`, `thinking`, `budget` and `summary` for this model."""
     if not (talk.effort or talk.thinking or talk.budget):
         return Thought()
-    if talk.summary in _HIDDEN and not traits.claude:
+    if talk.summary in (_LENGTHS if traits.claude else _HIDDEN + _LENGTHS):
         naming.lose("summary")
     if traits.thinks == "effort":
         return _by_effort(talk, naming)

@@ -10,6 +10,7 @@ from gateway.sdk.talk import Talk, Tool, ToolResult, ToolUse
 from providers_plugins.bedrock.models import Traits
 from providers_plugins.bedrock.naming import Naming
 
+_NO_SCHEMA = (b"", b"null", b"{}")  # the provider wants at least an object's type
 _ANY_OBJECT = msgspec.Raw(b'{"type":"object","properties":{}}')
 
 
@@ -43,7 +44,7 @@ def _tools(talk: Talk, traits: Traits, naming: Naming) -> list[dict[str, Any]]:
         if not isinstance(tool, Tool) or tool.custom:
             naming.lose(f"tools[{number}]")
             continue
-        schema = msgspec.Raw(tool.schema) if tool.schema else _ANY_OBJECT
+        schema = _ANY_OBJECT if tool.schema in _NO_SCHEMA else msgspec.Raw(tool.schema)
         block = _spec(tool.name, schema, tool.description or "")
         if tool.strict and traits.claude and traits.schema:
             block["toolSpec"]["strict"] = True

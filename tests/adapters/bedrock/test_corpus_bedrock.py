@@ -11,6 +11,8 @@ from typing import Any
 import pytest
 from botocore.eventstream import EventStreamBuffer
 
+from gateway.core.money.checks import plausible, problem_of
+from gateway.core.talk.interpret import Interpreter
 from gateway.domain import Usage
 from gateway.errors import Fault
 from gateway.sdk.talk import Foreign, Text, Thinking, ToolUse, sse
@@ -18,7 +20,7 @@ from providers_plugins.bedrock import ADAPTER, INVOKE, WIRE
 from providers_plugins.bedrock.invoke import InvokeStream
 from tests import recorded
 from tests.adapters.bedrock import frames
-from tests.adapters.bedrock.calls import KEY, call, told
+from tests.adapters.bedrock.calls import KEY, Silent, call, told
 
 pytestmark = recorded.needs_corpus
 
@@ -101,7 +103,7 @@ def check_converse_usage(usage: Usage | None, said: dict[str, Any]) -> None:
     assert (usage.cached, usage.cache_write) == (cached, stored - longer)
     assert usage.cache_write_1h == longer
     assert json.loads(usage.raw) == said
-    assert usage.problem == ""
+    assert problem_of(usage) == ""
 
 
 def check_messages_usage(usage: Usage | None, said: dict[str, Any]) -> None:
@@ -116,7 +118,7 @@ def check_messages_usage(usage: Usage | None, said: dict[str, Any]) -> None:
     thought = (said.get("output_tokens_details") or {}).get("thinking_tokens", 0)
     assert usage.reasoning == thought
     assert json.loads(usage.raw) == said
-    assert usage.problem == ""
+    assert problem_of(usage) == ""
 
 
 def plain(block: dict[str, Any], family: str) -> tuple[Any, ...] | None:
@@ -242,6 +244,10 @@ def test_stream(case: Path) -> None:
         assert found["ended"]
         assert "fault" not in found
         check_converse_usage(found["usage"], by_name["metadata"]["usage"])
+    counter = Interpreter(WIRE.reader(call(upstream_of(case))), Silent())
+    counter.feed(raw)
+    assert counter.complete
+    assert plausible(found["usage"], counter.produced, counter.events) == ""
 
 
 @recorded.parameters(cases("chat_stream", "converse"))
@@ -285,6 +291,7 @@ def test_framed(case: Path) -> None:
         start = next(event for event in said if event["type"] == "message_start")
         last = next(event for event in said if event["type"] == "message_delta")
         check_messages_usage(stream.usage, {**start["message"]["usage"], **last["usage"]})
+        assert plausible(stream.usage, stream.produced, stream.events) == ""
     if case.name not in OF_THEIR_OWN:
         check_envelope(case, stream=True)
 

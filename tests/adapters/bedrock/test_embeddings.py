@@ -43,6 +43,15 @@ def test_a_list_where_it_takes_one() -> None:
     }  # fmt: skip
 
 
+def test_vectors_of_other_numbers_are_refused_before_they_cost() -> None:
+    with pytest.raises(Fault, match="float"):
+        asked(COHERE, input="a", embedding_types=["int8"])
+    kinds = ["int8", "float"]
+    assert (
+        json.loads(asked(COHERE, input="a", embedding_types=kinds).body)["embedding_types"] == kinds
+    )
+
+
 @pytest.mark.parametrize("value", [[1, 2], [[1]], [], ["a", 1]])
 def test_tokens_are_refused(value: Any) -> None:
     with pytest.raises(Fault) as raised:

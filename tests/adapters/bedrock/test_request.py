@@ -4,14 +4,10 @@ be said is named."""
 from __future__ import annotations
 
 import base64
-import json
 from typing import Any
 
-import botocore.session
 import pytest
-from botocore.validate import ParamValidator
 
-from gateway.domain import Credential
 from gateway.errors import Fault
 from gateway.sdk.talk import (
     Citation,
@@ -19,7 +15,6 @@ from gateway.sdk.talk import (
     Format,
     Losses,
     Media,
-    Message,
     Refusal,
     Talk,
     Text,
@@ -30,32 +25,19 @@ from gateway.sdk.talk import (
     ToolUse,
 )
 from providers_plugins.bedrock import WIRE
-from tests.adapters.bedrock.calls import CLAUDE, KEY, SIGNING, call
-
-OLDER, NEWEST = CLAUDE, "global.anthropic.claude-opus-4-7"
-SIX = "us.anthropic.claude-sonnet-4-6"
-NOVA, NOVA2 = "amazon.nova-lite-v1:0", "us.amazon.nova-2-lite-v1:0"
-GPT, LLAMA = "openai.gpt-oss-120b-1:0", "meta.llama3-2-1b-instruct-v1:0"
-MISTRAL = "mistral.mistral-large-2402-v1:0"
-SHAPES = botocore.session.Session().get_service_model("bedrock-runtime")
-HELLO = [Message("user", [Text("hello")])]
-TOOL = Tool("f", "does f", b'{"type":"object","properties":{"b":{},"a":{}}}')
-
-
-def said(talk: Talk, upstream: str = CLAUDE, **more: Any) -> tuple[dict[str, Any], tuple[str, ...]]:
-    """The request's JSON, found good by the vendor's own validator, and the losses."""
-    losses = Losses()
-    talk.messages = talk.messages or list(HELLO)
-    request = WIRE.build(call(upstream, **more), KEY, talk, losses)
-    body: dict[str, Any] = json.loads(request.body)
-    shape = SHAPES.operation_model("Converse").input_shape
-    report = ParamValidator().validate({"modelId": upstream, **body}, shape)
-    assert not report.has_errors(), report.generate_report()
-    return body, losses.names
-
-
-def turn(*parts: Any, role: Any = "user") -> Message:
-    return Message(role, list(parts))
+from tests.adapters.bedrock.asking import (
+    HELLO,
+    LLAMA,
+    MISTRAL,
+    NEWEST,
+    NOVA,
+    NOVA2,
+    OLDER,
+    TOOL,
+    said,
+    turn,
+)
+from tests.adapters.bedrock.calls import CLAUDE, KEY, call
 
 
 def test_the_plainest_conversation() -> None:
@@ -98,6 +80,23 @@ def test_turns_of_one_role_are_one_and_instructions_stand_in_front() -> None:
         {"role": "user", "content": [{"text": "a"}, {"text": "b"}, {"text": "c"}]}
     ]
     assert lost == ("messages[].role",)
+
+
+def test_what_the_provider_would_refuse_is_mended_and_named() -> None:
+    talk = Talk(
+        "messages", stop=[" ", "x"], tools=[Tool("a", schema=b"{}"), Tool("b", schema=b"null")]
+    )
+    body, lost = said(talk)
+    assert body["inferenceConfig"] == {"stopSequences": ["x"]}
+    assert [t["toolSpec"]["inputSchema"]["json"]["type"] for t in body["toolConfig"]["tools"]] == [
+        "object",
+        "object",
+    ]
+    assert lost == ("stop_sequences",)
+    assert said(Talk("chat", stop=["\n"]), NOVA)[1] == ()
+    signed = turn(ToolUse("i", "f", "{}", signature="s", family="generate"), role="assistant")
+    _, lost = said(Talk("chat", messages=[turn(Text("q")), signed], tools=[TOOL]))
+    assert lost == ("messages[].content[].signature",)
 
 
 def test_blank_words_are_left_out_and_named() -> None:
@@ -382,80 +381,6 @@ def test_thoughts_go_back_only_to_those_who_signed_them() -> None:
     assert body["messages"][1]["content"] == [{"text": "a"}]
 
 
-FIELDS = "additionalModelRequestFields"
-SUMMARIZED = {"type": "adaptive", "display": "summarized"}
-
-
-@pytest.mark.parametrize(
-    ("talk", "upstream", "expected", "lost"),
-    [
-        (Talk("chat", effort="high"), NEWEST,
-         {"thinking": SUMMARIZED, "output_config": {"effort": "high"}}, ()),
-        (Talk("chat", effort="xhigh"), NEWEST,
-         {"thinking": SUMMARIZED, "output_config": {"effort": "xhigh"}}, ()),
-        (Talk("chat", effort="xhigh"), SIX,
-         {"thinking": SUMMARIZED, "output_config": {"effort": "max"}}, ("reasoning_effort",)),
-        (Talk("chat", effort="none"), SIX, {"thinking": {"type": "disabled"}}, ()),
-        (Talk("chat", effort="low"), OLDER,
-         {"thinking": {"type": "enabled", "budget_tokens": 6400}}, ()),
-        (Talk("messages", effort="low"), SIX, {"output_config": {"effort": "low"}}, ()),
-        (Talk("messages", effort="low"), OLDER, {}, ("output_config.effort",)),
-        (Talk("messages", thinking="on", budget=2000, max_tokens=9000), OLDER,
-         {"thinking": {"type": "enabled", "budget_tokens": 2000}}, ()),
-        (Talk("messages", thinking="on", budget=2000), NEWEST,
-         {"thinking": {"type": "adaptive"}}, ("thinking.budget_tokens",)),
-        (Talk("messages", thinking="adaptive", summary="omitted"), NEWEST,
-         {"thinking": {"type": "adaptive", "display": "omitted"}}, ()),
-        (Talk("messages", thinking="adaptive", summary="omitted", max_tokens=10_000), OLDER,
-         {"thinking": {"type": "enabled", "budget_tokens": 3000, "display": "omitted"}},
-         ("thinking",)),
-        (Talk("messages", thinking="on", summary="omitted"), GPT, {}, ("thinking.display",)),
-        (Talk("messages", thinking="off"), OLDER, {"thinking": {"type": "disabled"}}, ()),
-        (Talk("chat", effort="minimal"), GPT, {"reasoning_effort": "low"}, ("reasoning_effort",)),
-        (Talk("chat", effort="medium"), GPT, {"reasoning_effort": "medium"}, ()),
-        (Talk("chat", effort="none"), GPT, {}, ("reasoning_effort",)),
-        (Talk("responses", effort="medium"), NOVA2,
-         {"reasoningConfig": {"type": "enabled", "maxReasoningEffort": "medium"}}, ()),
-        (Talk("chat", effort="none"), NOVA2, {"reasoningConfig": {"type": "disabled"}}, ()),
-        (Talk("chat", effort="high"), LLAMA, {}, ("reasoning_effort",)),
-        (Talk("chat", effort="none"), LLAMA, {}, ()),
-        (Talk("chat", effort="high", choice=ToolChoice("any"), tools=[TOOL]), SIX, {},
-         ("reasoning_effort",)),
-    ],
-)  # fmt: skip
-def test_thinking(talk: Talk, upstream: str, expected: dict[str, Any], lost: Any) -> None:
-    body, names = said(talk, upstream)
-    assert body.get(FIELDS, {}) == expected
-    assert names == lost
-
-
-def test_thinking_takes_the_sampling_and_leaves_room_for_an_answer() -> None:
-    talk = Talk("chat", effort="low", max_tokens=1000, temperature=0.1, top_k=3)
-    body, lost = said(talk)
-    assert body["inferenceConfig"] == {"maxTokens": 2024}
-    assert body[FIELDS] == {"thinking": {"type": "enabled", "budget_tokens": 1024}}
-    assert set(lost) == {"max_completion_tokens", "temperature", "top_k"}
-    body, lost = said(Talk("chat", effort="high", max_tokens=10, temperature=0.1), NOVA2)
-    assert "inferenceConfig" not in body
-    assert set(lost) == {"max_completion_tokens", "temperature"}
-
-
-def test_an_open_tool_loop_without_its_thoughts_is_not_thought_about() -> None:
-    messages = [
-        turn(Text("q")),
-        turn(ToolUse("i", "f", "{}"), role="assistant"),
-        turn(ToolResult("i", [Text("r")])),
-    ]
-    body, lost = said(Talk("chat", messages=messages, tools=[TOOL], effort="high"))
-    assert FIELDS not in body
-    assert lost == ("reasoning_effort",)
-    signed = Thinking("t", signature="s", family="messages")
-    messages[1].parts.insert(0, signed)
-    body, lost = said(Talk("chat", messages=messages, tools=[TOOL], effort="high"))
-    assert FIELDS in body
-    assert lost == ()
-
-
 def test_structured_output() -> None:
     schema = b'{"type": "object",  "properties": {}}'
     wanted = Format("schema", "n", schema, description="d")
@@ -470,47 +395,3 @@ def test_structured_output() -> None:
         assert "outputConfig" not in body
         assert lost == ("response_format",)
     assert said(Talk("chat", format=Format("json")))[1] == ("response_format",)
-
-
-@pytest.mark.parametrize(
-    ("said_of", "url", "region"),
-    [
-        ({}, "https://bedrock-runtime.us-east-1.amazonaws.com", "us-east-1"),
-        ({"region": "eu-west-3"}, "https://bedrock-runtime.eu-west-3.amazonaws.com", "eu-west-3"),
-        ({"options": {"region": "cn-north-1"}},
-         "https://bedrock-runtime.cn-north-1.amazonaws.com.cn", "cn-north-1"),
-        ({"base_url": "http://127.0.0.1:9", "region": "eu-west-3"}, "http://127.0.0.1:9",
-         "eu-west-3"),
-        ({"base_url": "https://v.bedrock-runtime.ap-south-1.vpce.amazonaws.com/"},
-         "https://v.bedrock-runtime.ap-south-1.vpce.amazonaws.com", "ap-south-1"),
-        ({"base_url": "https://proxy.example/aws"}, "https://proxy.example/aws", "us-east-1"),
-    ],
-)  # fmt: skip
-def test_regions(said_of: dict[str, Any], url: str, region: str) -> None:
-    request = WIRE.build(call("a.b", **said_of), SIGNING, Talk("chat", messages=HELLO), Losses())
-    assert request.url == f"{url}/model/a.b/converse"
-    assert f"/{region}/bedrock/aws4_request" in dict(request.headers)["Authorization"]
-
-
-def test_an_arn_is_called_in_its_own_region() -> None:
-    arn = "arn:aws:bedrock:us-west-2:123456789012:inference-profile/us.anthropic.claude-x-v1:0"
-    request = WIRE.build(call(arn), SIGNING, Talk("chat", messages=HELLO), Losses())
-    assert request.url == (
-        "https://bedrock-runtime.us-west-2.amazonaws.com/model/arn%3Aaws%3Abedrock%3Aus-west-2%3A"
-        "123456789012%3Ainference-profile%2Fus.anthropic.claude-x-v1%3A0/converse"
-    )
-
-
-def test_a_session_is_told() -> None:
-    session = Credential("s", {**SIGNING.secrets, "session_token": "tok"})
-    headers = dict(WIRE.build(call(), session, Talk("chat"), Losses()).headers)
-    assert headers["X-Amz-Security-Token"] == "tok"
-    assert "x-amz-security-token" in headers["Authorization"]
-
-
-def test_without_a_credential_the_operator_is_told() -> None:
-    with pytest.raises(Fault, match="operator") as raised:
-        WIRE.build(call(), Credential("none"), Talk("chat"), Losses())
-    assert raised.value.cause == "credential_refused"
-    with pytest.raises(Fault, match="region"):
-        WIRE.build(call(region="evil.example/"), KEY, Talk("chat"), Losses())

@@ -16,7 +16,7 @@ from gateway.sdk.talk import Broke, Ended, Event, Foreign, Media, Stopped, Text,
 from providers_plugins.bedrock import WIRE
 from providers_plugins.bedrock.stream import MAX_OPEN
 from tests.adapters.bedrock import frames
-from tests.adapters.bedrock.calls import call, told
+from tests.adapters.bedrock.calls import Silent, call, told
 
 USAGE = {"inputTokens": 3, "outputTokens": 4, "totalTokens": 7}
 
@@ -237,11 +237,6 @@ NAMES = st.sampled_from([
     "messageStart", "contentBlockStart", "contentBlockDelta", "contentBlockStop", "messageStop",
     "metadata", "unheard",
 ])  # fmt: skip
-
-
-class Silent:
-    def write(self, event: Event) -> bytes:
-        return b""
 
 
 @settings(max_examples=300, deadline=None)
