@@ -26,8 +26,10 @@ from gateway.errors import (
     ProviderError,
     invalid,
 )
+from gateway.sdk import normalise
 from gateway.sdk.adapter import CONTRACT, PASSTHROUGH, Adapter, Call, Operation, Reply
 from gateway.sdk.compatible import Quirks, adapted, bearer, compatible, with_stream_usage
+from gateway.sdk.respell import Spelling
 
 __all__ = [
     "CONTRACT",
@@ -51,6 +53,7 @@ __all__ = [
     "ScriptCut",
     "ScriptSend",
     "ScriptWait",
+    "Spelling",
     "StreamMeter",
     "Translator",
     "UpstreamRequest",
@@ -61,6 +64,7 @@ __all__ = [
     "compatible",
     "fault_in_body",
     "invalid",
+    "normalise",
     "openai_usage",
     "provider_fault",
     "read_error",
