@@ -52,6 +52,12 @@ def wish(body: JsonBody) -> Wish:
     return Wish(on, level if isinstance(level, str) else "", budget)
 
 
+def asked(body: JsonBody) -> list[str]:
+    """The members by which a client speaks of thinking, in the order in which they are heard."""
+    names = ("reasoning_effort", "reasoning", "thinking")
+    return [name for name in names if body.get(name) not in (None, b"null")]
+
+
 def encoded(value: object) -> bytes:
     """A value as JSON."""
     return msgspec.json.encode(value)
