@@ -18,10 +18,13 @@ from gateway.sdk import (
     Fault,
     Quirks,
     UpstreamRequest,
+    Usage,
     adapted,
     compatible,
+    openai_usage,
     provider_fault,
     read_error,
+    reasoning_outside,
 )
 from gateway.sdk.talk import Losses
 from providers_plugins.causes import EXHAUSTED, POLICY, RATE, caused, inside_by_code
@@ -70,6 +73,11 @@ def _inner_code(body: bytes) -> str:
     return "" if inner is None else inner.code or ""
 
 
+def usage(raw: bytes) -> Usage:
+    """Models of other makers are hosted as well: some count reasoning and cached tokens apart."""
+    return reasoning_outside(raw) if b'"total_tokens"' in raw else openai_usage(raw)
+
+
 def builder(path: str, quirks: Quirks) -> Callable[[Call, Credential], UpstreamRequest]:
     """Writes requests for one operation."""
 
@@ -111,6 +119,7 @@ def _login(credential: Credential) -> tuple[tuple[str, str], ...]:
 ADAPTER = compatible(
     "azure",
     operations=("chat", "completions", "embeddings"),
+    usage=usage,
     fault_in=inside_by_code(_CAUSES),
     fault=fault,
     build=builder,

@@ -11,7 +11,7 @@ XAI = compatible("xai", operations=("chat", "embeddings"), usage=reasoning_outsi
 
 # Servers of one's own tell what was thought as `reasoning`. All else goes through, guided
 # decoding and sampling members included.
-_SELF_HOSTED = Spelling(thoughts=("reasoning",), broken=frozenset({"error"}))
+_SELF_HOSTED = Spelling(thoughts=("reasoning",), details=True, broken=frozenset({"error"}))
 
 OLLAMA = compatible(
     "ollama",
