@@ -2,7 +2,7 @@
 
 `options.api_version` chooses: "v1" (which is what no version means) sends the deployment's name as
 the model; any other is a dated version, with the deployment in the path. An `api_key` is sent as
-such, an `ad_token` as a bearer.
+such, a `session_token` (of Entra ID) as a bearer.
 """
 
 from __future__ import annotations
@@ -110,7 +110,7 @@ def address(call: Call, path: str) -> str:
 
 
 def _login(credential: Credential) -> tuple[tuple[str, str], ...]:
-    token = credential.secrets.get("ad_token")
+    token = credential.secrets.get("session_token")
     if token:
         return (("Authorization", f"Bearer {token}"),)
     return (("api-key", credential.api_key),) if credential.api_key else ()

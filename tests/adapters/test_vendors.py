@@ -346,7 +346,7 @@ def test_azure_addresses(base: str, version: str, expected: str) -> None:
     built = azure.ADAPTER.operations["chat"].build(call, KEY)
     assert built.url == expected
     assert dict(built.headers) == {"Content-Type": "application/json", "api-key": "sk-secret"}
-    token = azure.ADAPTER.operations["chat"].build(call, Credential("t", {"ad_token": "ey"}))
+    token = azure.ADAPTER.operations["chat"].build(call, Credential("t", {"session_token": "ey"}))
     assert dict(token.headers)["Authorization"] == "Bearer ey"
     assert "api-key" not in dict(token.headers)
 
