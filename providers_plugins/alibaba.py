@@ -76,7 +76,7 @@ ADAPTER = compatible(
         rename={"max_completion_tokens": "max_tokens"},
         roles={"developer": "system"},
         steps=(
-            normalise.tools_only,
+            normalise.tools_only_named,
             normalise.some_tools,
             normalise.without("logit_bias"),
             thinking,

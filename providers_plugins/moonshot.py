@@ -58,7 +58,7 @@ ADAPTER = compatible(
         clamp={"temperature": (0.0, 1.0)},
         roles={"developer": "system"},
         steps=(
-            normalise.tools_only,
+            normalise.tools_only_named,
             normalise.flat_text,
             normalise.without("seed", "logprobs", "top_logprobs", "logit_bias"),
             thinking,

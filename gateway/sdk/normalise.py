@@ -195,11 +195,22 @@ def one_system(call: Call, body: JsonBody, losses: Losses) -> JsonBody:
     return body.replace({"messages": joined([first, *others])})
 
 
+def speaks_old_tools(body: JsonBody) -> bool:
+    """True for a client that knows functions, and no tools."""
+    return body.get("functions") not in (None, b"null") and "tools" not in body
+
+
+def tools_only_named(call: Call, body: JsonBody, losses: Losses) -> JsonBody:
+    """The same for hosts whose answers pass untouched: calls come as `tool_calls` all the same."""
+    if speaks_old_tools(body):
+        losses.lose("functions")
+    return tools_only(call, body, losses)
+
+
 def tools_only(call: Call, body: JsonBody, losses: Losses) -> JsonBody:
     """The old `functions`, `function_call` and `function` messages as tools.
 
-    Schemas and arguments keep their bytes. The answer then comes as `tool_calls`, which a client
-    of the old form must be told.
+    Schemas and arguments keep their bytes. A host's `spelling` tells the answer in the old form.
     """
     del call
     body = _old_messages(body)
@@ -207,7 +218,8 @@ def tools_only(call: Call, body: JsonBody, losses: Losses) -> JsonBody:
     choice = body.value("function_call")
     if functions is None and choice is None:
         return body
-    losses.lose("functions" if functions is not None else "function_call")
+    if not speaks_old_tools(body) and functions not in (None, b"null", b"[]"):
+        losses.lose("functions")
     changes: dict[str, bytes | None] = {"functions": None, "function_call": None}
     if functions is not None and functions != b"null" and "tools" not in body:
         offered = _raw_list(functions) or []

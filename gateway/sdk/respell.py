@@ -18,6 +18,7 @@ from gateway.core.usage import decode_head, openai_usage, usage_of
 from gateway.domain import Usage
 from gateway.errors import Fault, upstream_error
 from gateway.sdk.adapter import Call, Reply
+from gateway.sdk.normalise import speaks_old_tools
 from gateway.sdk.thoughts import ThinkTags, details_text, foreign, parts_of, parts_text
 
 REASONS = frozenset({"stop", "length", "tool_calls", "content_filter", "function_call"})
@@ -67,9 +68,10 @@ class Spelling(Struct, frozen=True):
 class Respeller:
     """Rewrites one answer, or the chunks of one stream: it knows what their text has begun."""
 
-    def __init__(self, spelling: Spelling) -> None:
+    def __init__(self, spelling: Spelling, *, old_tools: bool = False) -> None:
         self._spelling = spelling
-        self._marks = spelling.marks
+        self._old_tools = old_tools
+        self._marks = (*spelling.marks, b'"tool_calls"') if old_tools else spelling.marks
         self._tags: dict[int, ThinkTags] = {}
         self._head: _Members = {}
         self.fault: Fault | None = None
@@ -121,6 +123,7 @@ class Respeller:
             said = _decode(raw)
             changed = self._parts(said) | self._thoughts(said)
             changed |= self._tagged(said, choice, whole=name == "message")
+            changed |= self._old_tools and _as_function_call(said)
             if changed:
                 choice[name] = _raw(said)
         return self._reason(choice) or changed
@@ -181,6 +184,9 @@ class Respeller:
     def _reason(self, choice: _Members) -> bool:
         raw = choice.get("finish_reason")
         reason = msgspec.json.decode(raw) if raw is not None and _is_text(raw) else None
+        if reason == "tool_calls" and self._old_tools:
+            choice["finish_reason"] = _raw("function_call")
+            return True
         if reason is None or reason in REASONS:
             return False
         if reason in self._spelling.broken and self.fault is None:
@@ -285,7 +291,7 @@ def whole_answer(
     """How a host's whole answers are read."""
 
     def parse(call: Call, status: int, headers: Mapping[str, str], body: bytes) -> Reply:
-        del call, status, headers
+        del status, headers
         try:
             head = decode_head(body)
         except _BAD:
@@ -296,7 +302,7 @@ def whole_answer(
             fault = fault_in(body)
             if fault is not None:
                 raise fault
-        respeller = Respeller(spelling)
+        respeller = Respeller(spelling, old_tools=speaks_old_tools(call.body))
         spelled = respeller.payload(body)
         if respeller.fault is not None:
             raise respeller.fault
@@ -317,7 +323,8 @@ def streamed_answer(
         options = call.body.value("stream_options")
         shown = isinstance(options, dict) and options.get("include_usage") is True
         meter = StreamMeter(hide_usage=not shown, read_usage=usage, fault_in=fault_in)
-        return RespelledStream(Respeller(spelling), meter)
+        old_tools = speaks_old_tools(call.body)
+        return RespelledStream(Respeller(spelling, old_tools=old_tools), meter)
 
     return stream
 
@@ -332,6 +339,18 @@ def _is_text(raw: msgspec.Raw | None) -> bool:
 
 def _first(raw: msgspec.Raw | None) -> bytes:
     return b"" if raw is None else bytes(memoryview(raw)[:1])
+
+
+def _as_function_call(said: _Members) -> bool:
+    """The first call also in the old form; whatever else was called stays beside it."""
+    raw = said.get("tool_calls")
+    if raw is None or _first(raw) != b"[" or _first(said.get("function_call")) == b"{":
+        return False
+    for call in _decode_choices(raw):
+        if bytes(call.get("index", b"0")) == b"0" and "function" in call:
+            said["function_call"] = call["function"]
+            return True
+    return False
 
 
 def _rename(members: _Members, name: str) -> None:

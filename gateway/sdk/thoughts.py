@@ -8,6 +8,7 @@ import msgspec
 
 _OPEN = "<think>"
 _CLOSE = "</think>"
+_MOST_BLANKS = 1024  # white space in front of a tag
 _Parts = list[dict[str, Any]]
 _decode_parts = msgspec.json.Decoder(_Parts).decode
 _BAD = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
@@ -52,7 +53,7 @@ class ThinkTags:
         bare = self._held.lstrip()
         if bare.startswith(_OPEN):
             self._held, self._place, self._trim = bare[len(_OPEN) :], "thought", True
-        elif not _OPEN.startswith(bare):
+        elif not _OPEN.startswith(bare) or len(self._held) > _MOST_BLANKS:
             self._place = "text"
 
     def _think(self) -> str:
