@@ -54,7 +54,7 @@ ADAPTER = compatible(
             normalise.tools_only,
             normalise.flat_text,
             normalise.one_choice,
-            normalise.without("seed", "logit_bias", "parallel_tool_calls"),
+            normalise.without("seed", "logit_bias"),
             normalise.json_object_only,
             normalise.stops(16),
             thinking,

@@ -108,8 +108,8 @@ ADAPTER = compatible(
         steps=(
             normalise.tools_only,
             normalise.some_tools,
-            normalise.one_system,
             normalise.flat_text,
+            normalise.one_system,
             normalise.one_choice,
             normalise.without(
                 "logit_bias",

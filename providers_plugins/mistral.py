@@ -136,13 +136,17 @@ def no_stream_options(call: Call, body: JsonBody, losses: Losses) -> JsonBody:
 ADAPTER = compatible(
     "mistral",
     quirks=Quirks(
-        rename={"max_completion_tokens": "max_tokens", "seed": "random_seed"},
+        rename={
+            "max_completion_tokens": "max_tokens",
+            "seed": "random_seed",
+            "dimensions": "output_dimension",
+        },
         roles={"developer": "system"},
+        drop=frozenset({"user"}),  # refused with embeddings as well
         stream_usage=False,
         steps=(
             normalise.tools_only,
             normalise.without(
-                "user",
                 "logit_bias",
                 "logprobs",
                 "top_logprobs",

@@ -23,6 +23,16 @@ EFFORTS = ("none", "minimal", "low", "medium", "high", "xhigh", "max")
 _BAD = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
 
 
+# What says no more than silence would: leaving it out is no loss.
+_NOTHING = (b"[]", b"{}", b"false", b'""', b"0", b"0.0")
+_USUAL = {
+    "parallel_tool_calls": (b"true",),
+    "service_tier": (b'"auto"',),
+    "modalities": (b'["text"]',),
+    "seed": (),
+}
+
+
 class Wish(Struct, frozen=True):
     """What a client asked for in the way of thinking, whichever way it asked. None: nothing."""
 
@@ -70,7 +80,7 @@ def without(*names: str) -> Step:
         del call
         gone = [name for name in names if name in body]
         for name in gone:
-            if body.get(name) not in (b"null", b"[]", b"{}", b"false", b'""'):
+            if body.get(name) not in (b"null", *_USUAL.get(name, _NOTHING)):
                 losses.lose(name)
         return body.replace(dict.fromkeys(gone))
 
@@ -221,10 +231,15 @@ def tools_only(call: Call, body: JsonBody, losses: Losses) -> JsonBody:
     if not speaks_old_tools(body) and functions not in (None, b"null", b"[]"):
         losses.lose("functions")
     changes: dict[str, bytes | None] = {"functions": None, "function_call": None}
-    if functions is not None and functions != b"null" and "tools" not in body:
-        offered = _raw_list(functions) or []
+    offered = _raw_list(functions or b"null")
+    if offered is None and functions not in (None, b"null"):
+        losses.lose("functions")
+    if offered and "tools" not in body:
         changes["tools"] = joined_raw([b'{"type":"function","function":%s}' % f for f in offered])
-    if "tool_choice" not in body and choice is not None:
+    if not offered and "tools" not in body:
+        if choice not in (None, "auto", "none"):
+            losses.lose("function_call")
+    elif "tool_choice" not in body and choice is not None:
         named = isinstance(choice, dict)
         told = {"type": "function", "function": choice} if named else choice
         changes["tool_choice"] = encoded(told)

@@ -241,11 +241,32 @@ def test_old_clients_are_answered_in_the_old_form() -> None:
     assert operation.stream(new).feed(event(grown)) == event(grown)  # type: ignore[operator]
 
 
+def test_old_tools_that_say_nothing() -> None:
+    """A choice among no functions is left out, and named where it demanded one."""
+    assert wrote(zhipu.ADAPTER, function_call="auto") == ({}, ())
+    assert wrote(zhipu.ADAPTER, function_call={"name": "f"}) == ({}, ("function_call",))
+    assert wrote(zhipu.ADAPTER, functions="odd") == ({}, ("functions",))
+    both = {"functions": [{"name": "f"}], "tools": [{"type": "function"}]}
+    assert wrote(deepseek.ADAPTER, **both) == ({"tools": [{"type": "function"}]}, ("functions",))
+
+
+def test_mistral_embeddings() -> None:
+    """Its own name for the size; an end user is refused there, and named."""
+    body = JsonBody.parse(b'{"model":"m","input":"a","dimensions":64,"user":"u"}')
+    asked = Call("embeddings", "up", "https://h", body)
+    built = mistral.ADAPTER.operations["embeddings"].build(asked, KEY)
+    assert json.loads(built.body) == {"model": "up", "input": "a", "output_dimension": 64}
+    assert built.adapted == ("user",)
+
+
 LOST = [
     (zhipu, {"response_format": SCHEMA}, ("response_format.json_schema",)),
     (deepseek, {"response_format": SCHEMA}, ("response_format.json_schema",)),
     (minimax, {"response_format": SCHEMA}, ("response_format.json_schema",)),
     (zhipu, {"stop": ["a", "b"]}, ("stop[1]",)),
+    (zhipu, {"parallel_tool_calls": True, "presence_penalty": 0}, ()),
+    (zhipu, {"parallel_tool_calls": False, "seed": 0}, ("parallel_tool_calls",)),
+    (deepseek, {"seed": 0}, ("seed",)),
     (zhipu, {"logit_bias": {"1": 2}, "logprobs": True}, ("logit_bias", "logprobs")),
     (deepseek, {"n": 2, "seed": 4}, ("n", "seed")),
     (minimax, {"temperature": 2}, ("temperature",)),
