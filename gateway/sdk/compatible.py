@@ -14,7 +14,7 @@ from gateway.core.usage import openai_usage
 from gateway.domain import Credential, UpstreamRequest, Usage
 from gateway.errors import Fault
 from gateway.sdk.adapter import PASSTHROUGH, Adapter, Build, Call, Operation
-from gateway.sdk.normalise import Step
+from gateway.sdk.normalise import Step, each_message
 from gateway.sdk.respell import Spelling, streamed_answer, whole_answer
 
 PATHS: Mapping[str, str] = {
@@ -127,13 +127,11 @@ def adapted(call: Call, quirks: Quirks, losses: Losses | None = None) -> JsonBod
         if clamped is not None:
             changes[name] = clamped
             losses.lose(name)
-    if quirks.roles:
-        messages = _with_roles(body.get("messages"), quirks.roles)
-        if messages is not None:
-            changes["messages"] = messages
     if call.stream and quirks.stream_usage:
         changes["stream_options"] = with_stream_usage(body)
     body = body.replace(changes)
+    if quirks.roles:
+        body = _with_roles(body, quirks.roles)
     if call.operation == "chat":
         for step in quirks.steps:
             body = step(call, body, losses)
@@ -156,16 +154,16 @@ def _clamped(raw: bytes | None, low: float, high: float) -> bytes | None:
     return msgspec.json.encode(min(max(value, low), high))
 
 
-def _with_roles(raw: bytes | None, roles: Mapping[str, str]) -> bytes | None:
-    """Messages with their roles renamed, each other byte kept; None when nothing changes."""
-    if raw is None or not any(f'"{role}"'.encode() in raw for role in roles):
-        return None
-    messages = msgspec.json.decode(raw, type=list[msgspec.Raw])
-    written: list[bytes] = []
-    for message in messages:
-        body = JsonBody(bytes(message))
-        role = body.value("role")
-        if role in roles:
-            body = body.replace({"role": msgspec.json.encode(roles[role])})
-        written.append(body.raw)
-    return b"[" + b",".join(written) + b"]"
+def _with_roles(body: JsonBody, roles: Mapping[str, str]) -> JsonBody:
+    """Messages with their roles renamed, each other byte kept."""
+
+    def renamed(_: int, message: JsonBody) -> JsonBody:
+        role = message.value("role")
+        if not isinstance(role, str) or role not in roles:
+            return message
+        return message.replace({"role": msgspec.json.encode(roles[role])})
+
+    named = (f'"{role}"'.encode() for role in roles)
+    given = body.get("messages") or b""
+    mark = next((mark for mark in named if mark in given), None)
+    return body if mark is None else each_message(body, renamed, mark)
