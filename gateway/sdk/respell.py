@@ -247,6 +247,9 @@ class RespelledStream:
 
     def feed(self, data: bytes) -> bytes:
         """The events that `data` completes, as clients expect them."""
+        # One whole event per read is what an unhurried stream looks like.
+        if not self._splitter.tail and self.fault is None and _is_one_event(data):
+            return self._event(data, oversize=False, payload=data[6:-2])
         out: list[bytes] = []
         for event in self._splitter.feed(data):
             if self.fault is not None:
@@ -268,8 +271,9 @@ class RespelledStream:
         told = self._meter.feed(sse.event(spelled))
         return told + self._held() if self.fault is None and self.complete else b""
 
-    def _event(self, event: bytes, oversize: bool) -> bytes:
-        payload = None if oversize else sse.data_of(event)
+    def _event(self, event: bytes, oversize: bool, payload: bytes | None = None) -> bytes:
+        if payload is None and not oversize:
+            payload = sse.data_of(event)
         if payload is None:
             return event  # a comment, or a piece of something too large to be read
         if payload == b"[DONE]":
@@ -327,6 +331,16 @@ def streamed_answer(
         return RespelledStream(Respeller(spelling, old_tools=old_tools), meter)
 
     return stream
+
+
+def _is_one_event(data: bytes) -> bool:
+    return (
+        data.startswith(b"data: ")
+        and data.endswith(b"\n\n")
+        and data.find(b"\n") == len(data) - 2
+        and len(data) <= sse.MAX_EVENT
+        and b"\r" not in data
+    )
 
 
 def _raw(value: object) -> msgspec.Raw:

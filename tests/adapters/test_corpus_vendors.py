@@ -249,6 +249,7 @@ def played(case: Path, pieces: list[bytes], show: bool = True) -> tuple[Any, ...
 
 
 def splits(case: Path, raw: bytes) -> Iterator[list[bytes]]:
+    yield list(sse.Splitter().feed(raw))  # an event at a time, as unhurried streams come
     rng = random.Random(case.name)
     for _ in range(4):
         cuts = sorted(rng.randrange(len(raw)) for _ in range(rng.randrange(1, 60)))
