@@ -14,6 +14,7 @@ from gateway.errors import Fault
 from gateway.sdk import Call, Credential, JsonBody
 from gateway.sdk.talk import (
     Broke,
+    Cited,
     Ended,
     Event,
     Foreign,
@@ -283,3 +284,28 @@ def test_hostile_whole_answers(message: Any, usage: Any, reason: str | None) -> 
     body = {"id": "i", "message": message, "usage": usage, "finish_reason": reason}
     with suppress(Fault):
         assert read_answer(call(), {}, json.dumps(body).encode()).id == "i"
+
+
+def test_parts_follow_each_other() -> None:
+    """A text is closed when a call opens; a source that comes after its text still finds it."""
+    said = b"".join([
+        event("message-start", id="i"),
+        event("content-start", index=0, delta={"message": {"content": {"type": "text"}}}),
+        event("content-delta", index=0, delta={"message": {"content": {"text": "Ruby"}}}),
+        event("content-end", index=0),
+        event("citation-start", index=0, delta={"message": {"citations": {
+            "start": 0, "end": 4, "text": "Ruby",
+            "sources": [{"id": "d", "document": {"title": "T", "url": "https://d"}}]}}}),
+        event("tool-call-start", index=0, delta={"message": {"tool_calls": {
+            "id": "c", "function": {"name": "f", "arguments": "{"}}}}),
+        event("tool-call-delta", index=0, delta={"message": {"tool_calls": {
+            "function": {"arguments": "}"}}}}),
+        END,
+    ])  # fmt: skip
+    names = [type(one).__name__ for one in played(said)]
+    assert names == [
+        "Began", "Opened", "Grew", "Cited", "Closed", "Opened", "Grew", "Closed", "Stopped",
+        "Used", "Ended",
+    ]  # fmt: skip
+    cited = next(one for one in played(said) if isinstance(one, Cited)).citation
+    assert (cited.url, cited.title, cited.quote, cited.end) == ("https://d", "T", "Ruby", 4)

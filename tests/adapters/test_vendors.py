@@ -376,19 +376,19 @@ def test_zhipu_streams_arguments() -> None:
         (
             "https://r.example/openai/v1",
             "2024-10-21",
-            "https://r.example/openai/deployments/my%20model/chat/completions?api-version=2024-10-21",
+            "https://r.example/openai/deployments/my%2Fmodel/chat/completions?api-version=2024-10-21",
         ),
         (
             "https://r.example",
             "2024&x=1",
-            "https://r.example/openai/deployments/my%20model/chat/completions?api-version=2024%26x%3D1",
+            "https://r.example/openai/deployments/my%2Fmodel/chat/completions?api-version=2024%26x%3D1",
         ),
     ],
 )
 def test_azure_addresses(base: str, version: str, expected: str) -> None:
     """The version decides between the deployment's address and the resource's."""
     options = {"api_version": version} if version else {}
-    call = Call("chat", "my model", base, JsonBody.parse(b'{"model":"m"}'), options=options)
+    call = Call("chat", "my/model", base, JsonBody.parse(b'{"model":"m"}'), options=options)
     built = azure.ADAPTER.operations["chat"].build(call, KEY)
     assert built.url == expected
     assert dict(built.headers) == {"Content-Type": "application/json", "api-key": "sk-secret"}
@@ -537,6 +537,7 @@ def test_what_was_held_back_comes_at_the_end() -> None:
     raw = event({"content": "<thi"}) + b"data: [DONE]\n\n"
     out = played(minimax.ADAPTER, [raw])[0]
     assert message_of(out)[0] == "<thi"
+    assert out.count(b'"id":"i"') + out.count(b'"id": "i"') == 2
     assert out.endswith(b"data: [DONE]\n\n")
 
 
@@ -563,6 +564,22 @@ def test_moonshot_tells_usage_in_a_choice() -> None:
     usage = {"prompt_tokens": 9, "completion_tokens": 2, "total_tokens": 11, "cached_tokens": 4}
     found = adapter.operations["chat"].usage(json.dumps(usage).encode())
     assert (found.input, found.output, found.cached, found.problem) == (9, 2, 4, "")
+
+
+def test_groq_usage_beside_the_usual_place() -> None:
+    """Usage in `x_groq` alone is found, in whole answers too; the usual place comes first."""
+    usage = {"prompt_tokens": 9, "completion_tokens": 2, "total_tokens": 11}
+    choice = {"index": 0, "message": {"content": "x"}, "finish_reason": "stop"}
+    said = {"choices": [choice], "x_groq": {"id": "r", "usage": usage}}
+    call = Call("chat", "up", "https://h", JsonBody.parse(b"{}"))
+    parse = groq.ADAPTER.operations["chat"].parse
+    reply = parse(call, 200, {}, json.dumps(said).encode())  # type: ignore[operator]
+    assert (reply.usage.input, reply.usage.output) == (9, 2)
+    assert json.loads(reply.body)["usage"] == usage
+    both = {**said, "usage": {**usage, "prompt_tokens": 8, "total_tokens": 10}}
+    raw = json.dumps(both).encode()
+    reply = parse(call, 200, {}, raw)  # type: ignore[operator]
+    assert (reply.usage.input, reply.body) == (8, raw)
 
 
 REASONS = [
