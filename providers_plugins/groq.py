@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-
 from gateway.sdk import (
     Call,
     Fault,
@@ -35,9 +33,7 @@ def fault_in(body: bytes) -> Fault | None:
     return found
 
 
-def fault(status: int, headers: Mapping[str, str], body: bytes) -> Fault:
-    """By the code, then the status."""
-    return by_code(_CAUSES)(status, headers, body)
+fault = by_code(_CAUSES)
 
 
 def thinking(call: Call, body: JsonBody, losses: Losses) -> JsonBody:

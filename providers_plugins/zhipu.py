@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from gateway.sdk import Call, Fault, JsonBody, Quirks, Spelling, compatible, normalise
+from gateway.sdk import Call, JsonBody, Quirks, Spelling, compatible, normalise
 from gateway.sdk.talk import Losses
 from providers_plugins.causes import (
     EXHAUSTED,
@@ -66,10 +66,7 @@ def tool_stream(call: Call, body: JsonBody, losses: Losses) -> JsonBody:
     return body.replace({"tool_stream": b"true"})
 
 
-def fault(status: int, headers: Mapping[str, str], body: bytes) -> Fault:
-    """By the business code, whatever the status."""
-    return by_code(_CAUSES)(status, headers, body)
-
+fault = by_code(_CAUSES)
 
 ADAPTER = compatible(
     "zhipu",
