@@ -9,7 +9,7 @@ from typing import Any
 
 from gateway.core.body import JsonBody
 from gateway.core.money.checks import problem_of
-from gateway.domain import Usage
+from gateway.domain import Credential, Usage
 from gateway.sdk import Call
 from gateway.sdk.talk import (
     Answer,
@@ -19,12 +19,19 @@ from gateway.sdk.talk import (
     Closed,
     Ended,
     Event,
+    Format,
     Grew,
+    Losses,
+    Message,
     Opened,
     Signed,
     Stopped,
+    Talk,
     Text,
     Thinking,
+    Tool,
+    ToolChoice,
+    ToolResult,
     ToolUse,
     Used,
 )
@@ -225,3 +232,75 @@ def test_error(case: Path) -> None:
 def test_left_out(case: Path) -> None:
     """What is not replayed is of the old wire: it has no message at all."""
     assert "text" in json.loads(recorded.response_file(case).read_bytes())
+
+
+def asked() -> list[Path]:
+    found = spoken("chat") + spoken("chat_stream")
+    return [case for case in found if (case / "request.json").exists()]
+
+
+def parts_of(content: Any) -> list[dict[str, Any]]:
+    return [{"type": "text", "text": content}] if isinstance(content, str) else content or []
+
+
+def as_talk(told: dict[str, Any]) -> Talk:
+    """A recorded request in the typed form, read plainly."""
+    talk = Talk("chat")
+    for message in told.pop("messages"):
+        role = message["role"]
+        parts: list[Any] = []
+        for part in parts_of(message.get("content")):
+            if part["type"] == "text":
+                parts.append(Text(part["text"]))
+            else:
+                assert part["type"] == "thinking"
+                parts.append(Thinking(part["thinking"]))
+        if role == "tool":
+            parts = [ToolResult(message["tool_call_id"], parts)]
+        for call in message.get("tool_calls") or ():
+            function = call["function"]
+            parts.append(ToolUse(call["id"], function["name"], function["arguments"]))
+        talk.messages.append(Message("user" if role == "tool" else role, parts))
+    for tool in told.pop("tools", None) or ():
+        function = tool["function"]
+        schema = json.dumps(function["parameters"]).encode()
+        talk.tools.append(Tool(function["name"], function.get("description"), schema))
+    if told.pop("tool_choice", None) is not None:
+        talk.choice = ToolChoice("any")
+    form = told.pop("response_format", None)
+    if form is not None:
+        talk.format = Format("schema", schema=json.dumps(form["json_schema"]).encode())
+    if told.pop("thinking", None) is not None:
+        talk.thinking = "on"
+    names = {"p": "top_p", "k": "top_k", "stop_sequences": "stop"}
+    plain = ("temperature", "max_tokens", "seed", "presence_penalty", "frequency_penalty")
+    for name in (*plain, *names):
+        if name in told:
+            setattr(talk, names.get(name, name), told.pop(name))
+    talk.extra = {
+        name: json.dumps(value).encode()
+        for name, value in told.items()
+        if name not in ("model", "stream")
+    }
+    return talk
+
+
+@recorded.parameters(asked())
+def test_request(case: Path) -> None:
+    """What was recorded is written again: every turn, tool and member."""
+    recorded_request = json.loads((case / "request.json").read_bytes())
+    losses = Losses()
+    stream = recorded_request.get("stream") is True
+    call = Call("chat", recorded_request["model"], "https://u", CALL.body, stream)
+    talk = as_talk(dict(recorded_request))
+    built = cohere.WIRE.build(call, Credential("none"), talk, losses)
+    written = json.loads(built.body)
+    assert losses.names == ()
+    for side in (written, recorded_request):
+        for message in side["messages"]:
+            message["content"] = parts_of(message.get("content"))
+            message.pop("tool_plan", None)  # what a model planned goes back as its words
+            for name in [name for name, value in message.items() if not value]:
+                del message[name]  # some clients write empty lists
+        side.setdefault("stream", False)
+    assert written == recorded_request
