@@ -26,8 +26,10 @@ from gateway.errors import (
     ProviderError,
     invalid,
 )
+from gateway.sdk import normalise
 from gateway.sdk.adapter import CONTRACT, PASSTHROUGH, Adapter, Call, Operation, Reply
 from gateway.sdk.compatible import Quirks, adapted, bearer, compatible, with_stream_usage
+from gateway.sdk.respell import Spelling
 from gateway.sdk.responding import responses_operation
 
 __all__ = [
@@ -52,6 +54,7 @@ __all__ = [
     "ScriptCut",
     "ScriptSend",
     "ScriptWait",
+    "Spelling",
     "StreamMeter",
     "Translator",
     "UpstreamRequest",
@@ -62,6 +65,7 @@ __all__ = [
     "compatible",
     "fault_in_body",
     "invalid",
+    "normalise",
     "openai_usage",
     "provider_fault",
     "read_error",

@@ -9,10 +9,13 @@ from msgspec import Struct, field
 
 from gateway.core.body import JsonBody
 from gateway.core.faults import fault_in_body, provider_fault
+from gateway.core.talk.model import Losses
 from gateway.core.usage import openai_usage
 from gateway.domain import Credential, UpstreamRequest, Usage
 from gateway.errors import Fault
-from gateway.sdk.adapter import Adapter, Call, Operation
+from gateway.sdk.adapter import PASSTHROUGH, Adapter, Build, Call, Operation
+from gateway.sdk.normalise import Step, each_message
+from gateway.sdk.respell import Spelling, streamed_answer, whole_answer
 
 PATHS: Mapping[str, str] = {
     "chat": "/chat/completions",
@@ -24,7 +27,10 @@ _WITH_USAGE = b'{"include_usage":true}'
 
 
 class Quirks(Struct, frozen=True):
-    """How a host departs from OpenAI's wire, in top-level members of the request."""
+    """How a host departs from OpenAI's wire: in members of the request, and by steps.
+
+    What is dropped, brought into range, or lost in a step is named in the request's `adapted`.
+    """
 
     rename: Mapping[str, str] = field(default_factory=dict)
     drop: frozenset[str] = frozenset()
@@ -33,6 +39,7 @@ class Quirks(Struct, frozen=True):
     roles: Mapping[str, str] = field(default_factory=dict)
     stream_usage: bool = True
     headers: tuple[tuple[str, str], ...] = ()
+    steps: tuple[Step, ...] = ()  # for conversations alone, after all the rest
 
 
 def compatible(
@@ -44,21 +51,29 @@ def compatible(
     usage: Callable[[bytes], Usage] = openai_usage,
     fault_in: Callable[[bytes], Fault | None] = fault_in_body,
     fault: Callable[[int, Mapping[str, str], bytes], Fault] = provider_fault,
+    spelling: Spelling | None = None,
+    build: Callable[[str, Quirks], Build] | None = None,
 ) -> Adapter:
-    """Declare an OpenAI-compatible provider."""
+    """Declare an OpenAI-compatible provider.
+
+    With a `spelling`, answers in conversations are rewritten; else their bytes pass untouched.
+    `build` replaces the usual address and login: it is given the path and the quirks.
+    """
     chosen = quirks or Quirks()
-    return Adapter(
-        name=name,
-        operations={
-            operation: Operation(
-                build=_builder(paths[operation], chosen),
-                usage=usage,
-                fault_in=fault_in,
-                fault=fault,
-            )
-            for operation in operations
-        },
-    )
+    builder = build or _builder
+
+    def operation(kind: str) -> Operation:
+        respelled = spelling if kind == "chat" else None
+        return Operation(
+            build=builder(paths[kind], chosen),
+            parse=whole_answer(respelled, usage, fault_in) if respelled else PASSTHROUGH,
+            stream=streamed_answer(respelled, usage, fault_in) if respelled else PASSTHROUGH,
+            usage=usage,
+            fault_in=fault_in,
+            fault=fault,
+        )
+
+    return Adapter(name=name, operations={kind: operation(kind) for kind in operations})
 
 
 def bearer(credential: Credential) -> tuple[tuple[str, str], ...]:
@@ -78,39 +93,56 @@ def with_stream_usage(body: JsonBody) -> bytes | None:
     return options.replace({"include_usage": b"true"}).raw
 
 
-def _builder(path: str, quirks: Quirks) -> Callable[[Call, Credential], UpstreamRequest]:
+def _builder(path: str, quirks: Quirks) -> Build:
     def build(call: Call, credential: Credential) -> UpstreamRequest:
+        losses = Losses()
+        body = adapted(call, quirks, losses).raw
         return UpstreamRequest(
             method="POST",
             url=call.base_url + path,
             headers=bearer(credential) + quirks.headers,
-            body=adapted(call, quirks).raw,
+            body=body,
+            adapted=losses.names,
         )
 
     return build
 
 
-def adapted(call: Call, quirks: Quirks) -> JsonBody:
+def adapted(call: Call, quirks: Quirks, losses: Losses | None = None) -> JsonBody:
     """The client's body with the model's upstream name and the host's quirks applied."""
+    losses = losses or Losses()
     body = call.body
-    changes: dict[str, bytes | None] = {"model": msgspec.json.encode(call.upstream)}
     if quirks.rename:
+        _name_clashes(body, quirks.rename, losses)
         body = body.rename(quirks.rename)
-    for name in quirks.drop:
+    changes: dict[str, bytes | None] = {"model": msgspec.json.encode(call.upstream)}
+    for name in sorted(quirks.drop):
         if name in body:
             changes[name] = None
+            if body.get(name) != b"null":
+                losses.lose(name)
     changes |= {name: value for name, value in quirks.default.items() if name not in body}
     for name, (low, high) in quirks.clamp.items():
         clamped = _clamped(body.get(name), low, high)
         if clamped is not None:
             changes[name] = clamped
-    if quirks.roles:
-        messages = _with_roles(body.get("messages"), quirks.roles)
-        if messages is not None:
-            changes["messages"] = messages
+            losses.lose(name)
     if call.stream and quirks.stream_usage:
         changes["stream_options"] = with_stream_usage(body)
-    return body.replace(changes)
+    body = body.replace(changes)
+    if quirks.roles:
+        body = _with_roles(body, quirks.roles)
+    if call.operation == "chat":
+        for step in quirks.steps:
+            body = step(call, body, losses)
+    return body
+
+
+def _name_clashes(body: JsonBody, names: Mapping[str, str], losses: Losses) -> None:
+    """A member whose new name the client uses as well gives way, and is named if they differ."""
+    for old, new in names.items():
+        if old in body and new in body and body.value(old) != body.value(new):
+            losses.lose(old)
 
 
 def _clamped(raw: bytes | None, low: float, high: float) -> bytes | None:
@@ -122,16 +154,16 @@ def _clamped(raw: bytes | None, low: float, high: float) -> bytes | None:
     return msgspec.json.encode(min(max(value, low), high))
 
 
-def _with_roles(raw: bytes | None, roles: Mapping[str, str]) -> bytes | None:
-    """Messages with their roles renamed, each other byte kept; None when nothing changes."""
-    if raw is None or not any(f'"{role}"'.encode() in raw for role in roles):
-        return None
-    messages = msgspec.json.decode(raw, type=list[msgspec.Raw])
-    written: list[bytes] = []
-    for message in messages:
-        body = JsonBody(bytes(message))
-        role = body.value("role")
-        if role in roles:
-            body = body.replace({"role": msgspec.json.encode(roles[role])})
-        written.append(body.raw)
-    return b"[" + b",".join(written) + b"]"
+def _with_roles(body: JsonBody, roles: Mapping[str, str]) -> JsonBody:
+    """Messages with their roles renamed, each other byte kept."""
+
+    def renamed(_: int, message: JsonBody) -> JsonBody:
+        role = message.value("role")
+        if not isinstance(role, str) or role not in roles:
+            return message
+        return message.replace({"role": msgspec.json.encode(roles[role])})
+
+    named = (f'"{role}"'.encode() for role in roles)
+    given = body.get("messages") or b""
+    mark = next((mark for mark in named if mark in given), None)
+    return body if mark is None else each_message(body, renamed, mark)

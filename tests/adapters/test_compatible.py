@@ -7,7 +7,17 @@ import pytest
 from gateway.domain import Credential
 from gateway.errors import Fault
 from gateway.sdk import Adapter, Call, JsonBody
-from providers_plugins import compatible
+from providers_plugins import (
+    alibaba,
+    compatible,
+    deepseek,
+    groq,
+    minimax,
+    mistral,
+    moonshot,
+    openrouter,
+    zhipu,
+)
 from providers_plugins.openai import ADAPTER as OPENAI
 from providers_plugins.xai import ADAPTER as XAI
 
@@ -15,16 +25,24 @@ KEY = Credential("main", {"api_key": "sk-secret"})
 ALL = [
     OPENAI,
     compatible.GENERIC,
-    compatible.ALIBABA,
-    compatible.DEEPSEEK,
-    compatible.MINIMAX,
-    compatible.MOONSHOT,
+    compatible.OLLAMA,
+    compatible.VLLM,
     XAI,
-    compatible.ZHIPU,
+    alibaba.ADAPTER,
+    deepseek.ADAPTER,
+    groq.ADAPTER,
+    minimax.ADAPTER,
+    mistral.ADAPTER,
+    moonshot.ADAPTER,
+    openrouter.ADAPTER,
+    zhipu.ADAPTER,
 ]
 BY_NAME = {adapter.name: adapter for adapter in ALL}
-OLD_CEILING = ["alibaba", "deepseek", "moonshot", "zhipu"]
-SYSTEM_ONLY = [*OLD_CEILING, "minimax"]
+OLD_CEILING = ["alibaba", "deepseek", "mistral", "moonshot", "ollama", "zhipu"]
+SYSTEM_ONLY = [*OLD_CEILING, "groq", "minimax", "vllm"]
+# What is added to every conversation, and who tells usage without being asked.
+ADDED = {"minimax": b',"reasoning_split":true'}
+UNASKED = {"mistral"}
 MESSAGES = rb'[ {"content":"\u00e9 \/ \n","role":"user" } , {"role" : "user", "x":1.0e0} ]'
 STYLED = (
     b'{ "temperature" : 1.0 ,\n "model"\t: "client/model", "z":1e0,"messages":'
@@ -33,6 +51,15 @@ STYLED = (
     rb' "metadata" : { "a" : [ 1.50 , 2E3 ] }, "unk\u006eown":"\ud83d\ude00", "n":1 }' + b"\n"
 )
 STYLED_OUT = STYLED.replace(b'"client/model"', b'"up/stream"')
+
+
+# Who wants contents of text alone as strings.
+FLAT = {"deepseek", "minimax", "moonshot"}
+
+
+def with_added(name: str, body: bytes) -> bytes:
+    added = ADDED.get(name)
+    return body if added is None else body[:-1].rstrip() + added + b"}"
 
 
 def call(body: bytes, *, stream: bool = False, operation: str = "chat") -> Call:
@@ -51,7 +78,10 @@ def sent(adapter: Adapter, body: bytes, *, stream: bool = False, operation: str 
 def test_only_the_model_changes(adapter: Adapter) -> None:
     """Key order, spelling of numbers, escapes and whitespace stay the client's."""
     for operation in adapter.operations:
-        assert sent(adapter, STYLED, operation=operation) == STYLED_OUT
+        expected = STYLED_OUT
+        if operation == "chat" and adapter.name in ADDED:
+            expected = STYLED_OUT.replace(b" }\n", ADDED[adapter.name] + b"}\n")
+        assert sent(adapter, STYLED, operation=operation) == expected
 
 
 @pytest.mark.parametrize("adapter", ALL, ids=BY_NAME)
@@ -61,6 +91,7 @@ def test_the_request_is_addressed(adapter: Adapter) -> None:
         "chat": "/chat/completions",
         "completions": "/completions",
         "embeddings": "/embeddings",
+        "responses": "/responses",
     }
     for name, operation in adapter.operations.items():
         request = operation.build(call(STYLED, operation=name), KEY)
@@ -125,6 +156,13 @@ def test_usage_is_asked_for_beside_what_was_asked(
     adapter: Adapter, given: bytes, expected: bytes
 ) -> None:
     """A stream asks for usage and keeps the client's other stream options."""
+    if adapter.name in UNASKED:
+        assert (
+            sent(adapter, given, stream=True).replace(b'": "', b'":"') == b'{"model":"up/stream"}'
+        )
+        return
+    if adapter.name in ADDED:
+        expected = expected[:-1] + ADDED[adapter.name] + b"}"
     assert sent(adapter, given, stream=True) == expected
     assert b"include_usage" not in sent(adapter, b'{"model":"m"}')
 
@@ -143,9 +181,11 @@ def test_roles_are_renamed_and_nothing_else(name: str) -> None:
         rb'{"model":"m","messages":[{"content":"a \"developer\" \u00e9" , "role" : "developer" },'
         rb'{"role":"user","content":[{"type":"text","text":"developer"}], "f":1.0}]}'
     )
-    assert sent(BY_NAME[name], before) == before.replace(b'"m"', b'"up/stream"').replace(
-        b'"role" : "developer"', b'"role" : "system"'
-    )
+    after = before.replace(b'"m"', b'"up/stream"')
+    after = after.replace(b'"role" : "developer"', b'"role" : "system"')
+    if name in FLAT:
+        after = after.replace(b'[{"type":"text","text":"developer"}]', b'"developer"')
+    assert sent(BY_NAME[name], before) == with_added(name, after)
 
 
 @pytest.mark.parametrize("name", sorted(set(BY_NAME) - set(SYSTEM_ONLY)))
@@ -158,7 +198,7 @@ def test_roles_stay_where_the_host_knows_them(name: str) -> None:
 def test_a_message_with_two_roles_is_refused() -> None:
     """Where the gateway rewrites a role it must know which one counts."""
     with pytest.raises(Fault) as caught:
-        sent(compatible.DEEPSEEK, b'{"model":"m","messages":[{"role":"developer","role":"user"}]}')
+        sent(deepseek.ADAPTER, b'{"model":"m","messages":[{"role":"developer","role":"user"}]}')
     assert caught.value.kind.status == 400
 
 
@@ -195,12 +235,13 @@ def test_the_old_ceiling(name: str, given: bytes, expected: bytes) -> None:
 )
 def test_zhipu_users(given: bytes, expected: bytes) -> None:
     """This host calls the end user by another name."""
-    assert sent(compatible.ZHIPU, given) == expected
+    assert sent(zhipu.ADAPTER, given) == expected
 
 
 @pytest.mark.parametrize(
     ("name", "given", "expected"),
     [
+        ("zhipu", b"1.5", b"1.0"),
         ("minimax", b"0", b"0.01"),
         ("minimax", b"0.0", b"0.01"),
         ("minimax", b"1.50", b"1.0"),
@@ -219,7 +260,8 @@ def test_zhipu_users(given: bytes, expected: bytes) -> None:
 def test_clamped_temperatures(name: str, given: bytes, expected: bytes) -> None:
     """A value out of the host's range moves to its edge; one within keeps its spelling."""
     body = b'{"model":"m", "temperature" : ' + given + b" }"
-    assert sent(BY_NAME[name], body) == b'{"model":"up/stream", "temperature" : ' + expected + b" }"
+    told = b'{"model":"up/stream", "temperature" : ' + expected + b" }"
+    assert sent(BY_NAME[name], body) == with_added(name, told)
 
 
 def test_upstream_names_are_written_as_json() -> None:

@@ -23,22 +23,16 @@ from providers_plugins.xai import ADAPTER as XAI
 from tests import recorded
 
 ADAPTERS: dict[str, Adapter] = {
-    "alibaba": compatible.ALIBABA,
-    "deepseek": compatible.DEEPSEEK,
-    "groq": compatible.GENERIC,
     "llamacpp": compatible.GENERIC,
-    "mistral": compatible.GENERIC,
     "openai": OPENAI,
-    "openrouter": compatible.GENERIC,
+    "perplexity": compatible.GENERIC,
+    "snowflake": compatible.GENERIC,
     "together": compatible.GENERIC,
+    "venice": compatible.GENERIC,
     "xai": XAI,
-    "zhipu": compatible.ZHIPU,
 }
-CHANGED = {  # what each adapter says it changes, beside the model and the stream's options
-    "alibaba": {"max_completion_tokens", "max_tokens", "messages"},
-    "deepseek": {"max_completion_tokens", "max_tokens", "messages"},
-    "zhipu": {"max_completion_tokens", "max_tokens", "messages", "user", "user_id"},
-}
+# What each adapter says it changes, beside the model and the stream's options.
+CHANGED: dict[str, set[str]] = {}
 PLAIN = ("chat", "completions", "embeddings")
 STREAMED = ("chat_stream", "completions_stream")
 EVERY_BYTE_UNDER = 8192
@@ -64,11 +58,13 @@ def operation_of(case: Path) -> str:
     return case.parts[-2].removesuffix("_stream")
 
 
-# Recorded, and yet impossible: audio tokens beside the input they should be part of, and reasoning
-# beyond an answer that an error cut off. Such calls are charged by our own count, and flagged.
-INCREDIBLE = {
-    "rig-mistral-multimodal_content-streaming_agent_sends_audio-0",
-    "pydantic-ai-test_openrouter-test_openrouter_stream_error-0",
+# Recorded, and yet impossible. Such calls are charged by our own count, and flagged.
+INCREDIBLE: set[str] = set()
+# This host writes every member of a delta, most of them null, so that our measure of what passed
+# exceeds what it counts. Its figures are right; ours would be flagged.
+VERBOSE = {
+    "rig-venice-conformance-streaming_structured_after_tool-0",
+    "rig-venice-raw_stream_capture_matrix-stream_raw_round_trips_terminal_type-0",
 }
 
 
@@ -207,7 +203,8 @@ def test_stream(case: Path) -> None:
         assert bool(problem_of(inside(case, usage))) is (case.name in INCREDIBLE)
         meter = StreamMeter(hide_usage=False)
         meter.feed(raw)
-        assert plausible(usage, meter.produced, meter.events) == ""
+        too_much = plausible(usage, meter.produced, meter.events)
+        assert bool(too_much) is (case.name in VERBOSE)
     hidden = metered(case, [raw], hide=True)
     assert hidden[1:] == shown[1:]
     rng = random.Random(case.name)

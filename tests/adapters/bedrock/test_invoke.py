@@ -200,9 +200,9 @@ def test_which_models_are_served_without_translation() -> None:
     assert speaks_messages(CLAUDE)
     assert speaks_messages("arn:aws:bedrock:eu-west-1:1:inference-profile/eu.anthropic.claude-x")
     assert not speaks_messages("amazon.nova-lite-v1:0")
-    assert native("messages", CLAUDE)
-    assert not native("messages", "openai.gpt-oss-120b-1:0")
-    assert native("embeddings", "amazon.titan-embed-text-v2:0")
+    assert native("messages", CLAUDE, {})
+    assert not native("messages", "openai.gpt-oss-120b-1:0", {})
+    assert native("embeddings", "amazon.titan-embed-text-v2:0", {})
     assert ADAPTER.native is native
 
 
