@@ -17,7 +17,7 @@ from gateway import __version__
 from gateway.catalog.compile import Catalog
 from gateway.catalog.live import LiveCatalog
 from gateway.core.limits import AddressLimits
-from gateway.core.talk.responses.store import Responses
+from gateway.core.talk.responses import Responses
 from gateway.domain import SCOPES
 from gateway.observe.health import Health
 from gateway.observe.logs import Log
@@ -100,6 +100,7 @@ class Server:
             proxies=Proxies(settings.trusted_proxies),
             store=store,
             responses=Responses(settings.responses_memory << 20),
+            keeps_responses=settings.responses_memory > 0,
         )
         self.app = App(self.site)
         self.catalog.on_swap.append(self._use_adapters)

@@ -1,29 +1,18 @@
 """OpenAI: the wire that everybody else calls compatible. Bytes go through untouched.
 
-Some models answer on its Responses API alone: their routes say `options: {api: responses}`.
+Models that are to be had on the Responses API alone have routes with the option `api: responses`.
 """
-
-from __future__ import annotations
-
-from collections.abc import Mapping
 
 from msgspec import structs
 
-from gateway.sdk import compatible, responses_operation
-from gateway.sdk.talk import responses_wire
+from gateway.sdk import compatible
+from gateway.sdk.talk import RESPONSES_WIRE, responses_operation, serves_itself
 
-_COMPATIBLE = compatible("openai")
-
-
-def native(operation: str, upstream: str, options: Mapping[str, str]) -> bool:
-    """Whether the operation itself serves the model."""
-    del upstream
-    return operation != "chat" or options.get("api") != "responses"
-
+_CHAT = compatible("openai")
 
 ADAPTER = structs.replace(
-    _COMPATIBLE,
-    operations={**_COMPATIBLE.operations, "responses": responses_operation()},
-    wire=responses_wire(),
-    native=native,
+    _CHAT,
+    operations={**_CHAT.operations, "responses": responses_operation()},
+    wire=RESPONSES_WIRE,
+    native=serves_itself,
 )

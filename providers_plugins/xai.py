@@ -1,13 +1,15 @@
-"""xAI: OpenAI's two wires. Its chat counts what was thought beside the answer."""
-
-from __future__ import annotations
+"""xAI: OpenAI's two wires, with reasoning counted beside the answer on one of them."""
 
 from msgspec import structs
 
-from gateway.sdk import compatible, reasoning_outside, responses_operation
+from gateway.sdk import compatible, reasoning_outside
+from gateway.sdk.talk import responses_operation, responses_wire, serves_itself
 
-_COMPATIBLE = compatible("xai", operations=("chat", "embeddings"), usage=reasoning_outside)
+_CHAT = compatible("xai", operations=("chat", "embeddings"), usage=reasoning_outside)
 
 ADAPTER = structs.replace(
-    _COMPATIBLE, operations={**_COMPATIBLE.operations, "responses": responses_operation()}
+    _CHAT,
+    operations={**_CHAT.operations, "responses": responses_operation(usage=reasoning_outside)},
+    wire=responses_wire(usage=reasoning_outside),
+    native=serves_itself,
 )

@@ -34,4 +34,5 @@ class Record(Struct):
     number: int = 0
     charged: int = 0
     flag: int = 0
+    sequence: int = 0  # where an event of the gateway's own would stand in the stream
     headers: Headers = ()  # what every answer of the call says, be it an error

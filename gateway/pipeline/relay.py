@@ -139,6 +139,7 @@ class Stream:
         if fault is not None:
             raise _scrubbed(fault, self._attempt)
         if not self._translator.complete:
+            self._record.sequence = getattr(self._translator, "sequence", 0)
             raise upstream_error(
                 "The provider's stream ended before the answer was complete.", "truncated"
             )
@@ -220,6 +221,7 @@ class Stream:
         # that, and whenever a wire is translated, the fault is ours to tell in the surface's style.
         fault = self._translator.fault
         if fault is not None and not (self._own and self._sink.started):
+            self._record.sequence = getattr(self._translator, "sequence", 0)
             if out and self._sink.started:
                 self._sink.write(out)  # what was said before it broke
             raise _scrubbed(fault, self._attempt)

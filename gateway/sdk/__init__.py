@@ -30,7 +30,6 @@ from gateway.sdk import normalise
 from gateway.sdk.adapter import CONTRACT, PASSTHROUGH, Adapter, Call, Operation, Reply
 from gateway.sdk.compatible import Quirks, adapted, bearer, compatible, with_stream_usage
 from gateway.sdk.respell import Spelling
-from gateway.sdk.responding import responses_operation
 
 __all__ = [
     "CONTRACT",
@@ -70,7 +69,6 @@ __all__ = [
     "provider_fault",
     "read_error",
     "reasoning_outside",
-    "responses_operation",
     "retry_after",
     "with_stream_usage",
 ]

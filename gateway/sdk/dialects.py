@@ -4,17 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from gateway.core.talk import chat, messages, responses
+from gateway.core.talk import chat, messages
 from gateway.sdk.adapter import Adapter, Operation
 from gateway.sdk.over_chat import over_chat
+from gateway.sdk.responding import RESPONSES
 from gateway.sdk.spoken import Dialect, translated
 
 DIALECTS: Mapping[str, Dialect] = {
     "chat": Dialect("chat", chat.read_request, chat.write_answer, chat.Writer),
     "messages": Dialect("messages", messages.read_request, messages.write_answer, messages.Writer),
-    "responses": Dialect(
-        "responses", responses.read_request, responses.write_answer, responses.Writer
-    ),
+    "responses": RESPONSES,
 }
 
 

@@ -1,4 +1,4 @@
-"""The Responses wire, for adapters of hosts that speak it."""
+"""The Responses API of providers that have one: as an operation, and as a wire."""
 
 from __future__ import annotations
 
@@ -6,53 +6,81 @@ from collections.abc import Callable, Mapping
 
 import msgspec
 
-from gateway.core.faults import provider_fault
-from gateway.core.talk import responses
-from gateway.core.talk.events import Reader
+from gateway.core.talk.events import Reader as AnyReader
 from gateway.core.talk.model import Answer, Losses, Talk
-from gateway.core.usage import openai_usage
+from gateway.core.talk.responses import (
+    Reader,
+    ResponsesMeter,
+    Writer,
+    read_answer,
+    read_request,
+    responses_usage,
+    write_answer,
+    write_request,
+)
 from gateway.domain import Credential, UpstreamRequest, Usage
-from gateway.sdk.adapter import Call, Operation, Wire
+from gateway.sdk.adapter import PASSTHROUGH, Call, Operation, Wire
 from gateway.sdk.compatible import bearer
+from gateway.sdk.spoken import Dialect
 
-Lines = Callable[[Credential], tuple[tuple[str, str], ...]]
-Address = Callable[[Call], str]
+Headers = Callable[[Credential], tuple[tuple[str, str], ...]]
 
-
-def _usual_address(call: Call) -> str:
-    return call.base_url + "/responses"
+RESPONSES = Dialect("responses", read_request, write_answer, Writer)
 
 
 def responses_operation(
-    headers: Lines = bearer,
-    address: Address = _usual_address,
-    usage: Callable[[bytes], Usage] = openai_usage,
+    path: str = "/responses",
+    headers: Headers = bearer,
+    usage: Callable[[bytes], Usage] = responses_usage,
 ) -> Operation:
-    """For clients of the same dialect: all bytes go through but the model's name."""
+    """The operation of a provider that speaks this dialect itself: bytes pass untouched."""
 
     def build(call: Call, credential: Credential) -> UpstreamRequest:
-        body = call.body.replace({"model": msgspec.json.encode(call.upstream)})
-        return UpstreamRequest("POST", address(call), headers(credential), body.raw)
+        changes: dict[str, bytes | None] = {"model": msgspec.json.encode(call.upstream)}
+        # An answer that comes later and elsewhere is one that the gateway can't count.
+        later = call.body.get("background") == b"true"
+        if later:
+            changes["background"] = None
+        return UpstreamRequest(
+            "POST",
+            call.base_url + path,
+            headers(credential),
+            call.body.replace(changes).raw,
+            adapted=("background",) if later else (),
+        )
 
-    return Operation(
-        build=build,
-        stream=lambda call: responses.ResponsesMeter(usage),
-        usage=usage,
-        fault_in=responses.fault_in_answer,
-    )
+    def stream(call: Call) -> ResponsesMeter:
+        return ResponsesMeter(usage)
+
+    return Operation(build=build, parse=PASSTHROUGH, stream=stream, usage=usage)
 
 
-def responses_wire(headers: Lines = bearer, address: Address = _usual_address) -> Wire:
-    """For clients of every other dialect."""
+def responses_wire(
+    path: str = "/responses",
+    headers: Headers = bearer,
+    usage: Callable[[bytes], Usage] = responses_usage,
+) -> Wire:
+    """Conversations of any dialect over a provider's Responses API."""
 
     def build(call: Call, credential: Credential, talk: Talk, losses: Losses) -> UpstreamRequest:
-        body = responses.write_request(talk, losses)
-        return UpstreamRequest("POST", address(call), headers(credential), body)
+        body = write_request(talk, losses)
+        return UpstreamRequest("POST", call.base_url + path, headers(credential), body)
 
     def read(call: Call, headers: Mapping[str, str], body: bytes) -> Answer:
-        return responses.read_answer(body)
+        return read_answer(body, usage)
 
-    def reader(call: Call) -> Reader:
-        return responses.Reader()
+    def reader(call: Call) -> AnyReader:
+        return Reader(usage)
 
-    return Wire(build, read, reader, provider_fault)
+    return Wire(build=build, read=read, reader=reader)
+
+
+RESPONSES_WIRE = responses_wire()
+
+
+def serves_itself(operation: str, upstream: str, options: Mapping[str, str]) -> bool:
+    """Whether a provider's own operation serves a route.
+
+    Not "chat" where `api: responses` says that the model is to be had on that API alone.
+    """
+    return operation != "chat" or options.get("api") != "responses"

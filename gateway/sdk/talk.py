@@ -21,11 +21,12 @@ from gateway.core.talk.interpret import Interpreter
 from gateway.core.talk.messages import (
     MessagesMeter,
     Traits,
-    fault_in_answer,
     messages_fault,
     messages_usage,
+    traits_of,
 )
 from gateway.core.talk.messages import Reader as MessagesReader
+from gateway.core.talk.messages import fault_in_answer as messages_fault_in
 from gateway.core.talk.messages import read_answer as read_messages_answer
 from gateway.core.talk.messages import write_request as write_messages
 from gateway.core.talk.model import (
@@ -48,10 +49,18 @@ from gateway.core.talk.model import (
     ToolUse,
 )
 from gateway.sdk.adapter import Login, ReadFile, Token, Wire
-from gateway.sdk.responding import responses_wire
+from gateway.sdk.responding import (
+    RESPONSES,
+    RESPONSES_WIRE,
+    responses_operation,
+    responses_wire,
+    serves_itself,
+)
 from gateway.sdk.spoken import Dialect, translated
 
 __all__ = [
+    "RESPONSES",
+    "RESPONSES_WIRE",
     "Answer",
     "Began",
     "Broke",
@@ -92,12 +101,15 @@ __all__ = [
     "Used",
     "Wire",
     "Writer",
-    "fault_in_answer",
     "messages_fault",
+    "messages_fault_in",
     "messages_usage",
     "read_messages_answer",
+    "responses_operation",
     "responses_wire",
+    "serves_itself",
     "sse",
+    "traits_of",
     "translated",
     "write_messages",
 ]

@@ -9,6 +9,7 @@ import msgspec
 from msgspec import Struct
 
 from gateway.core import sse
+from gateway.core.talk.responses import error_event as numbered_event
 from gateway.errors import Fault
 from gateway.ports import Headers
 
@@ -59,18 +60,14 @@ def error_body(fault: Fault, manner: Manner = USUAL, request: str = "") -> bytes
     return msgspec.json.encode(envelope)
 
 
-def error_event(fault: Fault, manner: Manner = USUAL, request: str = "") -> bytes:
+def error_event(
+    fault: Fault, manner: Manner = USUAL, request: str = "", sequence: int = 0
+) -> bytes:
     """The error inside a stream that has begun."""
     if manner.dialect == "messages":
         return sse.event(error_body(fault, manner, request), "error")
     if manner.dialect == "responses":
-        said = {
-            "type": "error",
-            "code": fault.kind.code,
-            "message": fault.message,
-            "param": fault.param,
-        }
-        return sse.event(msgspec.json.encode(said), "error")
+        return numbered_event(fault, sequence)
     return sse.event(error_body(fault, manner, request))
 
 

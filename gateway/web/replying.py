@@ -121,7 +121,7 @@ class HttpSink:
             self.reply(fault.kind.status, told, error_body(fault, manner, self._record.id))
             return
         self._keep_alive = False
-        self.write(error_event(fault, manner, self._record.id))
+        self.write(error_event(fault, manner, self._record.id, self._record.sequence))
         self.end()
 
     def sent(self) -> Sent:

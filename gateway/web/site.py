@@ -7,7 +7,7 @@ from typing import Protocol
 
 from msgspec import Struct
 
-from gateway.core.talk.responses.store import Responses
+from gateway.core.talk.responses import Responses
 from gateway.domain import Model, Provider, Route
 from gateway.observe.health import Health
 from gateway.observe.logs import Log
@@ -69,6 +69,7 @@ class Site(Struct):
     proxies: Proxies
     store: Store
     responses: Responses
+    keeps_responses: bool = True
     draining: bool = False
     open_calls: int = 0
     on_idle: Callable[[], None] | None = None

@@ -50,7 +50,6 @@ SDK = [
     "provider_fault",
     "read_error",
     "reasoning_outside",
-    "responses_operation",
     "retry_after",
     "with_stream_usage",
 ]

@@ -61,6 +61,11 @@ class Interpreter:
         return self._told(self._reader.finish())
 
     @property
+    def sequence(self) -> int:
+        """The number of the next event, where the dialect numbers them."""
+        return getattr(self._writer, "sequence", 0)
+
+    @property
     def final(self) -> bytes:
         """The whole answer, where the dialect sums it up at the end."""
         return getattr(self._writer, "final", b"")

@@ -22,6 +22,17 @@ Reason = Literal[
 ]
 
 
+class Own(Struct):
+    """A part as its dialect said it, where that is more than the form can hold.
+
+    The same dialect's wire writes `raw` instead of the part; for all others `names` are losses.
+    """
+
+    dialect: str
+    raw: bytes
+    names: tuple[str, ...] = ()
+
+
 class Citation(Struct):
     """Where a piece of an answer comes from. `raw` is the dialect's own object."""
 
@@ -40,6 +51,7 @@ class Text(Struct):
     text: str = ""
     cache: str = ""
     citations: list[Citation] = field(default_factory=list)
+    own: Own | None = None
 
 
 class Refusal(Struct):
@@ -63,6 +75,7 @@ class Media(Struct):
     cite: bool = False
     cache: str = ""
     transcript: str = ""
+    own: Own | None = None
 
 
 class Thinking(Struct):
@@ -88,6 +101,7 @@ class ToolUse(Struct):
     signature: str = ""
     family: str = ""
     cache: str = ""
+    own: Own | None = None
 
 
 class ToolResult(Struct):
@@ -99,6 +113,7 @@ class ToolResult(Struct):
     error: bool = False
     cache: str = ""
     custom: bool = False
+    own: Own | None = None
 
 
 class Foreign(Struct):
@@ -130,6 +145,7 @@ class Tool(Struct):
     cache: str = ""
     custom: bool = False
     format: bytes = b""
+    own: Own | None = None
 
 
 class ToolChoice(Struct):
@@ -211,6 +227,10 @@ class Losses:
     def lose(self, name: str) -> None:
         """Note that a field, or a part of it, does not arrive as it was meant."""
         self._names[name] = None
+
+    def keep(self, name: str) -> None:
+        """Take it back: this wire says it after all."""
+        self._names.pop(name, None)
 
     @property
     def names(self) -> tuple[str, ...]:

@@ -1,244 +1,243 @@
-"""Whole answers on the chat wire: read from a provider's, written for a client."""
+"""Whole answers on the chat wire, read in every host's spelling and written as SDKs expect them."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import msgspec
-from msgspec import Raw, Struct
 
 from gateway.core.body import JsonBody
-from gateway.core.talk.chat.parts import (
-    FAMILY,
-    FINISH,
-    NOTHING,
-    Annotation,
-    CallPart,
-    Detail,
-    FunctionPart,
+from gateway.core.faults import fault_in_body
+from gateway.core.talk.chat.calls import pieces_in
+from gateway.core.talk.chat.media import (
     annotation_of,
-    citation_of,
-    detail_of,
-    joined,
-    media_of,
+    audio_in,
+    audio_of,
+    citation_in,
+    image_in,
+    media_in,
+    part_of,
+)
+from gateway.core.talk.chat.names import (
+    UNREADABLE,
+    call_id,
+    count_in,
+    encode,
+    finish_of,
     reason_of,
-    text_of,
-    thought_of,
-    tool_of,
-    url_of,
+    text_in,
 )
-from gateway.core.talk.model import (
-    Answer,
-    Media,
-    Part,
-    Refusal,
-    Text,
-    Thinking,
-    ToolUse,
-)
-from gateway.core.usage import openai_usage
+from gateway.core.talk.chat.thoughts import details_of, thoughts_in
+from gateway.core.talk.chat.usage import usage_of
+from gateway.core.talk.model import Answer, Media, Part, Refusal, Text, Thinking, ToolUse
+from gateway.core.usage import NOTHING, is_object, openai_usage
 from gateway.domain import Usage
-from gateway.errors import upstream_error
+from gateway.errors import Fault, upstream_error
 
 
-class _Image(Struct, gc=False):
-    image_url: dict[str, Any] | None = None
+class _Message(msgspec.Struct):
+    content: Any = None
+    refusal: Any = None
+    reasoning_content: Any = None
+    reasoning: Any = None
+    reasoning_details: Any = None
+    tool_calls: msgspec.Raw = NOTHING
+    function_call: msgspec.Raw = NOTHING
+    annotations: Any = None
+    images: Any = None
+    audio: Any = None
 
 
-class _Message(Struct, gc=False):
-    content: Raw = NOTHING
-    refusal: str | None = None
-    reasoning_content: str | None = None
-    reasoning: str | None = None
-    reasoning_details: list[Detail] | None = None
-    tool_calls: list[CallPart] | None = None
-    function_call: FunctionPart | None = None
-    annotations: list[Annotation] | None = None
-    images: list[_Image] | None = None
-
-
-class _Choice(Struct, gc=False):
+class _Choice(msgspec.Struct):
     message: _Message | None = None
-    finish_reason: str | None = None
+    finish_reason: Any = None
+    usage: msgspec.Raw = NOTHING
 
 
-class _Completion(Struct, gc=False):
-    id: str | None = None
-    model: str | None = None
-    created: float | None = None
+class _Body(msgspec.Struct):
     choices: list[_Choice] | None = None
-    usage: Raw = NOTHING
-    service_tier: str | None = None
+    usage: msgspec.Raw = NOTHING
+    error: msgspec.Raw = NOTHING
+    id: Any = ""
+    model: Any = ""
+    created: Any = 0
+    service_tier: Any = ""
 
 
-class ContentPart(Struct, gc=False):
-    """Some hosts answer in parts: words, and what was thought."""
-
-    type: str | None = None
-    text: str | None = None
-    thinking: Raw = NOTHING
-    refusal: str | None = None
+_decode = msgspec.json.Decoder(_Body).decode
 
 
-class _Words(Struct, gc=False):
-    text: str = ""
-
-
-_completion = msgspec.json.Decoder(_Completion)
-_content_parts = msgspec.json.Decoder(list[ContentPart])
-_words = msgspec.json.Decoder(str | list[_Words])
-
-
-def read_answer(raw: bytes) -> Answer:
-    """A whole answer; a body that is none is the provider's fault."""
+def read_answer(
+    raw: bytes,
+    read_usage: Callable[[bytes], Usage] = openai_usage,
+    fault_in: Callable[[bytes], Fault | None] = fault_in_body,
+) -> Answer:
+    """An answer from a host's body; raises the fault of a body that holds none."""
     try:
-        said = _completion.decode(raw)
-        if not said.choices:
-            raise upstream_error("The provider's answer holds no message.", "bad_answer")
-        parts = _parts(said.choices[0].message or _Message())
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-        raise upstream_error(
-            "The provider's answer is not the JSON object it should be.", "bad_answer"
-        ) from None
-    finish = said.choices[0].finish_reason
-    reason = reason_of(finish or "stop")
-    if reason == "stop" and any(isinstance(part, ToolUse) for part in parts):
-        reason = "tool"
-    usage = bytes(said.usage)
+        body = _decode(raw)
+    except UNREADABLE:
+        raise fault_in(raw) or _unreadable() from None
+    choice = body.choices[0] if body.choices else None
+    # A host whose filter held everything back says so without a message.
+    if choice is None or (choice.message is None and not choice.finish_reason):
+        raise fault_in(raw) or _unreadable()
+    try:
+        parts = _parts(choice.message or _Message(), text_in(body.id))
+    except UNREADABLE:
+        raise _unreadable() from None
+    used = next((found for found in (body.usage, choice.usage) if is_object(found)), None)
     return Answer(
-        said.id or "",
-        said.model or "",
-        parts,
-        reason,
-        usage=openai_usage(usage) if usage[:1] == b"{" else None,
-        created=int(said.created or 0),
-        service_tier=said.service_tier or "",
+        id=text_in(body.id),
+        model=text_in(body.model),
+        parts=parts,
+        reason=reason_of(choice.finish_reason, any(isinstance(part, ToolUse) for part in parts)),
+        usage=None if used is None else read_usage(bytes(used)),
+        created=count_in(body.created) or 0,
+        service_tier=text_in(body.service_tier),
     )
 
 
-def _parts(said: _Message) -> list[Part]:
-    thoughts = [thought_of(detail) for detail in said.reasoning_details or []]
-    parts: list[Part] = [thought for thought in thoughts if thought is not None]
-    shown = said.reasoning_content or said.reasoning
-    if not parts and shown:
-        parts.append(Thinking(shown, family=FAMILY))
-    parts += content_of(said.content)
-    if said.annotations:
-        found = [citation_of(one) for one in said.annotations]
-        words = next((part for part in parts if isinstance(part, Text)), None)
-        if words is not None:
-            words.citations += [citation for citation in found if citation is not None]
-    if said.refusal:
-        parts.append(Refusal(said.refusal))
-    for image in said.images or []:
-        url = (image.image_url or {}).get("url")
-        if isinstance(url, str):
-            parts.append(media_of("image", url))
-    parts += [tool_of(call, n) for n, call in enumerate(said.tool_calls or [])]
-    old = said.function_call
-    if old is not None and old.name and not said.tool_calls:
-        parts.append(ToolUse(f"call_{old.name}", old.name or "", text_of(old.arguments)))
-    return parts
-
-
-def content_of(raw: Raw) -> list[Part]:
-    """What is said, as a string or in parts."""
-    found = bytes(raw)
-    if not found or found == b"null":
-        return []
-    if found[:1] == b'"':
-        text = msgspec.json.decode(found, type=str)
-        return [Text(text)] if text else []
-    parts: list[Part] = []
-    for part in _content_parts.decode(found):
-        if part.type == "thinking" and part.thinking:
-            parts.append(Thinking(thinking_text(part.thinking), family=FAMILY))
-        elif part.refusal:
-            parts.append(Refusal(part.refusal))
-        elif part.text:
-            parts.append(Text(part.text))
-    return parts
-
-
-def thinking_text(raw: Raw) -> str:
-    """The words of a thinking part, given as a string or in parts."""
-    said = _words.decode(raw)
-    return said if isinstance(said, str) else "".join([one.text for one in said])
-
-
 def write_answer(body: JsonBody, answer: Answer) -> bytes:
-    """A chat.completion."""
-    del body
-    parts = answer.parts
-    message: dict[str, Any] = {"role": "assistant"}
-    calls = [call_of(part) for part in parts if isinstance(part, ToolUse)]
-    message["content"] = joined(parts, Text) or (None if calls else "")
-    message["refusal"] = joined(parts, Refusal) or None
-    if message["refusal"] and not message["content"]:
-        message["content"] = None
-    thought = joined(parts, Thinking)
-    if thought:
-        message["reasoning_content"] = thought
-    proofs = [p for p in parts if isinstance(p, Thinking) and (p.signature or p.data)]
-    if proofs:
-        message["reasoning_details"] = [detail_of(part, n) for n, part in enumerate(proofs)]
-    if calls:
-        message["tool_calls"] = calls
-    message["annotations"] = [
-        annotation_of(one) for p in parts if isinstance(p, Text) for one in p.citations
-    ]
-    images = [p for p in parts if isinstance(p, Media) and p.kind == "image"]
-    if images:
-        message["images"] = [image_of(part) for part in images]
-    choice = {"index": 0, "message": message, "finish_reason": FINISH[answer.reason]}
-    whole: dict[str, Any] = {
+    """The body that a chat client gets for an answer."""
+    written: dict[str, Any] = {
         "id": answer.id,
         "object": "chat.completion",
         "created": answer.created,
-        "model": answer.model,
-        "choices": [choice | {"logprobs": None}],
+        "model": answer.model or text_in(body.value("model")),
+        "choices": [
+            {
+                "index": 0,
+                "message": _message(answer.parts),
+                "logprobs": None,
+                "finish_reason": finish_of(answer.reason),
+            }
+        ],
     }
-    if answer.service_tier:
-        whole["service_tier"] = answer.service_tier
     if answer.usage is not None:
-        whole["usage"] = shown_usage(answer.usage)
-    return msgspec.json.encode(whole)
+        written["usage"] = usage_of(answer.usage)
+    if answer.service_tier:
+        written["service_tier"] = answer.service_tier
+    return encode(written)
+
+
+def _unreadable() -> Fault:
+    return upstream_error(
+        "The provider's answer holds no message that can be read.", "unreadable_answer"
+    )
+
+
+def _parts(message: _Message, answer: str) -> list[Part]:
+    plain = text_in(message.reasoning_content) or text_in(message.reasoning)
+    parts: list[Part] = [*thoughts_in(plain, message.reasoning_details)]
+    parts += content_parts(message.content)
+    if text_in(message.refusal):
+        parts.append(Refusal(message.refusal))
+    _cite(parts, message.annotations)
+    for item in message.images if isinstance(message.images, list) else ():
+        image = image_in(item)
+        if image is not None:
+            parts.append(image)
+    audio = audio_in(message.audio)
+    if audio is not None:
+        parts.append(audio)
+    return parts + _calls(message, answer, len(parts))
+
+
+def content_parts(content: object) -> list[Part]:
+    """Words, thoughts and media of an answer's content: a string, or a list as some hosts have."""
+    if isinstance(content, str):
+        return [Text(content)] if content else []
+    parts: list[Part] = []
+    for piece in content if isinstance(content, list) else ():
+        if isinstance(piece, dict):
+            parts += _piece(piece)
+    return parts
+
+
+def _piece(piece: dict[str, Any]) -> list[Part]:
+    thought = piece.get("thinking")
+    if isinstance(thought, list):
+        words = [text_in(item.get("text")) for item in thought if isinstance(item, dict)]
+        return [Thinking("".join(words))]
+    if text_in(thought):
+        return [Thinking(text_in(thought))]
+    if text_in(piece.get("refusal")):
+        return [Refusal(piece["refusal"])]
+    if text_in(piece.get("text")):
+        return [Text(piece["text"])]
+    media = media_in(piece)
+    return [media] if media is not None else []
+
+
+def _cite(parts: list[Part], annotations: object) -> None:
+    """Sources belong to the text; an answer of sources alone gets an empty one."""
+    found = [citation_in(item) for item in annotations] if isinstance(annotations, list) else []
+    citations = [citation for citation in found if citation is not None]
+    if not citations:
+        return
+    text = next((part for part in parts if isinstance(part, Text)), None)
+    if text is None:
+        text = Text()
+        parts.append(text)
+    text.citations += citations
+
+
+def _calls(message: _Message, answer: str, first: int) -> list[Part]:
+    pieces = pieces_in(bytes(message.tool_calls), bytes(message.function_call))
+    return [
+        ToolUse(
+            id=piece.id or call_id(answer, first + number),
+            name=piece.name,
+            arguments=piece.arguments,
+            custom=piece.custom,
+            signature=piece.signature,
+            family=piece.family,
+        )
+        for number, piece in enumerate(pieces)
+        if piece.id or piece.name or piece.arguments
+    ]
+
+
+def _message(parts: list[Part]) -> dict[str, Any]:
+    texts = [part for part in parts if isinstance(part, Text)]
+    refusals = [part.text for part in parts if isinstance(part, Refusal)]
+    thoughts = [part for part in parts if isinstance(part, Thinking)]
+    message: dict[str, Any] = {
+        "role": "assistant",
+        "content": "".join(text.text for text in texts) if texts else None,
+        "refusal": "".join(refusals) if refusals else None,
+    }
+    if any(thought.text for thought in thoughts):
+        message["reasoning_content"] = "".join(thought.text for thought in thoughts)
+    if details := details_of(thoughts):
+        message["reasoning_details"] = details
+    if calls := [call_of(part) for part in parts if isinstance(part, ToolUse)]:
+        message["tool_calls"] = calls
+    if citations := [annotation_of(found) for text in texts for found in text.citations]:
+        message["annotations"] = citations
+    return message | _media([part for part in parts if isinstance(part, Media)])
+
+
+def _media(media: list[Media]) -> dict[str, Any]:
+    said: dict[str, Any] = {}
+    images = [shown for part in media if part.kind != "audio" and (shown := part_of(part))]
+    if images:
+        said["images"] = images
+    for part in media:
+        if part.kind == "audio":
+            said["audio"] = audio_of(part)
+    return said
 
 
 def call_of(part: ToolUse) -> dict[str, Any]:
-    """A tool call as clients know it, with its signature where it has one."""
-    if part.custom:
-        call: dict[str, Any] = {
-            "id": part.id,
-            "type": "custom",
-            "custom": {"name": part.name, "input": part.arguments},
-        }
-    else:
-        function = {"name": part.name, "arguments": part.arguments or "{}"}
-        call = {"id": part.id, "type": "function", "function": function}
+    """A tool call as a message has it, with the signature that must come back."""
+    kind, said = ("custom", "input") if part.custom else ("function", "arguments")
+    call: dict[str, Any] = {
+        "id": part.id,
+        "type": kind,
+        kind: {"name": part.name, said: part.arguments},
+    }
     if part.signature:
         call |= {"signature": part.signature, "signature_family": part.family}
     return call
-
-
-def image_of(part: Media) -> dict[str, Any]:
-    """A picture in an answer."""
-    return {"type": "image_url", "image_url": {"url": url_of(part)}}
-
-
-def shown_usage(usage: Usage) -> dict[str, Any]:
-    """Usage as this dialect counts it: the parts inside the whole."""
-    return {
-        "prompt_tokens": usage.input,
-        "completion_tokens": usage.output,
-        "total_tokens": usage.input + usage.output,
-        "prompt_tokens_details": {
-            "cached_tokens": usage.cached,
-            "audio_tokens": usage.audio_input,
-            "cache_write_tokens": usage.cache_write + usage.cache_write_1h,
-        },
-        "completion_tokens_details": {
-            "reasoning_tokens": usage.reasoning,
-            "audio_tokens": usage.audio_output,
-        },
-    }

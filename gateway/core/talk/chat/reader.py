@@ -1,26 +1,18 @@
-"""A stream on the chat wire, read."""
+"""Reads a streamed answer on the chat wire, in every host's spelling, into events."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
+from typing import Any
 
 import msgspec
-from msgspec import Raw, Struct
 
 from gateway.core import sse
 from gateway.core.faults import fault_in_body
-from gateway.core.talk.chat.answer import content_of
-from gateway.core.talk.chat.parts import (
-    FAMILY,
-    NOTHING,
-    Annotation,
-    CallPart,
-    Detail,
-    FunctionPart,
-    citation_of,
-    media_of,
-    reason_of,
-)
+from gateway.core.talk.chat.calls import Calls, Piece, pieces_in
+from gateway.core.talk.chat.media import audio_in, citation_in, image_in
+from gateway.core.talk.chat.names import UNREADABLE, call_id, count_in, reason_of, text_in
+from gateway.core.talk.chat.thoughts import detail, settled
 from gateway.core.talk.events import (
     Began,
     Broke,
@@ -34,52 +26,48 @@ from gateway.core.talk.events import (
     Stopped,
     Used,
 )
-from gateway.core.talk.model import Part, Refusal, Text, Thinking, ToolUse
-from gateway.core.usage import is_object, openai_usage
+from gateway.core.talk.model import Media, Refusal, Text, Thinking, ToolUse
+from gateway.core.usage import NOTHING, is_object, openai_usage
 from gateway.domain import Usage
-from gateway.errors import Fault
+from gateway.errors import Fault, upstream_error
 
 
-class _Image(Struct, gc=False):
-    image_url: dict[str, str] | None = None
+class Delta(msgspec.Struct, gc=False):
+    """What one chunk adds. Every member may hold anything: a host's odd one must not cost words."""
+
+    content: Any = None
+    reasoning_content: Any = None
+    reasoning: Any = None
+    refusal: Any = None
+    tool_calls: msgspec.Raw = NOTHING
+    function_call: msgspec.Raw = NOTHING
+    reasoning_details: Any = None
+    annotations: Any = None
+    images: Any = None
+    audio: Any = None
 
 
-class _Delta(Struct, gc=False):
-    content: Raw = NOTHING
-    reasoning_content: str | None = None
-    reasoning: str | None = None
-    reasoning_details: list[Detail] | None = None
-    refusal: str | None = None
-    tool_calls: list[CallPart] | None = None
-    function_call: FunctionPart | None = None
-    annotations: list[Annotation] | None = None
-    images: list[_Image] | None = None
+class _Choice(msgspec.Struct, gc=False):
+    delta: Delta | None = None
+    finish_reason: Any = None
+    index: Any = 0
+    usage: msgspec.Raw = NOTHING
 
 
-class _Choice(Struct, gc=False):
-    index: int = 0
-    delta: _Delta | None = None
-    finish_reason: str | None = None
-    usage: Raw = NOTHING
-
-
-class _Chunk(Struct, gc=False):
-    id: str | None = None
-    model: str | None = None
-    created: float | None = None
+class _Chunk(msgspec.Struct, gc=False):
     choices: list[_Choice] | None = None
-    usage: Raw = NOTHING
-    error: Raw = NOTHING
+    usage: msgspec.Raw = NOTHING
+    error: msgspec.Raw = NOTHING
+    id: Any = ""
+    model: Any = ""
+    created: Any = 0
 
 
 _decode = msgspec.json.Decoder(_Chunk).decode
-_string = msgspec.json.Decoder(str).decode
-_EMPTY = (b"", b"null", b'""')
-_MOST_PARTS = 4_096
 
 
 class Reader:
-    """Chunks into events, whatever the host's habits are."""
+    """The events of one stream. A finish reason, lone usage or `[DONE]` are its end marks."""
 
     def __init__(
         self,
@@ -90,179 +78,235 @@ class Reader:
         self._read_usage = read_usage
         self._fault_in = fault_in
         self._plain = fault_in is fault_in_body
-        self._begun = self._stopped = self._ended = False
-        self._parts = 0
-        self._open: int | None = None  # the part that is said just now, unless it is a tool call
-        self._kind: type[Part] | None = None
-        self._thought = ""  # the id of the detail that is thought just now
-        self._tools: dict[tuple[int, str], int] = {}
-        self._last: dict[int, int] = {}  # a call's index -> its part
+        self._id = ""
+        self._began = False
+        self._parts = 0  # how many have begun
+        self._open: int | None = None  # the part that words go to
+        self._kind: type[Text | Refusal | Thinking] = Text
+        self._calls = Calls()
+        self._finish: object = None
+        self._finished = False  # an end mark has been seen
+        self._usage: Usage | None = None
+        self._over = False
 
     def feed(self, data: bytes) -> Iterator[Event]:
         """What these bytes complete."""
+        if self._over:
+            return
         splitter = self._splitter
+        # One whole event per read is what an unhurried stream looks like.
+        if (
+            not splitter.tail
+            and data.startswith(b"data: ")
+            and data.find(b"\n") == len(data) - 2
+            and data.endswith(b"\n\n")
+            and len(data) <= sse.MAX_EVENT
+            and b"\r" not in data
+        ):
+            yield from self._read(data[6:-2])
+            return
         for event in splitter.feed(data):
-            payload = None if splitter.oversize else sse.data_of(event)
-            if payload is not None:
+            if splitter.oversize:
+                yield from self._break("The provider's stream has an event too long to read.")
+                return
+            payload = sse.data_of(event)
+            if payload:
                 yield from self._read(payload)
 
     def finish(self) -> Iterator[Event]:
-        """The end of the bytes: a last event without its blank line still counts."""
-        rest = self._splitter.rest()
-        if rest and not self._splitter.oversize:
-            payload = sse.data_of(rest)
-            if payload is not None:
-                yield from self._read(payload)
-        if self._stopped and not self._ended:
-            self._ended = True
-            yield Ended()
+        """A last event without its blank line still counts; a stream without an end mark is cut."""
+        rest = b"" if self._splitter.oversize else self._splitter.rest()
+        payload = sse.data_of(rest) if rest else None
+        if payload and (payload == b"[DONE]" or payload[-1:] == b"}"):
+            yield from self._read(payload, last=True)
+        if self._finished and not self._over:
+            yield from self._end()
 
-    def _read(self, payload: bytes) -> Iterator[Event]:
+    def _read(self, payload: bytes, *, last: bool = False) -> Iterator[Event]:
+        if self._over:
+            return
         if payload == b"[DONE]":
-            if not self._ended:
-                yield from self._stop("stop") if self._begun else ()
-                self._ended = True
-                yield Ended()
+            yield from self._end()
             return
         try:
             chunk = _decode(payload)
-        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        except UNREADABLE:
+            if payload[:1] == b"{" and not last:
+                fault = self._fault_in(payload)
+                yield from self._break("The provider's stream cannot be read.", fault)
             return
         choices = chunk.choices
-        if not choices or not self._plain or chunk.error is not NOTHING:
+        if not choices or not self._plain or bytes(chunk.error) not in (b"", b"null"):
             fault = self._fault_in(payload)
             if fault is not None:
+                self._over = True
                 yield Broke(fault)
                 return
-        if not self._begun and (choices or chunk.id):
-            self._begun = True
-            yield Began(chunk.id or "", chunk.model or "", int(chunk.created or 0))
+        if not self._began and (choices or chunk.id):
+            yield self._begin(chunk)
         for choice in choices or ():
-            if choice.index == 0:
-                yield from self._choose(choice)
-        used = chunk.usage
-        if not is_object(used) and choices:
-            used = choices[0].usage
-        if is_object(used):
-            yield Used(self._read_usage(bytes(used)))
+            if choice.index == 0 or choice.index is None:
+                yield from self._chose(choice)
+        yield from self._counted(chunk.usage, alone=not choices)
 
-    def _choose(self, choice: _Choice) -> Iterator[Event]:
+    def _counted(self, usage: msgspec.Raw, *, alone: bool = False) -> Iterator[Event]:
+        if self._over or usage is NOTHING or not is_object(usage):
+            return
+        self._usage = self._read_usage(bytes(usage))
+        yield Used(self._usage)
+        # Usage comes alone at the end; alone at the beginning it is a host's first count.
+        self._finished |= alone and self._parts > 0
+
+    def _begin(self, chunk: _Chunk) -> Began:
+        self._began = True
+        self._id = text_in(chunk.id)
+        return Began(self._id, text_in(chunk.model), count_in(chunk.created) or 0)
+
+    def _chose(self, choice: _Choice) -> Iterator[Event]:
         delta = choice.delta
-        if delta is not None and not self._stopped:
-            yield from self._grow(delta)
+        if delta is not None:
+            yield from self._grew(delta)
+        yield from self._counted(choice.usage)
         if choice.finish_reason:
-            yield from self._stop(choice.finish_reason)
+            self._finish = choice.finish_reason
+            self._finished = True
 
-    def _grow(self, delta: _Delta) -> Iterator[Event]:
+    def _grew(self, delta: Delta) -> Iterator[Event]:
+        if self._over:
+            return
+        thought = delta.reasoning_content or delta.reasoning
+        if thought and isinstance(thought, str):
+            yield from self._say(Thinking, thought)
         if delta.reasoning_details:
-            for detail in delta.reasoning_details:
-                yield from self._detail(detail)
-        else:
-            thought = delta.reasoning_content or delta.reasoning
-            if thought:
-                yield from self._say(Thinking, thought)
+            yield from self._details(delta.reasoning_details, said=bool(text_in(thought)))
         content = delta.content
-        if content is not NOTHING and bytes(content) not in _EMPTY:
-            yield from self._content(content)
-        if delta.refusal:
+        if content:
+            if isinstance(content, str):
+                yield from self._say(Text, content)
+            elif isinstance(content, list):
+                yield from self._pieces(content)
+        if delta.refusal and isinstance(delta.refusal, str):
             yield from self._say(Refusal, delta.refusal)
-        for annotation in delta.annotations or ():
-            citation = citation_of(annotation)
-            if citation is not None:
-                yield from self._say(Text, "")
-                yield Cited(self._open or 0, citation)
-        for image in delta.images or ():
-            yield from self._close()
-            media = media_of("image", (image.image_url or {}).get("url", ""))
-            yield Opened(self._parts, media)
-            yield Closed(self._parts)
-            self._parts += 1
-        for call in delta.tool_calls or ():
-            yield from self._call(call)
-        old = delta.function_call
-        if old is not None and (old.name or self._last):
-            yield from self._call(CallPart(0, function=old))
+        if delta.annotations or delta.images or delta.audio:
+            yield from self._beside(delta)
+        if delta.tool_calls is not NOTHING or delta.function_call is not NOTHING:
+            yield from self._called(delta)
 
-    def _content(self, raw: Raw) -> Iterator[Event]:
-        found = bytes(raw)
-        if found[:1] == b'"':
-            yield from self._say(Text, _string(found))
-            return
-        try:
-            parts = content_of(raw)
-        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-            return
-        for part in parts:
-            if isinstance(part, Text | Thinking | Refusal):
-                yield from self._say(type(part), part.text)
+    def _say(self, kind: type[Text | Refusal | Thinking], words: str) -> Iterator[Event]:
+        if self._open is None or self._kind is not kind:
+            yield from self._turn_to(kind())
+        yield Grew(self._open or 0, words)
 
-    def _say(self, kind: type[Text | Thinking | Refusal], text: str) -> Iterator[Event]:
-        if self._kind is not kind or self._open is None:
-            yield from self._close()
-            part = Thinking(family=FAMILY) if kind is Thinking else kind()
-            yield Opened(self._next(kind), part)
-        if text and self._open is not None:
-            yield Grew(self._open, text)
-
-    def _detail(self, detail: Detail) -> Iterator[Event]:
-        """A piece of what was thought: words, the proof of them, or something sealed."""
-        family = detail.format or FAMILY
-        if detail.data:
-            yield from self._close()
-            sealed = Thinking(data=detail.data, family=family, id=detail.id or "")
-            yield Opened(self._parts, sealed)
-            yield Closed(self._parts)
-            self._parts += 1
-            return
-        text = detail.text or detail.summary or ""
-        if text:
-            yield from self._say(Thinking, text)
-        if detail.signature:
-            yield from self._say(Thinking, "")
-            yield Signed(self._open or 0, detail.signature, family)
-            yield from self._close()
-
-    def _call(self, call: CallPart) -> Iterator[Event]:
-        """A piece of a tool call. Some hosts leave out the index, or give all calls the same."""
-        index = call.index
-        if index is None:
-            index = len(self._last) if call.id or not self._last else max(self._last)
-        part = self._last.get(index)
-        if part is None or (call.id and call.name and (index, call.id) not in self._tools):
-            if self._parts >= _MOST_PARTS:
-                return
-            yield from self._close()
-            part = self._parts
-            self._parts += 1
-            known = call.id or f"call_{part}"
-            self._last[index] = self._tools[index, known] = part
-            made = ToolUse(known, call.name, custom=call.custom is not None)
-            yield Opened(part, made)
-        if call.signature:
-            yield Signed(part, call.signature, call.signature_family or "")
-        try:
-            arguments = call.arguments
-        except (msgspec.DecodeError, UnicodeDecodeError):
-            return
-        if arguments:
-            yield Grew(part, arguments)
-
-    def _next(self, kind: type[Part]) -> int:
-        self._open, self._kind = self._parts, kind
+    def _turn_to(self, part: Text | Refusal | Thinking) -> Iterator[Event]:
+        """Words of another kind begin: those before are complete."""
+        yield from self._close()
+        self._open = self._parts
         self._parts += 1
-        return self._open
+        self._kind = type(part)
+        yield Opened(self._open, part)
 
     def _close(self) -> Iterator[Event]:
         if self._open is not None:
             yield Closed(self._open)
-        self._open = self._kind = None
+            self._open = None
 
-    def _stop(self, finish: str) -> Iterator[Event]:
-        if self._stopped:
-            return
-        self._stopped = True
+    def _alone(self, part: Thinking | Media) -> Iterator[Event]:
+        """A part that comes whole."""
         yield from self._close()
-        for part in self._tools.values():
-            yield Closed(part)
-        reason = reason_of(finish)
-        yield Stopped("tool" if reason == "stop" and self._tools else reason)
+        yield Opened(self._parts, part)
+        yield Closed(self._parts)
+        self._parts += 1
+
+    def _details(self, items: object, *, said: bool) -> Iterator[Event]:
+        """Thoughts as items: words unless they were said beside, signatures, what is sealed."""
+        for item in items if isinstance(items, list) else ():
+            thought = detail(item)
+            if thought is None:
+                continue
+            if thought.data:
+                yield from self._alone(settled(thought))
+                continue
+            if thought.text and not said:
+                yield from self._say(Thinking, thought.text)
+            if thought.signature:
+                if self._open is None or self._kind is not Thinking:
+                    yield from self._turn_to(Thinking(family=thought.family))
+                yield Signed(self._open or 0, thought.signature, settled(thought).family)
+                yield from self._close()  # what follows is another thought
+
+    def _pieces(self, content: list[Any]) -> Iterator[Event]:
+        """Content as a list: words and thoughts, as some hosts stream them."""
+        for piece in content:
+            if not isinstance(piece, dict):
+                continue
+            if words := text_in(piece.get("text")):
+                yield from self._say(Text, words)
+            thought = piece.get("thinking")
+            for inner in thought if isinstance(thought, list) else ({"text": thought},):
+                if isinstance(inner, dict) and (words := text_in(inner.get("text"))):
+                    yield from self._say(Thinking, words)
+
+    def _called(self, delta: Delta) -> Iterator[Event]:
+        try:
+            pieces = pieces_in(bytes(delta.tool_calls), bytes(delta.function_call))
+        except UNREADABLE:
+            yield from self._break("The provider's answer has a tool call that cannot be read.")
+            return
+        for piece in pieces:
+            call = self._calls.of(piece)
+            if call is None:
+                if not (piece.id or piece.name or piece.arguments):
+                    continue
+                if self._calls.beyond(piece):
+                    yield from self._break("The provider's answer has too many tool calls.")
+                    return
+                call = yield from self._call(piece)
+            if piece.signature:
+                yield Signed(call, piece.signature, piece.family)
+            if piece.arguments:
+                yield Grew(call, piece.arguments)
+
+    def _call(self, piece: Piece) -> Generator[Event, None, int]:
+        """A call begins: the words before it are complete."""
+        yield from self._close()
+        call = self._calls.began(piece, self._parts)
+        self._parts += 1
+        made = piece.id or call_id(self._id, call)
+        yield Opened(call, ToolUse(made, piece.name, custom=piece.custom))
+        return call
+
+    def _beside(self, delta: Delta) -> Iterator[Event]:
+        """Sources, pictures and speech, which hang beside the content."""
+        for item in delta.annotations if isinstance(delta.annotations, list) else ():
+            citation = citation_in(item)
+            if citation is None:
+                continue
+            if self._open is None or self._kind is not Text:
+                yield from self._turn_to(Text())
+            yield Cited(self._open or 0, citation)
+        for item in delta.images if isinstance(delta.images, list) else ():
+            image = image_in(item)
+            if image is not None:
+                yield from self._alone(image)
+        audio = audio_in(delta.audio)
+        if audio is not None:
+            yield from self._alone(audio)
+
+    def _end(self) -> Iterator[Event]:
+        """The end: only now is it sure that no more words follow the finish reason."""
+        self._over = True
+        if not self._began:
+            yield Began()
+        yield from self._close()
+        for index in self._calls.open:
+            yield Closed(index)
+        yield Stopped(reason_of(self._finish, called=bool(self._calls.open)))
+        if self._usage is not None:
+            yield Used(self._usage)
+        yield Ended()
+
+    def _break(self, message: str, fault: Fault | None = None) -> Iterator[Event]:
+        if self._over:
+            return
+        self._over = True
+        yield Broke(fault or upstream_error(message, "unreadable_stream"))

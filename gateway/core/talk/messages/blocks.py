@@ -1,199 +1,242 @@
-"""What messages of the Messages dialect are made of, as msgspec reads them."""
+"""Content blocks of the Messages wire, read into parts.
+
+A block that says more than the form holds keeps its own bytes beside what could be read (`Own`);
+what is more is named among the losses, until a wire of the same dialect writes it after all.
+"""
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Callable, Mapping
+from typing import Any, Final
 
 import msgspec
-from msgspec import Raw, Struct
 
-from gateway.core.talk.model import Citation, Media, Reason, Text, Thinking, ToolUse
-from gateway.core.talk.proof import unsealed
+from gateway.core.talk.messages.wire import (
+    DIALECT,
+    Members,
+    arguments_of,
+    cache_of,
+    items,
+    members,
+    string,
+    unsealed,
+    value,
+)
+from gateway.core.talk.model import (
+    Citation,
+    Foreign,
+    Losses,
+    Media,
+    Own,
+    Part,
+    Text,
+    Thinking,
+    ToolResult,
+    ToolUse,
+)
 
-NOTHING = Raw()
-FAMILY = "messages"
-
-
-class CacheControl(Struct, gc=False):
-    """Where a prompt cache may end."""
-
-    type: str | None = None
-    ttl: str | None = None
-
-    @property
-    def mark(self) -> str:
-        return "1h" if self.ttl == "1h" else "5m"
-
-
-class Source(Struct, gc=False):
-    """Where a picture or document is: inline, at a URL, in a file, or as text."""
-
-    type: str = ""
-    media_type: str | None = None
-    data: str | None = None
-    url: str | None = None
-    file_id: str | None = None
-    content: Raw = NOTHING
-
-
-class CitationsOption(Struct, gc=False):
-    enabled: bool | None = None
-
-
-class Block(Struct, gc=False):
-    """A content block of any kind; which members count depends on its type."""
-
-    type: str
-    text: str | None = None
-    source: Raw = NOTHING
-    id: str | None = None
-    name: str | None = None
-    input: Raw = NOTHING
-    tool_use_id: str | None = None
-    content: Raw = NOTHING
-    is_error: bool | None = None
-    thinking: str | None = None
-    signature: str | None = None
-    signature_family: str | None = None
-    data: str | None = None
-    title: str | None = None
-    context: str | None = None
-    cache_control: CacheControl | None = None
-    citations: Raw = NOTHING
-
-    @property
-    def mark(self) -> str:
-        return "" if self.cache_control is None else self.cache_control.mark
-
-
-class _Cited(Struct, gc=False):
-    url: str | None = None
-    source: str | None = None
-    title: str | None = None
-    document_title: str | None = None
-    cited_text: str | None = None
-
-
-_cited = msgspec.json.Decoder(_Cited).decode
-_raws = msgspec.json.Decoder(list[Raw]).decode
-_source = msgspec.json.Decoder(Source).decode
-_option = msgspec.json.Decoder(CitationsOption).decode
-_blocks = msgspec.json.Decoder(list[Block]).decode
-
-REASONS: dict[str, Reason] = {
-    "end_turn": "stop",
-    "stop_sequence": "sequence",
-    "max_tokens": "length",
-    "model_context_window_exceeded": "context",
-    "tool_use": "tool",
-    "pause_turn": "pause",
-    "refusal": "refusal",
-}
-STOPS: dict[Reason, str] = {
-    "stop": "end_turn",
-    "sequence": "stop_sequence",
-    "length": "max_tokens",
-    "context": "model_context_window_exceeded",
-    "tool": "tool_use",
-    "filter": "refusal",
-    "refusal": "refusal",
-    "pause": "pause_turn",
-    "error": "end_turn",
+_KNOWN: Final[Mapping[str, frozenset[str]]] = {
+    "text": frozenset({"type", "text", "cache_control", "citations"}),
+    "image": frozenset({"type", "source", "cache_control"}),
+    "document": frozenset({"type", "source", "title", "context", "citations", "cache_control"}),
+    "search_result": frozenset(
+        {"type", "source", "title", "content", "citations", "cache_control"}
+    ),
+    "tool_use": frozenset(
+        {"type", "id", "name", "input", "cache_control", "signature", "signature_family"}
+    ),
+    "tool_result": frozenset({"type", "tool_use_id", "content", "is_error", "cache_control"}),
 }
 
 
-def media_of(block: Block) -> Media | None:
-    """A picture or document; None for a source that is not known."""
-    if block.type not in ("image", "document") or not block.source:
+def read_parts(raw: msgspec.Raw | None, path: str, losses: Losses) -> list[Part]:
+    """A message's content: one string, or blocks."""
+    if raw is None:
+        return []
+    if bytes(raw)[:1] == b'"':
+        return [Text(string(raw))]
+    return [read_block(block, f"{path}[{index}]", losses) for index, block in enumerate(items(raw))]
+
+
+def read_block(raw: msgspec.Raw, path: str, losses: Losses) -> Part:
+    """One block; one that the form has no word for stays as it is."""
+    block = members(raw)
+    kind = string(block.get("type"))
+    read = _READERS.get(kind)
+    part = read(block, path, losses) if read is not None else None
+    if part is None:
+        return Foreign(DIALECT, kind, bytes(raw))
+    _note_rest(part, kind, block, bytes(raw), path, losses)
+    return part
+
+
+def _note_rest(
+    part: Part, kind: str, block: Members, raw: bytes, path: str, losses: Losses
+) -> None:
+    """Keep the block's own bytes where it says what the part doesn't."""
+    if not isinstance(part, Text | Media | ToolUse | ToolResult):
+        return
+    ttl = cache_of(block.get("cache_control"))
+    part.cache = ttl or ""
+    unread = [name for name in block if name not in _KNOWN[kind]]
+    if ttl is None:
+        unread.append("cache_control")
+    unread = [name for name in unread if not _says_nothing(name, block)]
+    if unread or part.own is not None:
+        names = tuple(f"{path}.{name}" for name in unread)
+        before = part.own.names if part.own is not None else ()
+        part.own = Own(DIALECT, raw, (*before, *names))
+        for name in names:
+            losses.lose(name)
+
+
+def _says_nothing(name: str, block: Members) -> bool:
+    """Null is silence; and so is that a tool was called by the model itself."""
+    found = value(block[name])
+    return found is None or (name == "caller" and found == {"type": "direct"})
+
+
+def _text(block: Members, path: str, losses: Losses) -> Part | None:
+    if "text" not in block or bytes(block["text"])[:1] != b'"':
         return None
-    source = _source(block.source)
-    media = Media("image" if block.type == "image" else "document", source.media_type or "")
-    media.name, media.context = block.title or "", block.context or ""
-    media.cache = block.mark
-    if block.citations and bytes(block.citations)[:1] == b"{":
-        media.cite = _option(block.citations).enabled is True
-    if source.type == "base64":
-        media.data = source.data or ""
-    elif source.type == "text":
-        media.text = source.data or ""
-    elif source.type == "url":
-        media.url = source.url or ""
-    elif source.type == "file":
-        media.file_id = source.file_id or ""
-    elif source.type == "content":
-        media.text = text_in(source.content)
+    return Text(
+        string(block.get("text")),
+        citations=[read_citation(raw) for raw in items(block.get("citations"))],
+    )
+
+
+def read_citation(raw: msgspec.Raw) -> Citation:
+    """A source; the object itself travels with it."""
+    found = members(raw)
+    start, end = value(found.get("start_char_index")), value(found.get("end_char_index"))
+    return Citation(
+        url=string(found.get("url")) or string(found.get("source")),
+        title=string(found.get("title")) or string(found.get("document_title")),
+        quote=string(found.get("cited_text")),
+        start=start if isinstance(start, int) else None,
+        end=end if isinstance(end, int) else None,
+        dialect=DIALECT,
+        raw=bytes(raw),
+    )
+
+
+def _image(block: Members, path: str, losses: Losses) -> Part | None:
+    return _sourced(Media("image"), members(block.get("source")))
+
+
+def _document(block: Members, path: str, losses: Losses) -> Part | None:
+    media = Media(
+        "document",
+        name=string(block.get("title")),
+        context=string(block.get("context")),
+        cite=value(members(block.get("citations")).get("enabled")) is True,
+    )
+    source = members(block.get("source"))
+    if string(source.get("type")) != "content":
+        return _sourced(media, source)
+    # Text in pieces, which citations point into; as one text it is still the same document.
+    text = _plain(source.get("content"))
+    if text is None:
+        return None
+    media.text, media.mime, media.own = text, "text/plain", Own(DIALECT, b"")
+    return media
+
+
+def _search_result(block: Members, path: str, losses: Losses) -> Part | None:
+    text = _plain(block.get("content"))
+    if text is None:
+        return None
+    return Media(
+        "document",
+        mime="text/plain",
+        text=text,
+        name=string(block.get("title")),
+        context=string(block.get("source")),
+        cite=value(members(block.get("citations")).get("enabled")) is True,
+        own=Own(DIALECT, b""),
+    )
+
+
+def _plain(raw: msgspec.Raw | None) -> str | None:
+    """Content that is text alone; None where it is not."""
+    found = value(raw)
+    if isinstance(found, str):
+        return found
+    if not isinstance(found, list) or not all(_is_text(block) for block in found):
+        return None
+    return "\n\n".join(block["text"] for block in found)
+
+
+def _is_text(block: Any) -> bool:
+    return (
+        isinstance(block, dict)
+        and block.get("type") == "text"
+        and isinstance(block.get("text"), str)
+    )
+
+
+def _sourced(media: Media, source: Members) -> Media | None:
+    """Where the bytes of a picture or a document are; None for a place nobody knows."""
+    kind = string(source.get("type"))
+    media.mime = string(source.get("media_type"))
+    if kind == "base64":
+        media.data = string(source.get("data"))
+    elif kind == "text":
+        media.text = string(source.get("data"))
+    elif kind == "url":
+        media.url = string(source.get("url"))
+    elif kind == "file":
+        media.file_id = string(source.get("file_id"))
     else:
         return None
     return media
 
 
-def text_in(raw: Raw) -> str:
-    """The words of content that is a string or an array of blocks."""
-    if bytes(raw)[:1] == b'"':
-        return msgspec.json.decode(raw, type=str)
-    return "".join([block.text or "" for block in _blocks(raw)])
+def _thinking(block: Members, path: str, losses: Losses) -> Part | None:
+    signature, family = unsealed(string(block.get("signature")))
+    return Thinking(text=string(block.get("thinking")), signature=signature, family=family)
 
 
-def thought_of(block: Block) -> Thinking:
-    """What was thought; without a signature it is anybody's."""
-    if block.type == "redacted_thinking":
-        return unsealed("", block.data or "", FAMILY, sealed=True)
-    return unsealed(block.thinking or "", block.signature or "", FAMILY)
+def _redacted(block: Members, path: str, losses: Losses) -> Part | None:
+    data, family = unsealed(string(block.get("data")))
+    return Thinking(data=data, family=family)
 
 
-def tool_of(block: Block) -> ToolUse:
-    """A tool call, its input as the bytes it came as."""
+def _tool_use(block: Members, path: str, losses: Losses) -> Part | None:
     return ToolUse(
-        block.id or "",
-        block.name or "",
-        bytes(block.input).decode() or "{}",
-        signature=block.signature or "",
-        family=block.signature_family or "",
+        id=string(block.get("id")),
+        name=string(block.get("name")),
+        arguments=arguments_of(block.get("input")),
+        signature=string(block.get("signature")),
+        family=string(block.get("signature_family")),
     )
 
 
-def said_of(block: Block) -> Text:
-    """Words, and where they come from."""
-    text = Text(block.text or "", block.mark)
-    if block.citations and bytes(block.citations) != b"null":
-        text.citations = [citation_of(bytes(raw)) for raw in _raws(block.citations)]
-    return text
-
-
-def citation_of(raw: bytes) -> Citation:
-    """A source in any of this dialect's forms, kept whole beside what all dialects know."""
-    said = _cited(raw)
-    return Citation(
-        said.url or said.source or "",
-        said.title or said.document_title or "",
-        said.cited_text or "",
-        dialect=FAMILY,
-        raw=raw,
+def _tool_result(block: Members, path: str, losses: Losses) -> Part | None:
+    result = ToolResult(
+        id=string(block.get("tool_use_id")), error=value(block.get("is_error")) is True
     )
+    unsaid: list[str] = []
+    for index, part in enumerate(read_parts(block.get("content"), f"{path}.content", losses)):
+        if isinstance(part, Text | Media):
+            result.parts.append(part)
+        else:
+            unsaid.append(f"{path}.content[{index}]")
+    if unsaid:
+        for name in unsaid:
+            losses.lose(name)
+        inner = [name for part in result.parts if part.own for name in part.own.names]
+        result.own = Own(DIALECT, b"", (*unsaid, *inner))
+    return result
 
 
-def shown_citation(citation: Citation) -> Any:
-    """The same the other way."""
-    if citation.dialect == FAMILY:
-        return Raw(citation.raw)
-    return {
-        "type": "web_search_result_location",
-        "url": citation.url,
-        "title": citation.title,
-        "cited_text": citation.quote,
-        "encrypted_index": "",
-    }
-
-
-def input_of(arguments: str) -> tuple[bytes, bool]:
-    """A call's input as this wire wants it, an object; and whether it had to be made one."""
-    raw = arguments.strip().encode()
-    if not raw:
-        return b"{}", False
-    try:
-        found = msgspec.json.decode(raw)
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-        found = None
-    if isinstance(found, dict):
-        return raw, False
-    return msgspec.json.encode({"input": arguments}), True
+_READERS: Final[Mapping[str, Callable[[Members, str, Losses], Part | None]]] = {
+    "text": _text,
+    "image": _image,
+    "document": _document,
+    "search_result": _search_result,
+    "thinking": _thinking,
+    "redacted_thinking": _redacted,
+    "tool_use": _tool_use,
+    "tool_result": _tool_result,
+}

@@ -1,17 +1,23 @@
-"""Errors as providers of the Messages wire tell them."""
+"""What a failure on the Messages wire means, whole or in the middle of a stream.
+
+The type decides where there is one; two things are only ever said in prose, and are known by it.
+"""
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
+from typing import Final
 
-import msgspec
-from msgspec import Struct
+from gateway.core.faults import EXHAUSTED_CODES, provider_fault, read_error, retry_after
+from gateway.errors import (
+    INVALID_REQUEST,
+    UPSTREAM_ERROR,
+    Fault,
+    ProviderError,
+)
 
-from gateway.core.faults import provider_fault
-from gateway.errors import Fault
-
-# The status that each kind of error has when it comes with one.
-_STATUSES = {
+_STATUS: Final = {
     "invalid_request_error": 400,
     "authentication_error": 401,
     "billing_error": 402,
@@ -23,42 +29,60 @@ _STATUSES = {
     "timeout_error": 504,
     "overloaded_error": 529,
 }
-
-
-class _Error(Struct):
-    type: str | None = None
-
-
-class _Envelope(Struct):
-    type: str | None = None
-    error: _Error | None = None
-
-
-_decode = msgspec.json.Decoder(_Envelope).decode
+_TOO_LONG: Final = re.compile(r"(?i)prompt is too long|exceeds? (?:the )?context (?:limit|window)")
+_NO_MONEY: Final = re.compile(r"(?i)credit balance is too low")
 
 
 def messages_fault(status: int, headers: Mapping[str, str], body: bytes) -> Fault:
-    """What a refusal means: its envelope is read like any other host's."""
+    """Turn an unsuccessful answer into one of our faults."""
+    said = read_error(body)
+    provider = ProviderError(status=status, code=said.code, type=said.type)
+    if said.type == "billing_error" or (status == 400 and _NO_MONEY.search(said.message)):
+        return _exhausted(provider, headers)
+    if status == 529 or said.type == "overloaded_error":
+        return Fault(
+            UPSTREAM_ERROR,
+            "The provider is overloaded. Retry in a while.",
+            retry_after=retry_after(headers),
+            cause="provider_overloaded",
+            provider=provider,
+        )
+    if status == 400 and _TOO_LONG.search(said.message):
+        return Fault(
+            INVALID_REQUEST,
+            said.message,
+            param="messages",
+            cause="context_length",
+            provider=provider,
+        )
     return provider_fault(status, headers, body)
 
 
+def _exhausted(provider: ProviderError, headers: Mapping[str, str]) -> Fault:
+    """The provider's own account has run dry: as the other wires say it."""
+    code = min(EXHAUSTED_CODES)
+    fault = provider_fault(429, headers, b'{"error":{"code":"%s"}}' % code.encode())
+    fault.provider = provider
+    return fault
+
+
+def fault_in_event(body: bytes) -> Fault:
+    """An error that came inside a stream or an answer that had begun with 200."""
+    said = read_error(body)
+    fault = messages_fault(_STATUS.get(said.type or "", 500), {}, body)
+    fault.provider = ProviderError(status=200, code=said.code, type=said.type)
+    if fault.kind is UPSTREAM_ERROR and fault.cause.startswith("status_"):
+        reason = f": {said.message}" if said.message else "."
+        fault.message = f"The provider reported an error inside its answer{reason}"
+        fault.cause = "error_in_answer"
+    return fault
+
+
 def fault_in_answer(body: bytes) -> Fault | None:
-    """An error object under a 200."""
+    """An error object where an answer was due."""
     if b'"error"' not in body:
         return None
-    try:
-        said = _decode(body)
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+    said = read_error(body)
+    if not said.message and not said.code and not said.type:
         return None
-    return fault_in_event(body) if said.type == "error" else None
-
-
-def fault_in_event(payload: bytes) -> Fault:
-    """An error inside a stream, as the status it would have had."""
-    kind: str | None = None
-    try:
-        error = _decode(payload).error
-        kind = None if error is None else error.type
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-        kind = None
-    return provider_fault(_STATUSES.get(kind or "", 500), {}, payload)
+    return fault_in_event(body)

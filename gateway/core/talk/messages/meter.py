@@ -1,51 +1,66 @@
-"""A stream whose client and provider both speak the Messages wire: read as it passes."""
+"""Reads a stream on the Messages wire as it passes to a client that speaks it too."""
 
 from __future__ import annotations
 
+from typing import Final
+
 import msgspec
-from msgspec import Raw, Struct
+from msgspec import structs
 
 from gateway.core import sse
-from gateway.core.talk.messages.blocks import NOTHING
-from gateway.core.talk.messages.fault import fault_in_event
-from gateway.core.talk.messages.usage import merged, messages_usage, shown_usage
-from gateway.core.talk.messages.writer import event
+from gateway.core.estimate import output_tokens
+from gateway.core.talk.messages.fault import fault_in_answer, fault_in_event
+from gateway.core.talk.messages.usage import merged, messages_usage, written_usage
+from gateway.core.talk.messages.wire import UNREADABLE, is_object, members
 from gateway.domain import Usage
 from gateway.errors import Fault
 
-_DELTA = b"event: content_block_delta\ndata: "
-# What stands around the words of a delta: {"type":"text_delta","text":""}.
-_FRAME = 31
+# What stands around the text in a delta, with the quote behind it:
+# {"type":"content_block_delta","index":0,"delta":{"type":"text_delta","text":"
+_DELTA_FRAME: Final = 78
+_DELTA: Final = b"event: content_block_delta\ndata: "
+_SIGNATURE: Final = b'"signature_delta"'
+_MAX_OPEN: Final = 1_000
+_NOTHING: Final = msgspec.Raw()
 
 
-class _Start(Struct, gc=False):
-    usage: Raw = NOTHING
+class _Head(msgspec.Struct, gc=False):
+    """What the meter reads of an event that is no delta."""
 
-
-class _Head(Struct, gc=False):
     type: str | None = None
-    index: int = 0
-    delta: Raw = NOTHING
-    usage: Raw = NOTHING
-    message: _Start | None = None
+    index: int | None = None
+    message: msgspec.Raw = _NOTHING
+    usage: msgspec.Raw = _NOTHING
 
 
 _decode = msgspec.json.Decoder(_Head).decode
 
 
 class MessagesMeter:
-    """A translator that changes nothing; an error event alone is kept back, for the gateway to
-    tell in its own words."""
+    """The `Translator` of operations that pass this wire through; every byte stays as it is."""
 
     __slots__ = (
-        "_begun", "_open", "_splitter", "_usage", "complete", "events", "fault", "produced",
-    )  # fmt: skip
+        "_final",
+        "_most_used",
+        "_open",
+        "_splitter",
+        "_started",
+        "_usage_raw",
+        "_went_down",
+        "complete",
+        "events",
+        "fault",
+        "produced",
+    )
 
     def __init__(self) -> None:
         self._splitter = sse.Splitter()
-        self._usage = b""
-        self._begun = False
-        self._open: int | None = None
+        self._usage_raw = b""
+        self._final = False
+        self._most_used = 0
+        self._went_down = False
+        self._started = False
+        self._open: dict[int, None] = {}
         self.fault: Fault | None = None
         self.complete = False
         self.events = 0
@@ -53,75 +68,107 @@ class MessagesMeter:
 
     @property
     def usage(self) -> Usage | None:
-        """What the provider has counted so far."""
-        if not self._usage:
+        """The provider's last count. One from the beginning knows the input alone."""
+        if not self._usage_raw:
             return None
-        return messages_usage(self._usage)
+        usage = messages_usage(self._usage_raw)
+        if not self._final:
+            counted = output_tokens(self.events, self.produced)
+            return structs.replace(usage, output=max(usage.output, counted))
+        if self._went_down and not usage.problem:
+            return structs.replace(usage, problem="usage went down within the stream")
+        return usage
 
     def feed(self, data: bytes) -> bytes:
-        """The events that `data` completes."""
+        """Return the events that `data` completes."""
         splitter = self._splitter
+        # One whole event per read is what an unhurried stream looks like, and a delta most of it.
         if (
             not splitter.tail
             and data.startswith(_DELTA)
             and data.endswith(b"\n\n")
-            and data.find(b"\n", len(_DELTA)) == len(data) - 2
-            and len(data) <= sse.MAX_EVENT
+            and data.count(b"\n") == 3
             and b"\r" not in data
+            and len(data) <= sse.MAX_EVENT
         ):
-            return data if self._passes(data[len(_DELTA) : -2]) else b""
+            self._measure(data[len(_DELTA) : -2])
+            return data
         passed: list[bytes] = []
-        for each in splitter.feed(data):
-            payload = None if splitter.oversize else sse.data_of(each)
-            if payload is None or self._passes(payload):
-                passed.append(each)
-        return b"".join(passed)
+        for event in splitter.feed(data):
+            payload = None if splitter.oversize else sse.data_of(event)
+            if payload is not None:
+                self._read(payload)
+            passed.append(event)
+        return passed[0] if len(passed) == 1 else b"".join(passed)
 
     def finish(self) -> bytes:
-        """The end of the bytes: a last event without its blank line still counts."""
+        """The end of the stream: a last event without its blank line still counts."""
         rest = self._splitter.rest()
         if not rest or self._splitter.oversize:
             return rest
         payload = sse.data_of(rest)
-        if payload is None or not self._passes(payload) or not self.complete:
+        if payload is None or not is_object(payload):
             return b""
-        return rest
+        self._read(payload)
+        return rest if self.complete or self.fault is not None else b""
 
     def cut(self) -> bytes:
-        """A proper end for an answer that the gateway stops here."""
-        out = b""
-        if self._open is not None:
-            out = event("content_block_stop", index=self._open)
+        """A proper end for an answer that the gateway stops here; once it has begun."""
+        if not self._started or self.complete:
+            return b""
+        out = [_event({"type": "content_block_stop", "index": index}) for index in self._open]
+        self._open.clear()
         delta = {"stop_reason": "max_tokens", "stop_sequence": None}
-        usage = shown_usage(self.usage or Usage())
-        return out + event("message_delta", delta=delta, usage=usage) + event("message_stop")
+        used = written_usage(self.usage)
+        out.append(_event({"type": "message_delta", "delta": delta, "usage": used}))
+        out.append(_event({"type": "message_stop"}))
+        return b"".join(out)
 
-    def _passes(self, payload: bytes) -> bool:
-        if self.fault is not None:
-            return False
+    def _measure(self, payload: bytes) -> None:
+        """Count a delta by its length: some providers fill events up with blanks at their end."""
         self.events += 1
+        if _SIGNATURE not in payload:
+            self.produced += max(0, len(payload.rstrip(b"} ")) - _DELTA_FRAME)
+
+    def _read(self, payload: bytes) -> None:
+        if payload.startswith(b'{"type":"content_block_delta"'):
+            self._measure(payload)
+            return
         try:
             head = _decode(payload)
-        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-            return True
+        except UNREADABLE:
+            return
         kind = head.type
         if kind == "content_block_delta":
-            self.produced += max(0, len(head.delta) - _FRAME)
-        elif kind == "content_block_start":
-            self._open = head.index
-        elif kind == "content_block_stop":
-            self._open = None
-        elif kind == "message_start" and head.message is not None:
-            self._count(bytes(head.message.usage))
+            self._measure(payload)
+        elif kind == "content_block_start" and head.index is not None:
+            if len(self._open) < _MAX_OPEN:
+                self._open[head.index] = None
+        elif kind == "content_block_stop" and head.index is not None:
+            self._open.pop(head.index, None)
+        elif kind == "message_start" and not self._started:
+            self._started = True
+            usage = members(head.message).get("usage")
+            self._usage_raw = bytes(usage) if usage is not None and is_object(usage) else b""
         elif kind == "message_delta":
-            self._count(bytes(head.usage))
+            self._note_usage(bytes(head.usage))
         elif kind == "message_stop":
             self.complete = True
-        elif kind == "error":
+        elif kind == "error" and self.fault is None:
             self.fault = fault_in_event(payload)
-            return False
-        return True
+        elif kind is None and self.fault is None:
+            self.fault = fault_in_answer(payload)
 
-    def _count(self, usage: bytes) -> None:
-        if usage[:1] == b"{":
-            self._usage = merged(self._usage, usage)
+    def _note_usage(self, raw: bytes) -> None:
+        """Usage may be repeated and grow; what it said before can't become untrue."""
+        if not raw or raw == b"null":
+            return
+        self._usage_raw = merged(self._usage_raw, raw)
+        self._final = True
+        output = messages_usage(self._usage_raw).output
+        self._went_down |= output < self._most_used
+        self._most_used = max(self._most_used, output)
+
+
+def _event(said: dict[str, object]) -> bytes:
+    return sse.event(msgspec.json.encode(said), str(said["type"]))

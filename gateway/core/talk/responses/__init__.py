@@ -1,19 +1,36 @@
-"""The Responses dialect, both ways."""
+"""The Responses dialect, and the wire of the same name."""
 
-from gateway.core.talk.responses.answer import fault_in_answer, read_answer, write_answer
-from gateway.core.talk.responses.meter import ResponsesMeter
-from gateway.core.talk.responses.read import read_request
+from gateway.core.talk.responses.answers import read_answer, write_answer
+from gateway.core.talk.responses.asked import read_request
+from gateway.core.talk.responses.asking import write_request
+from gateway.core.talk.responses.errors import error_event
+from gateway.core.talk.responses.meter import ResponsesMeter, responses_usage
 from gateway.core.talk.responses.reader import Reader
-from gateway.core.talk.responses.write import write_request
+from gateway.core.talk.responses.store import Responses, Stored
+from gateway.core.talk.responses.stored import (
+    deleted,
+    dereferenced,
+    expand,
+    input_items,
+    unknown_response,
+)
 from gateway.core.talk.responses.writer import Writer
 
 __all__ = [
     "Reader",
+    "Responses",
     "ResponsesMeter",
+    "Stored",
     "Writer",
-    "fault_in_answer",
+    "deleted",
+    "dereferenced",
+    "error_event",
+    "expand",
+    "input_items",
     "read_answer",
     "read_request",
+    "responses_usage",
+    "unknown_response",
     "write_answer",
     "write_request",
 ]

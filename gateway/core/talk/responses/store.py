@@ -1,114 +1,144 @@
-"""Responses that may be referred to later: in memory, bounded, each for its own account alone."""
+"""The responses that the gateway keeps, so that clients can go on from them on any route.
+
+Bounded by count, bytes and age; what was used longest ago goes first. A response belongs to its
+account: to any other it does not exist.
+"""
 
 from __future__ import annotations
 
 from collections import OrderedDict
+from typing import Final
 
 import msgspec
 from msgspec import Raw, Struct
 
 from gateway.core.body import JsonBody
+from gateway.core.talk.responses.stored import as_items, output_ids
+from gateway.core.talk.responses.wire import listed, read_head
 
-KEPT_SECONDS = 30 * 86_400
-_OVERHEAD = 1_000
-# What only the provider that gave it can make sense of.
-_NOT_TOLD_AGAIN = ("id", "status")
-_raws = msgspec.json.Decoder(list[Raw]).decode
-_members = msgspec.json.Decoder(dict[str, Raw]).decode
+MAX_BYTES: Final = 64 << 20
+MAX_ONE: Final = 16 << 20  # of one response and all that it answered
+MAX_COUNT: Final = 20_000
+MAX_AGE: Final = 30 * 86_400.0
+_OVERHEAD: Final = 1_000  # what one entry costs beside its bytes
 
 
-class Kept(Struct, frozen=True):
-    """A response, and the whole conversation that led to it."""
+class Stored(Struct, frozen=True):
+    """One response: its object, and all items that it answered, as a JSON array."""
 
-    account: int
+    id: str
     response: bytes
-    items: tuple[bytes, ...]
+    input: bytes
     at: float
+    items: tuple[str, ...] = ()
 
     @property
     def size(self) -> int:
-        return len(self.response) + sum(map(len, self.items)) + _OVERHEAD
+        """The memory it holds, roughly."""
+        return len(self.response) + len(self.input) + 100 * len(self.items) + _OVERHEAD
+
+
+_Place = tuple[str, str]
 
 
 class Responses:
-    """The last of them that fit into so many bytes; with none, nothing is kept."""
+    """The store. Nothing of it outlives the process."""
 
-    def __init__(self, most_bytes: int) -> None:
-        self._most = most_bytes
-        self._kept: OrderedDict[tuple[int, str], Kept] = OrderedDict()
+    def __init__(
+        self, max_bytes: int = MAX_BYTES, max_count: int = MAX_COUNT, max_age: float = MAX_AGE
+    ) -> None:
+        self._max_bytes = max_bytes
+        self._max_count = max_count
+        self._max_age = max_age
+        self._all: OrderedDict[_Place, Stored] = OrderedDict()
+        self._accounts: dict[str, OrderedDict[str, None]] = {}
+        self._held: dict[str, int] = {}
+        self._items: dict[_Place, str] = {}
         self.bytes = 0
 
-    @property
-    def on(self) -> bool:
-        """Whether responses are kept at all."""
-        return self._most > 0
-
     def __len__(self) -> int:
-        return len(self._kept)
+        return len(self._all)
 
-    def keep(self, account: int, asked: JsonBody, response: bytes, now: float) -> None:
-        """Keep a response under its id, unless it was not to be, or has none."""
-        if not response or asked.get("store") == b"false":
-            return
-        try:
-            name = msgspec.json.decode(_members(response)["id"], type=str)
-            items = tuple(input_items(asked))
-        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError, KeyError):
-            return
-        kept = Kept(account, response, items, now)
-        if kept.size > self._most:
-            return
-        self.drop(account, name)
-        self._kept[account, name] = kept
-        self.bytes += kept.size
-        while self.bytes > self._most:
-            _, oldest = self._kept.popitem(last=False)
-            self.bytes -= oldest.size
+    def remember(self, account: str, body: JsonBody, response: bytes, now: float) -> bool:
+        """Keep a response and what it answered, unless the client said not to.
 
-    def find(self, account: int, name: str, now: float) -> Kept | None:
-        """A response of this account's; another's is as unknown as none."""
-        kept = self._kept.get((account, name))
-        if kept is not None and now - kept.at > KEPT_SECONDS:
-            self.drop(account, name)
+        `body` is the request after `expand`, so what it holds is the whole conversation.
+        """
+        head = read_head(response)
+        if head is None or not head.id or body.get("store") == b"false":
+            return False
+        if head.status not in ("completed", "incomplete"):
+            return False
+        items = b"[" + b",".join(as_items(body)) + b"]"
+        stored = Stored(head.id, response, items, now, output_ids(listed(head.output)))
+        if stored.size > min(MAX_ONE, self._max_bytes):
+            return False
+        self.delete(account, head.id, now)
+        self._keep(account, stored)
+        return True
+
+    def get(self, account: str, name: str, now: float) -> Stored | None:
+        """An account's own response, if it is still kept."""
+        place = (account, name)
+        stored = self._all.get(place)
+        if stored is None:
             return None
-        if kept is not None:
-            self._kept.move_to_end((account, name))
-        return kept
+        if now - stored.at > self._max_age:
+            self._drop(place)
+            return None
+        self._all.move_to_end(place)
+        self._accounts[account].move_to_end(name)
+        return stored
 
-    def drop(self, account: int, name: str) -> bool:
-        """Forget a response; False if there was none."""
-        kept = self._kept.pop((account, name), None)
-        if kept is not None:
-            self.bytes -= kept.size
-        return kept is not None
+    def delete(self, account: str, name: str, now: float) -> bool:
+        """Forget a response; false when there is none."""
+        if self.get(account, name, now) is None:
+            return False
+        self._drop((account, name))
+        return True
 
+    def item(self, account: str, name: str, now: float) -> bytes | None:
+        """An item of an output that is kept, for a client that sends its id alone."""
+        owner = self._items.get((account, name))
+        stored = None if owner is None else self.get(account, owner, now)
+        if stored is None:
+            return None
+        output = msgspec.json.decode(stored.response, type=dict[str, Raw]).get("output", Raw(b""))
+        for raw in listed(output):
+            if name in output_ids([raw]):
+                return raw
+        return None
 
-def input_items(asked: JsonBody) -> list[bytes]:
-    """What was asked, as items."""
-    raw = asked.get("input") or b"[]"
-    if raw[:1] == b'"':
-        said = [{"type": "input_text", "text": Raw(raw)}]
-        return [msgspec.json.encode({"type": "message", "role": "user", "content": said})]
-    return [bytes(each) for each in _raws(raw)]
+    def _keep(self, account: str, stored: Stored) -> None:
+        place = (account, stored.id)
+        self._all[place] = stored
+        self._accounts.setdefault(account, OrderedDict())[stored.id] = None
+        self._held[account] = self._held.get(account, 0) + stored.size
+        self.bytes += stored.size
+        for name in stored.items:
+            self._items[(account, name)] = stored.id
+        while self.bytes > self._max_bytes or len(self._all) > self._max_count:
+            self._drop(self._least_missed(account))
 
+    def _least_missed(self, account: str) -> _Place:
+        """The oldest of all; of this account's where it holds more than its share."""
+        share = max(1, len(self._accounts))
+        own = self._accounts[account]
+        crowding = (
+            self._held[account] * share > self._max_bytes or len(own) * share > self._max_count
+        )
+        if crowding and len(own) > 1:
+            return account, next(iter(own))
+        return next(iter(self._all))
 
-def continued(asked: JsonBody, kept: Kept) -> JsonBody:
-    """The request with the conversation in front of it that it refers to."""
-    before = [*kept.items, *_told_again(kept.response)]
-    items = b"[" + b",".join([*before, *input_items(asked)]) + b"]"
-    return asked.replace({"input": items, "previous_response_id": None})
-
-
-def _told_again(response: bytes) -> list[bytes]:
-    """An answer's items as input. A thought without its seal says nothing to anybody."""
-    told: list[bytes] = []
-    for raw in _raws(_members(response).get("output", Raw(b"[]"))):
-        members = _members(raw)
-        kind = bytes(members.get("type", Raw(b'""')))
-        if kind == b'"reasoning"':
-            if bytes(members.get("encrypted_content", Raw(b"null"))) != b"null":
-                told.append(bytes(raw))
-            continue
-        kept = {name: value for name, value in members.items() if name not in _NOT_TOLD_AGAIN}
-        told.append(msgspec.json.encode(kept))
-    return told
+    def _drop(self, place: _Place) -> None:
+        stored = self._all.pop(place)
+        account = place[0]
+        self.bytes -= stored.size
+        self._held[account] -= stored.size
+        del self._accounts[account][stored.id]
+        for name in stored.items:
+            if self._items.get((account, name)) == stored.id:
+                del self._items[(account, name)]
+        if not self._accounts[account]:
+            del self._accounts[account], self._held[account]
