@@ -26,6 +26,7 @@ from gateway.commands.accounts import accounts, adjust, topup
 from gateway.commands.common import fail, print_json, print_table
 from gateway.commands.keys import keys
 from gateway.commands.ledger import ledger, receipt, usage
+from gateway.commands.plugin import plugin
 
 if TYPE_CHECKING:
     from gateway.catalog.compile import Catalog
@@ -300,7 +301,7 @@ def url_host(host: str) -> str:
     return f"[{host}]" if ":" in host else host
 
 
-for command in (keys, accounts, topup, adjust, usage, ledger, receipt):
+for command in (keys, accounts, topup, adjust, usage, ledger, receipt, plugin):
     main.add_command(command)
 
 

@@ -92,7 +92,7 @@ def contract_problem(loaded: object) -> str | None:
         return f"is a {type(loaded).__name__}, not a gateway.sdk.Adapter"
     if loaded.contract != CONTRACT:
         return f"speaks contract {loaded.contract}; this gateway speaks {CONTRACT}"
-    if not loaded.operations:
+    if not loaded.operations and loaded.wire is None:
         return "declares no operations"
     declared: Mapping[str, object] = loaded.operations
     for name, operation in declared.items():

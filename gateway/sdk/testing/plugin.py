@@ -71,7 +71,7 @@ def pytest_collection_modifyitems(
 ) -> None:
     """Put the kit's checks in front of whatever else was collected."""
     wanted: list[str] = config.getoption("--gateway-adapter") or []
-    found = [rule for name in wanted for rule in _rules(session, config, name)]
+    found = [rule for name in dict.fromkeys(wanted) for rule in _rules(session, config, name)]
     items[:0] = found
 
 
