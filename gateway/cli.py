@@ -153,10 +153,8 @@ def _announce(server: Server, log: Log, quiet: bool) -> None:
             "It calls every model and may do everything at /admin/v1.",
             err=True,
         )
-    for name, problem in server.plugins.failures.items():
-        reason = server.plugins.reasons.get(name)
-        more = {} if reason is None else {"reason": reason}
-        log.event("warning", "adapter_unavailable", adapter=name, problem=problem, **more)
+    for name in (*server.plugins.failures, *server.plugins.loading):
+        server.log_unavailable(name)
 
 
 @main.command()

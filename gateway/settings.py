@@ -28,6 +28,8 @@ class Settings(Struct, frozen=True):
     watch_every: float = 0.5
     ledger_sync: Literal["full", "normal"] = "full"
     trusted_proxies: tuple[str, ...] = ()
+    adapter_wait: float = 1.0  # how long the start waits for adapters to be imported
+    adapter_limit: float = 5.0  # how long that may take before one counts as failed
 
 
 class SystemClock:

@@ -5,7 +5,8 @@ from __future__ import annotations
 from msgspec import Struct
 
 from gateway.domain import ANONYMOUS, Credential, Provider, UpstreamRequest
-from gateway.errors import UPSTREAM_ERROR, Fault
+from gateway.errors import Fault
+from gateway.pipeline.mishaps import Mishaps, sound_fault, sound_request
 from gateway.pipeline.record import Record
 from gateway.pipeline.services import Candidate, Services
 from gateway.ports import UpstreamReply
@@ -19,6 +20,7 @@ class Attempt(Struct, frozen=True):
     credential: Credential
     call: Call
     reply: UpstreamReply
+    mishaps: Mishaps
 
 
 async def attempt(
@@ -42,14 +44,14 @@ async def attempt(
         region=route.region,
         options=candidate.options,
     )
-    request = _build(candidate, call, credential)
+    request = _build(candidate, call, credential, services.mishaps)
     body.forget_places()
     record.route = route.slug
     record.provider = provider.name
     record.sent_upstream = services.clock.monotonic()
     reply = await services.upstream.send(request, candidate.channels[credential.name])
     record.upstream_status = reply.status
-    return Attempt(candidate, credential, call, reply)
+    return Attempt(candidate, credential, call, reply, services.mishaps)
 
 
 def pick(services: Services, provider: Provider) -> Credential:
@@ -69,22 +71,16 @@ def pick(services: Services, provider: Provider) -> Credential:
     return credentials[-1]
 
 
-def adapter_failed(adapter: str, error: BaseException) -> Fault:
-    """An adapter that raised anything but a Fault broke its contract: its own route fails."""
-    return Fault(
-        UPSTREAM_ERROR,
-        f"The adapter '{adapter}' failed on this call. Other routes are not affected.",
-        cause=f"adapter_failed:{type(error).__name__}",
-    )
-
-
-def _build(candidate: Candidate, call: Call, credential: Credential) -> UpstreamRequest:
+def _build(
+    candidate: Candidate, call: Call, credential: Credential, mishaps: Mishaps
+) -> UpstreamRequest:
+    """The adapter's request; one that raises or gives anything else fails its own route alone."""
     try:
-        request = candidate.operation.build(call, credential)
-        if not isinstance(request, UpstreamRequest) or not isinstance(request.body, bytes):
-            raise TypeError("build owes an UpstreamRequest with a body of bytes")
-        return request
+        try:
+            return sound_request(candidate.operation.build(call, credential))
+        except Fault as fault:
+            raise sound_fault(fault) from None
     except Fault:
         raise
     except (Exception, SystemExit) as error:
-        raise adapter_failed(candidate.route.provider.adapter, error) from error
+        raise mishaps.failed(candidate.route.provider.adapter, error) from error
