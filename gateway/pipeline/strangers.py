@@ -20,13 +20,14 @@ class Kept:
     settled, whatever an adapter does.
     """
 
-    __slots__ = ("_adapter", "_failed", "_inner", "_mishaps")
+    __slots__ = ("_adapter", "_failed", "_inner", "_mishaps", "_uncounted")
 
     def __init__(self, inner: Translator, adapter: str, mishaps: Mishaps) -> None:
         self._inner = inner
         self._adapter = adapter
         self._mishaps = mishaps
         self._failed: Fault | None = None
+        self._uncounted = False
         if not callable(inner.feed) or not callable(inner.finish):
             raise TypeError("stream owes a translator")
 
@@ -41,7 +42,9 @@ class Kept:
         try:
             return sound_usage(self._inner.usage)
         except (Exception, SystemExit) as error:
-            self._fail(error)
+            if not self._uncounted:
+                self._uncounted = True
+                self._mishaps.note(self._adapter, error)
             return None
 
     @property
@@ -117,9 +120,8 @@ class Counted(Kept):
     def _count(self, name: str) -> int:
         try:
             count = getattr(self._inner, name)
-        except (Exception, SystemExit) as error:
-            self._fail(error)
-            return 0
+        except (Exception, SystemExit):
+            return 0  # which the client cannot see; what it has used is then guessed low
         return count if type(count) is int and count >= 0 else 0
 
 

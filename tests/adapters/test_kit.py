@@ -8,6 +8,7 @@ import os
 import random
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable
 from configparser import ConfigParser
@@ -141,6 +142,13 @@ def test_samples_from_a_folder(tmp_path: Path) -> None:
     assert (
         "Rule 5 of docs/adapters.md is broken: 'odd' is whole, and never complete." in done.stdout
     )
+
+
+def test_samples_that_are_not_there(tmp_path: Path) -> None:
+    """A folder that was named and is not there is an error, not an empty one."""
+    done = run_pytest(tmp_path, "--gateway-adapter", "openai", "--gateway-samples", "nowhere")
+    assert done.returncode == 4
+    assert "there is no folder nowhere" in done.stdout + done.stderr
 
 
 def test_a_sample_that_cannot_be_read(tmp_path: Path) -> None:
@@ -330,6 +338,7 @@ ZOO: dict[str, tuple[int, dict[str, Any]]] = {
     "throws dice": (1, {"build": made(lambda *_: random.random())}),
     "reads the environment": (1, {"build": made(lambda *_: os.environ.get("KEY"))}),
     "keeps a count": (1, {"build": counting}),
+    "starts a thread": (1, {"build": made(lambda *_: threading.Thread(target=boom).start())}),
     "opens a file": (2, {"build": made(lambda *_: Path("/dev/null").read_bytes())}),
     "runs a program": (2, {"build": made(lambda *_: subprocess.run(["true"], check=False))}),
     "builds no request": (12, {"build": lambda *_: None}),

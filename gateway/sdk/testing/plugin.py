@@ -92,6 +92,8 @@ def _rules(session: pytest.Session, config: pytest.Config, name: str) -> list[py
 
 def _samples(config: pytest.Config) -> Path | None:
     given = config.getoption("--gateway-samples")
+    if given and not Path(given).is_dir():
+        raise pytest.UsageError(f"--gateway-samples: there is no folder {given}")
     if given:
         return Path(given)
     usual = config.rootpath / "tests" / "samples"

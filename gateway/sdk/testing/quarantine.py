@@ -11,6 +11,7 @@ import secrets
 import socket
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -35,6 +36,7 @@ _FORBIDDEN: tuple[tuple[ModuleType, tuple[str, ...], int], ...] = (
     (io, ("open",), 2),
     (socket, ("socket", "create_connection", "getaddrinfo", "gethostbyname"), 2),
     (subprocess, ("Popen", "run"), 2),
+    (threading, ("Thread",), 1),
 )
 _STEPS = 200_000
 _STEPS_A_BYTE = 40

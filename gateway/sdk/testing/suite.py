@@ -73,6 +73,9 @@ def is_whole(subject: Subject) -> None:
         _check_callable("wire", adapter.wire, ("build", "read", "reader", "fault"))
     if adapter.login is not None:
         _check_callable("login", adapter.login, ("step",))
+    native: object = getattr(adapter, "native", None)
+    if native is not None and not callable(native):
+        raise Broken(11, "'native' can't be called.", "give a function, or None.")
 
 
 def _check_callable(name: str, owner: object, parts: tuple[str, ...]) -> None:
