@@ -1,3 +1,4 @@
+# ruff: noqa: E501 - a row of a table stays on its line
 """Adapters by strangers that hang, raise or lie: their own routes fail, and are told of."""
 
 from __future__ import annotations
@@ -6,6 +7,7 @@ import asyncio
 import json
 import sys
 import threading
+from functools import partial
 from importlib.metadata import EntryPoint
 from pathlib import Path
 from typing import Any, ClassVar
@@ -170,19 +172,19 @@ class Talker:
         right = {"usage": None, "fault": None, "complete": True}
         value = self.wrong.get(name, right.get(name))
         if isinstance(value, BaseException):
-            raise value
+            raise type(value)(*value.args)
         return value
 
     def feed(self, data: bytes) -> Any:
         given = self.wrong.get("fed", EVENT)
         if isinstance(given, BaseException):
-            raise given
-        return given
+            raise type(given)(*given.args)
+        return given() if callable(given) else given
 
     def finish(self) -> Any:
         given = self.wrong.get("finished", b"data: [DONE]\n\n")
         if isinstance(given, BaseException):
-            raise given
+            raise type(given)(*given.args)
         return given
 
 
@@ -201,9 +203,11 @@ def odd_fault(**parts: Any) -> Fault:
     return fault
 
 
-def raises(error: Any) -> Any:
+def raises(make: Any) -> Any:
+    """A function that raises what is made anew each time: no fault outlives its call."""
+
     def work(*_: Any) -> Any:
-        raise error
+        raise make()
 
     return work
 
@@ -215,8 +219,8 @@ WHOLE = {
     "build gives a URL of bytes": (built(url=b"http://x"), "TypeError"),
     "build gives headers of numbers": (built(headers=(("a", 1),)), "TypeError"),
     "build gives no headers": (built(headers=None), "TypeError"),
-    "build raises a fault without a kind": (Operation(raises(odd_fault(kind=7))), "TypeError"),
-    "build raises a fault of bytes": (Operation(raises(odd_fault(message=b"x"))), "TypeError"),
+    "build raises a fault without a kind": (Operation(raises(partial(odd_fault, kind=7))), "TypeError"),
+    "build raises a fault of bytes": (Operation(raises(partial(odd_fault, message=b"x"))), "TypeError"),
     "parse raises": (Operation(build, parse=boom), "ZeroDivisionError"),
     "parse gives nothing": (parses(None), "TypeError"),
     "parse gives text": (parses(Reply("text")), "TypeError"),  # type: ignore[arg-type]
@@ -225,7 +229,7 @@ WHOLE = {
     "parse gives half tokens": (parses(Reply(b"{}", Usage(output=0.5))), "TypeError"),  # type: ignore[arg-type]
     "parse gives two header lines": (parses(Reply(b"{}", None, "a\r\nb: c")), "TypeError"),
     "parse raises a fault with a wait": (
-        Operation(build, parse=raises(odd_fault(retry_after="soon"))), "TypeError"
+        Operation(build, parse=raises(partial(odd_fault, retry_after="soon"))), "TypeError"
     ),
     "usage raises": (Operation(build, usage=boom), "ZeroDivisionError"),
     "usage gives nothing": (Operation(build, usage=lambda _: 7), "TypeError"),  # type: ignore[arg-type,return-value]
@@ -240,7 +244,10 @@ STREAMED = {
     "feed gives text": (talks(fed="text"), "TypeError"),
     "finish raises": (talks(finished=KeyError(SECRET)), "KeyError"),
     "finish gives nothing": (talks(finished=None), "TypeError"),
-    "feed raises a fault without a kind": (talks(fed=odd_fault(kind=None)), "TypeError"),
+    "feed raises a fault without a kind": (
+        talks(fed=raises(partial(odd_fault, kind=None))),
+        "TypeError",
+    ),
     "usage raises": (talks(usage=KeyError(SECRET)), "KeyError"),
     "usage is a dict": (talks(usage={"input": 1}), "TypeError"),
     "usage counts in text": (talks(usage=Usage(input="7")), "TypeError"),  # type: ignore[arg-type]
@@ -359,7 +366,7 @@ async def test_usage_that_fails_in_a_stream(tmp_path: Path) -> None:
 
 async def test_a_good_fault_is_no_mishap(tmp_path: Path) -> None:
     """An adapter that refuses a call by the contract has not failed."""
-    refuse = raises(Fault(INVALID_REQUEST, "No tools here.", param="tools"))
+    refuse = raises(partial(Fault, INVALID_REQUEST, "No tools here.", param="tools"))
     after = await left(tmp_path, Operation(refuse), good)
     assert after.answer.status == 400
     assert after.told["failing"] == {}
