@@ -26,6 +26,7 @@ from gateway.commands.accounts import accounts, adjust, topup
 from gateway.commands.common import fail, print_json, print_table
 from gateway.commands.keys import keys
 from gateway.commands.ledger import ledger, receipt, usage
+from gateway.commands.plugin import plugin
 
 if TYPE_CHECKING:
     from gateway.catalog.compile import Catalog
@@ -161,10 +162,8 @@ def _announce(server: Server, log: Log, quiet: bool) -> None:
             "It calls every model and may do everything at /admin/v1.",
             err=True,
         )
-    for name, problem in server.plugins.failures.items():
-        reason = server.plugins.reasons.get(name)
-        more = {} if reason is None else {"reason": reason}
-        log.event("warning", "adapter_unavailable", adapter=name, problem=problem, **more)
+    for name in (*server.plugins.failures, *server.plugins.loading):
+        server.log_unavailable(name)
 
 
 @main.command()
@@ -309,7 +308,7 @@ def url_host(host: str) -> str:
     return f"[{host}]" if ":" in host else host
 
 
-for command in (keys, accounts, topup, adjust, usage, ledger, receipt):
+for command in (keys, accounts, topup, adjust, usage, ledger, receipt, plugin):
     main.add_command(command)
 
 

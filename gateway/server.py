@@ -40,6 +40,7 @@ _DESCRIPTORS_PER_CONNECTION = 2
 _DESCRIPTORS_KEPT = 64
 _BACKLOG = 1024
 _LAST_WORDS = 0.25
+_RELOAD_WAIT = 0.1  # calls are being served meanwhile: what takes longer comes by itself
 
 
 class Server:
@@ -63,7 +64,8 @@ class Server:
         """Open the store, load the adapters, listen."""
         settings = self.settings
         clock = SystemClock()
-        self._use_adapters(self.catalog.current)
+        self.plugins.limit = settings.adapter_limit
+        self._use_adapters(self.catalog.current, settings.adapter_wait)
         store = await Store.open(settings.db, clock, settings.key_prefix, settings.ledger_sync)
         self.store = store
         self._stack.push_async_callback(self._close_store, store)
@@ -85,7 +87,9 @@ class Server:
             addresses=AddressLimits(1),
             logins=logins,
             first_call=store.books.first_call,
+            loading=self.plugins.loading,
         )
+        self._watch_adapters(services, clock)
         store.on_money.append(services.desk.moved)
         self.site = Site(
             services=services,
@@ -213,8 +217,40 @@ class Server:
         """Read the catalog again and say how it went."""
         await self.catalog.reload()
 
-    def _use_adapters(self, catalog: Catalog) -> None:
-        self.plugins.load({provider.adapter for provider in catalog.providers.values()})
+    def _use_adapters(self, catalog: Catalog, wait: float = _RELOAD_WAIT) -> None:
+        self.plugins.load({provider.adapter for provider in catalog.providers.values()}, wait)
+
+    def _watch_adapters(self, services: Services, clock: SystemClock) -> None:
+        """Hear of adapters that come late, and of what they do wrong in calls."""
+        loop = asyncio.get_running_loop()
+
+        def ended(name: str) -> None:
+            services.admitted_for = None  # routes may have become possible
+            services.admitted.clear()
+            if name in self.plugins.adapters:
+                self.log.event("info", "adapter_loaded", adapter=name)
+            else:
+                self.log_unavailable(name)
+
+        def tell(name: str) -> None:
+            try:
+                loop.call_soon_threadsafe(ended, name)
+            except RuntimeError:
+                pass  # the loop has ended: nobody is left to tell
+
+        def failed(adapter: str, error: str, where: list[str]) -> None:
+            self.log.event("error", "adapter_failed", adapter=adapter, error=error, where=where)
+
+        services.mishaps.clock = clock.time
+        services.mishaps.on_note = failed
+        self.plugins.on_end = tell
+
+    def log_unavailable(self, name: str) -> None:
+        """Say why an adapter is not in use."""
+        problem, reason = self.plugins.failures.get(name), self.plugins.reasons.get(name)
+        more = {} if reason is None else {"reason": reason}
+        shown = "is still loading" if problem is None else problem
+        self.log.event("warning", "adapter_unavailable", adapter=name, problem=shown, **more)
 
     async def _watch(self) -> None:
         """Tell the log what became of the catalog file, however it was reloaded."""
@@ -248,6 +284,11 @@ class Server:
                 for state, count in counts._asdict().items():
                     yield {"provider": provider, "state": state}, count
 
+        def mishaps() -> Iterable[tuple[Mapping[str, str], float]]:
+            for (adapter, error), count in site.services.mishaps.counts.items():
+                yield {"adapter": adapter, "error": error}, count
+
+        metrics.gauge("gateway_adapter_failures", "Failures of adapters in calls.", mishaps)
         metrics.gauge("gateway_upstream_connections", "Connections to providers.", pools)
         gauge("gateway_open_calls", "Calls being served.", lambda: site.open_calls)
         gauge("gateway_connections", "Client connections.", lambda: len(room.connections))

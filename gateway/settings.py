@@ -30,6 +30,8 @@ class Settings(Struct, frozen=True):
     ledger_sync: Literal["full", "normal"] = "full"
     trusted_proxies: tuple[str, ...] = ()
     responses_memory: int = DEFAULT_RESPONSES_MEMORY  # MiB; 0 keeps none
+    adapter_wait: float = 1.0  # how long the start waits for adapters to be imported
+    adapter_limit: float = 5.0  # how long that may take before one counts as failed
 
 
 class SystemClock:

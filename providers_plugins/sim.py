@@ -55,6 +55,9 @@ _MESSAGES = {
     429: ("rate_limit_error", "The simulated provider is rate limiting."),
 }
 
+# Where the conformance kit finds this provider.
+KIT = {"base_url": "sim:", "upstream": "echo"}
+
 Step = Send | Wait | Cut
 Seconds = Annotated[float, Meta(ge=0, le=86_400)]
 Count = Annotated[int, Meta(ge=0, le=_MAX_TOKENS)]

@@ -106,6 +106,8 @@ async def running(
     drain: float = 5.0,
     max_connections: int = 10_000,
     text: str | None = None,
+    adapter_wait: float = 1.0,
+    adapter_limit: float = 5.0,
     **changes: Any,
 ) -> AsyncIterator[Gateway]:
     """Serve the test catalog until the block ends."""
@@ -120,6 +122,8 @@ async def running(
         drain=drain,
         max_connections=max_connections,
         watch_every=0.02,
+        adapter_wait=adapter_wait,
+        adapter_limit=adapter_limit,
     )
     server = Server(settings, {}, log)
     try:

@@ -167,7 +167,10 @@ def reasoning_outside(raw: bytes) -> Usage:
     The provider's own total tells which it is; without one, outside is what such hosts do.
     """
     usage = openai_usage(raw)
-    total = 0 if usage.problem == _UNREADABLE else _count(msgspec.json.decode(raw), "total_tokens")
+    try:
+        total = _count(msgspec.json.decode(raw, type=dict[str, Any]), "total_tokens")
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        return msgspec.structs.replace(usage, problem=_UNREADABLE)
     inside = total == usage.input + usage.output
     return msgspec.structs.replace(
         usage,

@@ -258,6 +258,7 @@ def _select(
     _check_kind(routes[0], operation, model)
     found = _implemented(services, routes, operation)
     if not found:
+        _check_loading(services, routes, model)
         raise Fault(
             errors.NOT_IMPLEMENTED,
             f"'{model}' is listed, but this gateway cannot yet serve "
@@ -281,6 +282,17 @@ def _select(
             cause="no_credential",
         )
     return ready
+
+
+def _check_loading(services: Services, routes: tuple[Route, ...], model: str) -> None:
+    """Adapters are imported beside the start: what is not there yet may be in a moment."""
+    if any(route.provider.adapter in services.loading for route in routes):
+        raise Fault(
+            errors.NO_UPSTREAM,
+            f"The adapter for '{model}' is still being loaded. Try again in a moment.",
+            retry_after=1,
+            cause="adapter_loading",
+        )
 
 
 def _permitted(standing: Standing, routes: tuple[Route, ...], model: str) -> tuple[Route, ...]:

@@ -8,7 +8,8 @@ from collections.abc import Mapping
 from msgspec import Struct
 
 from gateway.domain import ANONYMOUS, Credential, Provider, UpstreamRequest
-from gateway.errors import INVALID_REQUEST, UPSTREAM_ERROR, Fault
+from gateway.errors import INVALID_REQUEST, Fault
+from gateway.pipeline.mishaps import Mishaps, sound_fault, sound_request
 from gateway.pipeline.record import Record
 from gateway.pipeline.services import Candidate, Services
 from gateway.ports import UpstreamReply
@@ -36,6 +37,7 @@ class Attempt(Struct, frozen=True):
     credential: Credential
     call: Call
     reply: UpstreamReply
+    mishaps: Mishaps
     fidelity: str = ""
 
 
@@ -58,7 +60,7 @@ async def attempt(
     if candidate.adapter.login is not None:
         credential = await services.logins.secrets(candidate.adapter, provider, credential, now)
     call = call_of(candidate, order, now, record.id)
-    request = build(candidate, call, credential)
+    request = build(candidate, call, credential, services.mishaps)
     refuse_inexact(candidate, order, request)
     order.body.forget_places()
     record.route = route.slug
@@ -66,7 +68,7 @@ async def attempt(
     record.sent_upstream = services.clock.monotonic()
     reply = await services.upstream.send(request, candidate.channels[credential.name])
     record.upstream_status = reply.status
-    return Attempt(candidate, credential, call, reply, fidelity(request))
+    return Attempt(candidate, credential, call, reply, services.mishaps, fidelity(request))
 
 
 def call_of(candidate: Candidate, order: Order, now: float, name: str = "") -> Call:
@@ -128,23 +130,16 @@ def pick(services: Services, provider: Provider) -> Credential:
     return credentials[-1]
 
 
-def adapter_failed(adapter: str, error: BaseException) -> Fault:
-    """An adapter that raised anything but a Fault broke its contract: its own route fails."""
-    return Fault(
-        UPSTREAM_ERROR,
-        f"The adapter '{adapter}' failed on this call. Other routes are not affected.",
-        cause=f"adapter_failed:{type(error).__name__}",
-    )
-
-
-def build(candidate: Candidate, call: Call, credential: Credential) -> UpstreamRequest:
-    """The adapter's request; its failure is its own route's alone."""
+def build(
+    candidate: Candidate, call: Call, credential: Credential, mishaps: Mishaps
+) -> UpstreamRequest:
+    """The adapter's request; one that raises or gives anything else fails its own route alone."""
     try:
-        request = candidate.operation.build(call, credential)
-        if not isinstance(request, UpstreamRequest) or not isinstance(request.body, bytes):
-            raise TypeError("build owes an UpstreamRequest with a body of bytes")
-        return request
+        try:
+            return sound_request(candidate.operation.build(call, credential))
+        except Fault as fault:
+            raise sound_fault(fault) from None
     except Fault:
         raise
     except (Exception, SystemExit) as error:
-        raise adapter_failed(candidate.route.provider.adapter, error) from error
+        raise mishaps.failed(candidate.route.provider.adapter, error) from error

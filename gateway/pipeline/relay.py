@@ -12,10 +12,12 @@ from gateway.core.meter import StreamMeter, Translator
 from gateway.core.usage import decode_head, usage_of
 from gateway.domain import Usage
 from gateway.errors import Fault, upstream_error
-from gateway.pipeline.attempt import Attempt, adapter_failed
+from gateway.pipeline.attempt import Attempt
 from gateway.pipeline.costs import cost_in_events, length_end
+from gateway.pipeline.mishaps import sound_fault, sound_reply, sound_usage
 from gateway.pipeline.record import Record
 from gateway.pipeline.settle import whole_input
+from gateway.pipeline.strangers import kept, passing
 from gateway.pipeline.till import Till
 from gateway.pipeline.wishes import Wishes
 from gateway.ports import Clock, Headers, Sink
@@ -36,12 +38,12 @@ async def whole(attempt: Attempt) -> Reply:
     body = await reply.read(MAX_REPLY)
     try:
         if operation.parse is not PASSTHROUGH:
-            return _sound(operation.parse(attempt.call, reply.status, reply.headers, body))
+            return sound_reply(operation.parse(attempt.call, reply.status, reply.headers, body))
         return _passed(attempt, body)
     except Fault as fault:
-        raise _scrubbed(fault, attempt) from None
+        raise _told(fault, attempt) from None
     except (Exception, SystemExit) as error:
-        raise adapter_failed(adapter, error) from error
+        raise attempt.mishaps.failed(adapter, error) from error
 
 
 class Meter:
@@ -91,7 +93,7 @@ class Stream:
     """Pumps a streamed answer into the sink as it arrives."""
 
     __slots__ = (
-        "_adapter", "_attempt", "_clock", "_headers", "_meter", "_own", "_record", "_reply",
+        "_attempt", "_clock", "_headers", "_meter", "_own", "_record", "_reply",
         "_second", "_show_cost", "_sink", "_till", "_translator", "stopped",
     )  # fmt: skip
 
@@ -114,7 +116,6 @@ class Stream:
         self._clock = clock
         self._till = till
         self._show_cost = wishes.show_cost
-        self._adapter = attempt.candidate.route.provider.adapter
         self._own = attempt.candidate.operation.stream is PASSTHROUGH
         self._translator = _translator(attempt, wishes.show_usage)
         self._meter = meter
@@ -129,7 +130,7 @@ class Stream:
         except _Spent:
             self.stopped = True
             return
-        self._send(self._guarded(lambda _: self._translator.finish())(b""))
+        self._send(self._translator.finish())
         fault = self._translator.fault
         if fault is not None and self._sink.started:
             # The provider's own error event has passed to the client; here it is only noted.
@@ -148,7 +149,7 @@ class Stream:
 
     def _receiver(self) -> Callable[[bytes], None]:
         """What takes each piece: a closure, since every chunk passes through it."""
-        feed, write, send, sink = self._feeder(), self._sink.write, self._send, self._sink
+        feed, write, send, sink = self._translator.feed, self._sink.write, self._send, self._sink
         meter, till = self._translator, self._till
         if not isinstance(meter, StreamMeter) or self._show_cost:
             return self._slow_receiver(feed)
@@ -193,28 +194,12 @@ class Stream:
     def _cut(self, sample: bytes) -> bytes:
         """A proper end, said by the translator where it knows how."""
         cut: Callable[[], bytes] | None = getattr(self._translator, "cut", None)
-        if cut is None:
-            return length_end(sample, self._attempt.call.operation)
-        return self._guarded(lambda _: cut())(b"")
+        out = b"" if cut is None else cut()
+        return out or length_end(sample, self._attempt.call.operation)
 
     def _cost_so_far(self) -> int:
         usage = self._meter.usage
         return 0 if usage is None else self._till.price(whole_input(usage, self._attempt.candidate))
-
-    def _feeder(self) -> Callable[[bytes], bytes]:
-        """The translator's `feed`; a stranger's is kept from failing more than its own route."""
-        return self._translator.feed if self._own else self._guarded(self._translator.feed)
-
-    def _guarded(self, work: Callable[[bytes], bytes]) -> Callable[[bytes], bytes]:
-        def guarded(data: bytes) -> bytes:
-            try:
-                return _bytes(work(data))
-            except Fault:
-                raise
-            except (Exception, SystemExit) as error:
-                raise adapter_failed(self._adapter, error) from error
-
-        return guarded
 
     def _send(self, out: bytes) -> None:
         # Our own meter passes the provider's error event on once the stream has started; before
@@ -247,15 +232,16 @@ async def is_stream(attempt: Attempt) -> bool:
 
 
 def _translator(attempt: Attempt, show_usage: bool) -> Translator:
-    operation = attempt.candidate.operation
-    if operation.stream is not PASSTHROUGH:
-        try:
-            return operation.stream(attempt.call)
-        except (Exception, SystemExit) as error:
-            raise adapter_failed(attempt.candidate.route.provider.adapter, error) from error
-    return StreamMeter(
-        hide_usage=not show_usage, read_usage=operation.usage, fault_in=operation.fault_in
-    )
+    operation, mishaps = attempt.candidate.operation, attempt.mishaps
+    adapter = attempt.candidate.route.provider.adapter
+    if operation.stream is PASSTHROUGH:
+        return passing(operation, adapter, mishaps, show_usage)
+    try:
+        return kept(operation.stream(attempt.call), adapter, mishaps)
+    except Fault as fault:
+        raise _told(fault, attempt) from None
+    except (Exception, SystemExit) as error:
+        raise mishaps.failed(adapter, error) from error
 
 
 def _passed(attempt: Attempt, body: bytes) -> Reply:
@@ -271,21 +257,7 @@ def _passed(attempt: Attempt, body: bytes) -> Reply:
         if fault is not None:
             raise fault
     raw = usage_of(head)
-    return Reply(body, None if raw is None else operation.usage(raw))
-
-
-def _sound(reply: Reply) -> Reply:
-    """A stranger's answer, once it is what the contract says."""
-    _bytes(reply.body)
-    if not isinstance(reply.usage, Usage | None) or not reply.content_type.isprintable():
-        raise TypeError("a reply needs a Usage or None, and a content type of one line")
-    return reply
-
-
-def _bytes(out: bytes) -> bytes:
-    if not isinstance(out, bytes):
-        raise TypeError(f"bytes are due, not {type(out).__name__}")
-    return out
+    return Reply(body, None if raw is None else sound_usage(operation.usage(raw)))
 
 
 async def _refusal(attempt: Attempt) -> Fault:
@@ -296,10 +268,18 @@ async def _refusal(attempt: Attempt) -> Fault:
         body = b""  # the status alone says enough
     operation = attempt.candidate.operation
     try:
-        fault = operation.fault(reply.status, reply.headers, body)
+        fault = sound_fault(operation.fault(reply.status, reply.headers, body))
     except (Exception, SystemExit) as error:
-        return adapter_failed(attempt.candidate.route.provider.adapter, error)
+        return attempt.mishaps.failed(attempt.candidate.route.provider.adapter, error)
     return _scrubbed(fault, attempt)
+
+
+def _told(fault: Fault, attempt: Attempt) -> Fault:
+    """A fault that an adapter raised, fit to show."""
+    try:
+        return _scrubbed(sound_fault(fault), attempt)
+    except (Exception, SystemExit) as error:
+        return attempt.mishaps.failed(attempt.candidate.route.provider.adapter, error)
 
 
 def _scrubbed(fault: Fault, attempt: Attempt) -> Fault:

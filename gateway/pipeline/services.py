@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from msgspec import Struct
+from msgspec import Struct, field
 
 from gateway.core.limits import AddressLimits
 from gateway.core.money.rows import Rows
 from gateway.domain import Channel, Route
 from gateway.pipeline.catalogs import Catalogs, Routes
 from gateway.pipeline.desk import Desk
+from gateway.pipeline.mishaps import Mishaps
 from gateway.ports import Books, Clock, Keys, Ledger, Logins, Upstream
 from gateway.sdk import Adapter, Operation
 
@@ -48,3 +49,5 @@ class Services(Struct):
     admitted_for: Routes | None = None
     ways: dict[tuple[str, str, str], int] = {}
     prices: set[str] = set()
+    loading: Mapping[str, object] = {}  # adapters that are still being imported
+    mishaps: Mishaps = field(default_factory=Mishaps)

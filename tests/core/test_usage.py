@@ -198,3 +198,9 @@ def test_where_usage_stands() -> None:
     assert usage_of(decode_head(both.replace(b'"usage":' + top, b'"usage":null'))) == inner
     for other in (b"null", b"5", b'"x"', b"[]"):
         assert usage_of(decode_head(b'{"choices":[],"usage":' + other + b"}")) is None
+
+
+def test_reasoning_outside_of_bytes_that_are_no_text() -> None:
+    """A figure may stand beside a name that is not UTF-8: such an object is not billed from."""
+    usage = reasoning_outside(b'{"prompt_tokens":7,"completion_tokens":5,"x\xff":1}')
+    assert usage.problem

@@ -13,7 +13,7 @@ from gateway.domain import ANONYMOUS, Credential, UpstreamRequest
 from gateway.errors import invalid
 from gateway.pipeline.admit import authenticate, candidates
 from gateway.pipeline.attempt import Order, build, call_of, fidelity, heard, refuse_inexact
-from gateway.pipeline.services import Candidate
+from gateway.pipeline.services import Candidate, Services
 from gateway.pipeline.wishes import Asked, wishes_of, without_ours
 from gateway.schemas import chat, completions, embeddings, messages, responses
 from gateway.web.endpoints.quote import priced
@@ -53,7 +53,7 @@ async def explain(exchange: Exchange) -> None:
         wishes.strict or key.strict,
         heard(candidate, headers),
     )
-    request = _request(candidate, order, services.clock.time())
+    request = _request(candidate, order, services)
     refuse_inexact(candidate, order, request)
     route = candidate.route
     exchange.answer(
@@ -79,7 +79,7 @@ def _operation(exchange: Exchange) -> str:
     return given
 
 
-def _request(candidate: Candidate, order: Order, now: float) -> UpstreamRequest:
+def _request(candidate: Candidate, order: Order, services: Services) -> UpstreamRequest:
     """What would be sent, written with masks where secrets belong: none can show."""
     credentials = candidate.route.provider.credentials
     credential = credentials[0] if credentials else ANONYMOUS
@@ -88,7 +88,8 @@ def _request(candidate: Candidate, order: Order, now: float) -> UpstreamRequest:
     if login is not None:
         secrets |= dict.fromkeys(login.gives, _MASK)
     masked: Credential = structs.replace(credential, secrets=secrets)
-    return build(candidate, call_of(candidate, order, now), masked)
+    call = call_of(candidate, order, services.clock.time())
+    return build(candidate, call, masked, services.mishaps)
 
 
 def _shown(request: UpstreamRequest) -> dict[str, Any]:

@@ -35,7 +35,16 @@ async def status(exchange: Exchange) -> None:
             },
             "adapters": {
                 "loaded": sorted(site.services.adapters),
+                "loading": sorted(site.services.loading),
                 "failed": dict(site.adapter_failures),
+                "failing": {
+                    name: {
+                        "failures": mishap.count,
+                        "last_error": mishap.last,
+                        "last_failure_at": int(mishap.at),
+                    }
+                    for name, mishap in site.services.mishaps.adapters.items()
+                },
             },
             "open_calls": site.open_calls,
         }
