@@ -340,7 +340,7 @@ def _implemented(services: Services, routes: tuple[Route, ...], operation: str) 
         adapter = services.adapters.get(route.provider.adapter)
         if adapter is None:
             continue
-        options = {**route.provider.options, **route.options}
+        options = {**_longest(route), **route.provider.options, **route.options}
         serves = serving(adapter, operation, route.upstream, options)
         if serves is None:
             continue
@@ -357,6 +357,12 @@ def _implemented(services: Services, routes: tuple[Route, ...], operation: str) 
             )
         )
     return found
+
+
+def _longest(route: Route) -> dict[str, str]:
+    """What a wire says that wants to be told the longest answer: what money is set aside for."""
+    known = route.max_output or route.model.max_output
+    return {} if known is None else {"max_output": str(known)}
 
 
 def _channels(provider: Provider) -> dict[str, Channel]:

@@ -146,7 +146,9 @@ def _job(
         purses,
         most,
     )
-    return Job(without_ours(body) if wishes.ours else body, wishes, standing, candidate, till)
+    return Job(
+        without_ours(body, wishes) if wishes.ours else body, wishes, standing, candidate, till
+    )
 
 
 def _lowered(job: Job, record: Record) -> JsonBody:

@@ -11,6 +11,7 @@ from gateway.core.body import JsonBody, object_body
 from gateway.core.money.amounts import nanos_of
 from gateway.domain import Route
 from gateway.errors import invalid
+from gateway.sdk import with_stream_usage
 
 _OURS = ("usage", "max_cost", "fidelity")
 _USUAL_CEILING = 16_384
@@ -28,6 +29,7 @@ class Wishes(Struct, frozen=True):
     max_tokens: int | None = None
     ceiling_name: str = "max_completion_tokens"
     ours: bool = False  # the body says something that is meant for the gateway alone
+    asks_usage: bool = False  # of a stream whose usage comes only to who asks
     strict: bool = False  # what cannot be said to the provider is refused, not lost
 
 
@@ -52,7 +54,8 @@ def wishes_of(operation: str, body: JsonBody, known: Any, asked: Asked) -> Wishe
     ours = ours or usage is not None
     answers, most, name = _LENGTH[operation](known)
     shows = show_cost or (operation in _STREAM_OPTIONS and _shows_usage(body, known))
-    return Wishes(shows, show_cost, limit, answers, most, name, ours, strict)
+    asks = show_cost and operation in _STREAM_OPTIONS and known.stream is True
+    return Wishes(shows, show_cost, limit, answers, most, name, ours, asks, strict)
 
 
 def _shows_usage(body: JsonBody, known: Any) -> bool:
@@ -92,10 +95,12 @@ _LENGTH: dict[str, Callable[[Any], Length]] = {
 _STREAM_OPTIONS = ("chat", "completions")
 
 
-def without_ours(body: JsonBody) -> JsonBody:
-    """The body less what is meant for the gateway alone."""
-    mine = [name for name in _OURS if name in body]
-    return body.replace(dict.fromkeys(mine)) if mine else body
+def without_ours(body: JsonBody, wishes: Wishes) -> JsonBody:
+    """The body less what is meant for the gateway alone. A cost is shown beside the usage."""
+    changes: dict[str, bytes | None] = {name: None for name in _OURS if name in body}
+    if wishes.asks_usage:
+        changes["stream_options"] = with_stream_usage(body)
+    return body.replace(changes) if changes else body
 
 
 def ceiling(wishes: Wishes, route: Route) -> int:

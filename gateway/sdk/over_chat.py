@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
+from typing import Final
 
 from msgspec import structs
 
@@ -22,12 +23,12 @@ def over_chat(operation: Operation, *, cache_marks: bool = False) -> Wire:
 
     def build(call: Call, credential: Credential, talk: Talk, losses: Losses) -> UpstreamRequest:
         written = write_request(talk, losses, cache_marks=cache_marks)
-        return operation.build(structs.replace(call, body=JsonBody(written)), credential)
+        return operation.build(_chatting(call, JsonBody(written)), credential)
 
     def read(call: Call, headers: Mapping[str, str], body: bytes) -> Answer:
         if operation.parse is PASSTHROUGH:
             return read_answer(body, operation.usage, operation.fault_in)
-        reply = operation.parse(call, 200, headers, body)
+        reply = operation.parse(_chatting(call, _WITH_USAGE), 200, headers, body)
         answer = read_answer(reply.body)
         answer.usage = reply.usage or answer.usage
         return answer
@@ -35,9 +36,17 @@ def over_chat(operation: Operation, *, cache_marks: bool = False) -> Wire:
     def reader(call: Call) -> Reader:
         if operation.stream is PASSTHROUGH:
             return ChatReader(operation.usage, operation.fault_in)
-        return _Behind(operation.stream(call))
+        return _Behind(operation.stream(_chatting(call, _WITH_USAGE)))
 
     return Wire(build=build, read=read, reader=reader, fault=operation.fault)
+
+
+# The gateway wants to know the usage, whatever the client asked to be shown.
+_WITH_USAGE: Final = JsonBody(b'{"stream_options":{"include_usage":true}}')
+
+
+def _chatting(call: Call, body: JsonBody) -> Call:
+    return structs.replace(call, operation="chat", body=body)
 
 
 class _Behind:
@@ -65,9 +74,10 @@ class _Behind:
         for event in events:
             if self._broke or (fault is not None and isinstance(event, Broke | Ended)):
                 break
-            if isinstance(event, Used) and self._translator.usage is not None:
+            if isinstance(event, Used | Ended) and self._translator.usage is not None:
                 yield Used(self._translator.usage)
-                continue
+                if isinstance(event, Used):
+                    continue
             self._broke = isinstance(event, Broke)
             yield event
         if fault is not None and not self._broke:

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Mapping, Sequence
+from functools import lru_cache
 from importlib.metadata import entry_points
 from pathlib import Path
 from types import ModuleType
@@ -86,6 +87,16 @@ class Saying(Struct, frozen=True, forbid_unknown_fields=True):
     changes: tuple[str, ...] = ()
 
 
+@lru_cache(maxsize=8)
+def _below(module: ModuleType, loaded: int) -> tuple[str, ...]:
+    """The names in a module's package; looked for anew once more is `loaded`, since it is long."""
+    del loaded
+    top = module.__name__.partition(".")[0]
+    if top == "gateway":
+        return ()
+    return tuple(name for name in list(sys.modules) if name.partition(".")[0] == top)
+
+
 class Subject(Struct, frozen=True):
     """An adapter under examination."""
 
@@ -118,12 +129,7 @@ class Subject(Struct, frozen=True):
         """The adapter's own modules: those of its package, and not the gateway's."""
         if self.module is None:
             return []
-        top = self.module.__name__.partition(".")[0]
-        return [
-            module
-            for name, module in list(sys.modules.items())
-            if name.partition(".")[0] == top and top != "gateway"
-        ]
+        return [sys.modules[name] for name in _below(self.module, len(sys.modules))]
 
 
 def load(name: str, samples: Path | None = None) -> Subject:

@@ -48,7 +48,7 @@ async def explain(exchange: Exchange) -> None:
     candidate = found[0]
     order = Order(
         operation,
-        without_ours(body) if wishes.ours else body,
+        without_ours(body, wishes) if wishes.ours else body,
         getattr(known, "stream", None) is True,
         wishes.strict or key.strict,
         heard(candidate, headers),
