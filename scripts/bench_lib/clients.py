@@ -160,6 +160,31 @@ class StreamClient(Client):
         return None
 
 
+class OtherClient(StreamClient):
+    """The same in the other dialect: content deltas, a stop reason, the message's end."""
+
+    def on_body(self, data: bytes) -> None:
+        *events, self.rest = (self.rest + data).split(b"\n\n")
+        for event in events:
+            self.event(event.partition(b"\ndata: ")[2])
+
+    def event(self, data: bytes) -> None:
+        """Take one event of the stream."""
+        try:
+            said = orjson.loads(data)
+            delta = said.get("delta", {})
+        except (ValueError, AttributeError):
+            self.tally.fault(f"not an event: {data[:200]!r}")
+            return
+        if delta.get("text"):
+            self.tally.chunks += 1
+            self.words.append(delta["text"])
+        if delta.get("stop_reason"):
+            self.finished = True
+        if said["type"] == "message_stop":
+            self.done = True
+
+
 class HoldClient(StreamClient):
     """Waits for the first event of a stream that never ends by itself."""
 

@@ -23,6 +23,13 @@ DRAIN = 30.0
 Job = dict[str, Any]
 
 
+KINDS: dict[str, type[clients.Client]] = {
+    "plain": clients.PlainClient,
+    "streams": clients.StreamClient,
+    "translated": clients.OtherClient,
+}
+
+
 async def _drain(tally: clients.Tally) -> None:
     """Let the calls under way come to their end; what does not is a fault."""
     tally.wanted = False
@@ -35,8 +42,11 @@ async def _drain(tally: clients.Tally) -> None:
 
 async def _start(kind: type[clients.Client], tally: clients.Tally, job: Job, over: float) -> None:
     """Open the job's connections, spread evenly over some seconds."""
-    body = wire.request_body(stream=kind is clients.StreamClient)
-    request = wire.request(job["port"], job["headers"], body)
+    if kind is clients.OtherClient:
+        request = wire.request(job["port"], job["headers"], wire.other_body(), wire.OTHER_PATH)
+    else:
+        body = wire.request_body(stream=kind is clients.StreamClient)
+        request = wire.request(job["port"], job["headers"], body)
     for _ in range(job["connections"]):
         await clients.connect(kind(tally, job["port"], request))
         await asyncio.sleep(over / job["connections"])
@@ -44,9 +54,9 @@ async def _start(kind: type[clients.Client], tally: clients.Tally, job: Job, ove
 
 async def window(job: Job) -> dict[str, Any]:
     """Repeat calls on N connections; measure over a fixed window after a warm-up."""
-    kind = clients.StreamClient if job["kind"] == "streams" else clients.PlainClient
+    kind = KINDS[job["kind"]]
     tally = clients.Tally()
-    spread = 1.0 if job["kind"] == "streams" else 0.0
+    spread = 0.0 if job["kind"] == "plain" else 1.0
     await _start(kind, tally, job, spread)
     await asyncio.sleep(job["warm"])
     started, cpu = time.perf_counter(), measure.cpu_seconds(job["pid"])

@@ -51,6 +51,7 @@ class Peer:
     heavy = 1
     patience = 10.0
     forwards = True
+    translates = False  # serves clients of a dialect that the provider does not speak
 
     def __init__(self, setting: Setting) -> None:
         self.setting = setting
@@ -214,6 +215,7 @@ class Gateway(Peer):
     """Isthmus Gateway with its real ledger and a real key."""
 
     name = "gateway"
+    translates = True
     title = "Isthmus Gateway"
     CATALOG = """version: 1
 providers:

@@ -51,6 +51,7 @@ COLUMNS = (
     Column("added p50 ms", "added_p50_ms", 3),
     Column("added p99 ms", "added_p99_ms", 3),
     Column("CPU us/chunk", "chunk_us", 1),
+    Column("CPU us/translated chunk", "translated_us", 1),
     Column("chunks/s", "chunk_rate", 0),
     Column("KB/stream", "stream_kb", 1),
     Column("base MB", "base_mb", 0),
@@ -160,6 +161,12 @@ def targets(rows: Sequence[Row]) -> list[tuple[str, str, str]]:
         ),
         verdict(
             "CPU per chunk <= 1.1x Caddy", chunk, times(value(BASELINE, "chunk_us"), 1.1), "us"
+        ),
+        verdict(
+            "CPU per translated chunk <= 2.5x one passed through",
+            value(SUBJECT, "translated_us"),
+            times(chunk, 2.5),
+            "us",
         ),
         verdict("memory per open stream <= 20 KB", value(SUBJECT, "stream_kb"), 20.0, "KB"),
         verdict("exec to first answer <= 0.5 s", value(SUBJECT, "start_s"), 0.5, "s"),

@@ -213,6 +213,18 @@ def streams(bench: Bench, running: Running) -> Figures:
     }
 
 
+def translated(bench: Bench, running: Running) -> Figures:
+    """CPU per chunk of streams whose clients speak another dialect than the provider."""
+    if not running.peer.translates:
+        return {}
+    before = bench.upstream_count("streams")
+    result = bench.job(running, "translated", connections=bench.plan.streams)
+    _trust(result)
+    if bench.upstream_count("streams") - before != result["streams"]:
+        raise FailedError(f"{result['streams']} streams complete, the upstream counts others")
+    return {"translated_us": result["cpu"] / max(1, result["chunks"]) * 1e6}
+
+
 def memory(bench: Bench, running: Running) -> Figures:
     """Memory per open stream, in a fresh process that has served a little."""
     count = max(1, bench.plan.held // running.peer.heavy)
@@ -246,4 +258,5 @@ MEASURES: dict[str, Callable[[Bench, Running], Figures]] = {
     "plain": plain,
     "latency": latency,
     "streams": streams,
+    "translated": translated,
 }

@@ -7,6 +7,7 @@ import json
 MODEL = "bench"
 HOLD_MODEL = "hold"
 PATH = "/v1/chat/completions"
+OTHER_PATH = "/v1/messages"  # of a dialect that the fake upstream does not speak
 CHUNKS = 50
 SPACING = 0.02
 PLAIN_BYTES = 800
@@ -91,10 +92,17 @@ def request_body(model: str = MODEL, *, stream: bool = False) -> bytes:
     return _dump(body)
 
 
-def request(port: int, headers: dict[str, str], body: bytes) -> bytes:
-    """The bytes of one POST of a chat call on a kept-alive connection."""
+def other_body() -> bytes:
+    """The same streamed call in the other dialect."""
+    turn = {"role": "user", "content": PROMPT}
+    body = {"model": MODEL, "system": "Answer in plain words.", "messages": [turn]}
+    return _dump({**body, "max_tokens": 4096, "temperature": 0.7, "stream": True})
+
+
+def request(port: int, headers: dict[str, str], body: bytes, path: str = PATH) -> bytes:
+    """The bytes of one POST of a call on a kept-alive connection."""
     lines = [
-        f"POST {PATH} HTTP/1.1",
+        f"POST {path} HTTP/1.1",
         f"Host: 127.0.0.1:{port}",
         "Content-Type: application/json",
         "Accept: */*",
