@@ -146,8 +146,18 @@ class Credential(Strict, frozen=True, forbid_unknown_fields=True):
     access_key: str | None = None
     secret_key: str | None = None
     session_token: str | None = None
+    auth_token: str | None = None
+    region: str | None = None
     profile: str | None = None
+    credentials_file: str | None = None
+    config_file: str | None = None
+    role_arn: str | None = None
+    web_identity_token_file: str | None = None
+    container_uri: str | None = None
+    container_token: str | None = None
+    container_token_file: str | None = None
     service_account: str | None = None
+    adc_file: str | None = None
     project: str | None = None
 
 
