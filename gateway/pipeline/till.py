@@ -58,20 +58,7 @@ class Till(Struct):
 
     async def open(self, stream: bool) -> None:
         """Set aside what the call may cost, durably; 402 if not even a short answer fits."""
-        amount = estimate = 0
-        if not self.candidate.free:
-            wanted = self.ceiling
-            limited = not self.standing.unlimited or len(self.purses) > len(self.standing.purses)
-            if stream and limited and wanted > FIRST_SLICE:
-                wanted = FIRST_SLICE
-            estimate, amount = quotes(
-                self.candidate.rows, self.tokens_in, wanted, self.standing.scale
-            )
-            if limited:
-                wanted, amount = self._within_room(wanted, amount, estimate)
-            self.affords = wanted
-            if stream:
-                self._watch(wanted)
+        amount, estimate = self._wanted(stream)
         for purse in self.purses:
             purse.held += amount
         self.held = amount
@@ -85,6 +72,36 @@ class Till(Struct):
         if error is not None:
             self._return(0)
             raise storage_fault()
+
+    async def move(self, candidate: Candidate, ceiling: int, stream: bool) -> None:
+        """Set aside what the call may cost on another route; 402 if that is not there."""
+        self.candidate = candidate
+        self.ceiling = self.affords = ceiling
+        self.watch_at = NO_END
+        self.slice = FIRST_SLICE
+        amount, _ = self._wanted(stream)
+        extra = amount - self.held
+        if extra > 0:
+            error = await self._take(extra)
+            if error is not None:
+                raise storage_fault()
+
+    def _wanted(self, stream: bool) -> tuple[int, int]:
+        """What is to be set aside before dispatch, and how much of it is for the input."""
+        if self.candidate.free:
+            return 0, 0
+        wanted = self.ceiling
+        limited = not self.standing.unlimited or len(self.purses) > len(self.standing.purses)
+        if stream and limited and wanted > FIRST_SLICE:
+            wanted = FIRST_SLICE
+        scale = self.standing.scale
+        estimate, amount = quotes(self.candidate.rows, self.tokens_in, wanted, scale)
+        if limited:
+            wanted, amount = self._within_room(wanted, amount, estimate)
+        self.affords = wanted
+        if stream:
+            self._watch(wanted)
+        return amount, estimate
 
     def _hold(self, amount: int, estimate: int) -> asyncio.Future[Exception | None]:
         return self.services.ledger.hold(
@@ -105,7 +122,7 @@ class Till(Struct):
 
     def _within_room(self, wanted: int, amount: int, estimate: int) -> tuple[int, int]:
         """As many tokens as there is money for, and what they cost."""
-        room = self._room()
+        room = self._room() + self.held
         if amount <= room:
             return wanted, amount
         wanted = self._affordable(room, wanted)
@@ -185,11 +202,11 @@ class Till(Struct):
             (status, flag, usage.input, usage.output, usage.cached, receipt),
         )
 
-    def _take(self, amount: int) -> None:
+    def _take(self, amount: int) -> Awaitable[Exception | None]:
         for purse in self.purses:
             purse.held += amount
         self.held += amount
-        self.services.ledger.extend(self._moment(), self.standing.who, self.call, amount)
+        return self.services.ledger.extend(self._moment(), self.standing.who, self.call, amount)
 
     def _return(self, charged: int) -> None:
         held, self.held = self.held, 0
