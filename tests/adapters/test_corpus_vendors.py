@@ -1,6 +1,6 @@
 """Recorded traffic of the vendors on OpenAI's wire: read field by field beside a plain reading.
 
-No traffic of MiniMax and Moonshot was recorded; fakes of theirs are in `test_vendors.py`.
+No traffic of MiniMax and Moonshot was recorded; fakes of theirs are in `test_vendor_*.py`.
 """
 
 from __future__ import annotations
