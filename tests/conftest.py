@@ -6,6 +6,11 @@ from collections import Counter
 
 import pytest
 
+# Modules beside the tests compare too; a comparison that fails shows both sides there as well.
+pytest.register_assert_rewrite(
+    "tests.adapters", "tests.core", "tests.sdk_clients", "tests.upstream"
+)
+
 TABLE = pytest.StashKey[Counter[tuple[str, ...]]]()
 
 
