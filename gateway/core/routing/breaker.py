@@ -22,7 +22,7 @@ Why = Literal[
 
 SHORTEST_ASKED, LONGEST_ASKED = 1.0, 600.0  # what a provider's Retry-After may be
 SPREAD, MOST_SPREAD = 0.25, 15.0  # jitter: a share of the time away, and its most seconds
-CALM = 60.0  # closed for so long, an opening is the first again
+CALM = 30.0  # closed for so long, and as long as the last opening, it has forgotten its openings
 SLOW_START = 30.0  # the longest way back to a full share
 LEAST_SHARE = 0.1  # where that way begins
 
@@ -64,6 +64,7 @@ class Breaker:
     __slots__ = (
         "_chance",
         "_closed_at",
+        "_last",
         "_rule",
         "_since",
         "_turn",
@@ -87,6 +88,7 @@ class Breaker:
         self.why: Why = ""
         self._turn = 1  # counts the changes; a call belongs to the turn it began in
         self._since = 0.0
+        self._last = 0.0
         self._closed_at = -math.inf
         self._window = Window()
 
@@ -116,6 +118,17 @@ class Breaker:
             self._count(now, good)
         return True
 
+    def trip(
+        self, turn: int, now: float, why: Why, growth: Growth, asked: float | None = None
+    ) -> bool:
+        """A call of this turn says by itself that it must open; old news can only lengthen it."""
+        current = turn == self.probe if self.until else turn == self._turn
+        if current:
+            self.open(now, why, growth, asked)
+        elif asked is not None and self.until and not self.probe:
+            self.until = max(self.until, now + bounded(asked))
+        return current
+
     def renewed(self, turn: int) -> int:
         """The turn of a call that goes on after `ended` was told how it began.
 
@@ -125,20 +138,16 @@ class Breaker:
 
     def open(self, now: float, why: Why, growth: Growth, asked: float | None = None) -> None:
         """Keep calls away: as long as the provider asked for, else the longer the more often."""
-        if now - self._closed_at > CALM and not self.until:
+        if not self.until and now - self._closed_at > max(CALM, self._last):
             self.times = 0
         seconds = growth.seconds(self.times) if asked is None else bounded(asked)
         self.times += 1
+        self._last = seconds
         self._shut(now, why, seconds + self._chance() * min(SPREAD * seconds, MOST_SPREAD))
 
     def hold(self, now: float, seconds: float) -> None:
         """Keep calls away for just so long, by order of the operator; it may be for ever."""
         self._shut(now, "admin", seconds)
-
-    def extend(self, now: float, asked: float) -> None:
-        """A late answer asks for more time than the opening has left: grant it."""
-        if self.until and not self.probe:
-            self.until = max(self.until, now + bounded(asked))
 
     def restore(self) -> None:
         """Closed at once, with no way back to go and nothing remembered."""
@@ -152,6 +161,10 @@ class Breaker:
         if now >= self.ramp_ends:
             return 1.0
         return max(LEAST_SHARE, 1.0 - (self.ramp_ends - now) / self.ramp)
+
+    def left(self, now: float) -> float:
+        """Seconds that are left of an opening, or of the way back after it."""
+        return max((self.until or self.ramp_ends) - now, 0.0)
 
     @property
     def window(self) -> Window:
