@@ -1,0 +1,1 @@
+"""Which credential and which route a call takes, and what becomes of those that fail."""
