@@ -1,0 +1,1 @@
+"""Which routes a call may take, and in what order they are tried."""
