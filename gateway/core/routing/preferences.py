@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from decimal import Decimal
-from typing import Any, Literal
+from typing import Any, Literal, NoReturn
 
 import msgspec
 from msgspec import Struct
@@ -170,7 +170,7 @@ def _some(read: Read) -> Read:
     return read_some
 
 
-def _fail() -> Any:
+def _fail() -> NoReturn:
     raise _BadValueError
 
 
@@ -198,17 +198,17 @@ _MEMBERS: Mapping[str, tuple[Read, str]] = {
         _one_of("price", "throughput", "latency"),
         'must be "price", "throughput" or "latency"',
     ),
-    "max_price": (_fail, ""),
     "require_parameters": (_boolean, _A_BOOLEAN),
     "data_collection": (_one_of("allow", "deny"), 'must be "allow" or "deny"'),
     "zdr": (_boolean, _A_BOOLEAN),
     "regions": (_some(_NAMES), "must be a list of regions, and not empty"),
 }
+_KNOWN = (*_MEMBERS, "max_price")
 
 
 def _provider(raw: bytes, param: str) -> Preferences:
     found: dict[str, Any] = {}
-    for name, path, value in _known_members(raw, param, _MEMBERS):
+    for name, path, value in _known_members(raw, param, _KNOWN):
         if name == "max_price":
             found[name] = _max_price(value, path)
             continue
@@ -239,9 +239,7 @@ def _amount(raw: bytes, path: str) -> Decimal:
     return amount
 
 
-def _known_members(
-    raw: bytes, param: str, known: Mapping[str, Any] | tuple[str, ...]
-) -> list[tuple[str, str, bytes]]:
+def _known_members(raw: bytes, param: str, known: tuple[str, ...]) -> list[tuple[str, str, bytes]]:
     """The members of an object that say something: name, path, value. Unknown ones are refused."""
     inner = object_body(raw, param)
     found: list[tuple[str, str, bytes]] = []
