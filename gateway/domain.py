@@ -62,6 +62,21 @@ class Credential(Struct, frozen=True):
 ANONYMOUS = Credential("none")
 
 
+class DataPolicy(Struct, frozen=True):
+    """What a provider does with what it is sent; None is not known, and never taken for a no.
+
+    `retention` is in days: 0 is not kept at all, and FOR_EVER without a known end.
+    """
+
+    training: bool | None = None
+    retention: int | None = None
+    zdr: bool = False
+
+
+FOR_EVER = 1_000_000
+UNKNOWN_DATA = DataPolicy()
+
+
 class Provider(Struct, frozen=True):
     """One upstream host and the pool of credentials for it."""
 
@@ -74,6 +89,8 @@ class Provider(Struct, frozen=True):
     max_connections: int = 1000
     ca_file: str | None = None
     options: dict[str, str] = field(default_factory=dict)
+    region: str | None = None
+    data: DataPolicy = UNKNOWN_DATA
 
 
 class Price(Struct, frozen=True):
@@ -144,6 +161,7 @@ class Route(Struct, frozen=True):
     sunset: str | None = None
     successor: str | None = None
     options: dict[str, str] = field(default_factory=dict)
+    data: DataPolicy = UNKNOWN_DATA
 
 
 Period = Literal["none", "day", "week", "month"]

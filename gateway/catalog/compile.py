@@ -122,7 +122,30 @@ def _provider(name: str, it: schema.Provider) -> domain.Provider:
         max_connections=it.max_connections,
         ca_file=it.ca_file,
         options=it.options,
+        region=it.region,
+        data=_data(it.data, it.zdr, domain.UNKNOWN_DATA),
     )
+
+
+def _data(
+    it: schema.Data | None, zdr: bool | None, otherwise: domain.DataPolicy
+) -> domain.DataPolicy:
+    """A data policy; what it leaves unsaid another says. Nothing kept is zdr, said or not."""
+    training, retention = otherwise.training, otherwise.retention
+    if it is not None:
+        training = training if it.training is None else it.training
+        retention = retention if it.retention is None else _days(it.retention)
+    if zdr is None:
+        # A route that says how long it keeps data has said whether it does.
+        kept = None if it is None or it.retention is None else retention != 0
+        zdr = (otherwise.zdr or retention == 0) if kept is None else not kept
+    return domain.DataPolicy(training, retention, zdr)
+
+
+def _days(retention: int | bool) -> int:
+    if isinstance(retention, bool):
+        return domain.FOR_EVER if retention else 0
+    return retention
 
 
 def _credential(it: schema.Credential) -> domain.Credential:
@@ -158,14 +181,15 @@ def _route(
     model: domain.Model,
     providers: dict[str, domain.Provider],
 ) -> domain.Route:
-    """A route; what it leaves unsaid its model says."""
+    """A route; what it leaves unsaid its model says, or its provider."""
+    provider = providers[it.provider]
     return domain.Route(
         slug=slug,
         model=model,
-        provider=providers[it.provider],
+        provider=provider,
         upstream=it.upstream,
         price=_price(it.price),
-        region=it.region,
+        region=it.region or provider.region,
         name=it.name or of.name,
         context=it.context or of.context,
         max_output=it.max_output or of.max_output,
@@ -173,6 +197,7 @@ def _route(
         sunset=it.sunset or of.sunset,
         successor=it.successor or of.successor,
         options=it.options,
+        data=_data(it.data, it.zdr, provider.data),
     )
 
 

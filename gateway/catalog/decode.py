@@ -82,6 +82,8 @@ def _member_for(kind: object, value: object) -> object:
             return member
         if isinstance(value, list) and typing.get_origin(member) is list:
             return member
+        if isinstance(value, bool) and member is bool:
+            return member
     return members[0]
 
 

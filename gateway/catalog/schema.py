@@ -64,7 +64,8 @@ Capability = Literal[
     "json_schema",
 ]
 Style = Literal["openai", "error_type"]
-Choose = Literal["cheapest", "best", "healthiest"]
+Choose = Literal["cheapest", "best", "fastest", "healthiest"]
+Days = Annotated[int, Meta(ge=0, le=36_500, description="must be a number of days, true or false")]
 
 
 class Strict(Struct, frozen=True, forbid_unknown_fields=True):
@@ -102,6 +103,13 @@ class Price(PriceLines, frozen=True, forbid_unknown_fields=True):
     unpriced: Literal[True] | None = None
 
 
+class Data(Strict, frozen=True, forbid_unknown_fields=True):
+    """What becomes of the data that a provider is sent."""
+
+    training: bool | None = None
+    retention: Days | bool | None = None
+
+
 class Route(Strict, frozen=True, forbid_unknown_fields=True):
     """One way to a model."""
 
@@ -116,6 +124,8 @@ class Route(Strict, frozen=True, forbid_unknown_fields=True):
     sunset: Date | None = None
     successor: Name | None = None
     options: dict[Name, str] = {}
+    data: Data | None = None
+    zdr: bool | None = None
 
 
 class Model(Strict, frozen=True, forbid_unknown_fields=True):
@@ -183,6 +193,9 @@ class Provider(Strict, frozen=True, forbid_unknown_fields=True):
     ] = 1000
     ca_file: Text | None = None
     options: dict[Name, str] = {}
+    region: Text | None = None
+    data: Data | None = None
+    zdr: bool | None = None
 
 
 class Surface(Strict, frozen=True, forbid_unknown_fields=True):

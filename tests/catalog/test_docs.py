@@ -15,6 +15,7 @@ SECTIONS = {
     "`surfaces`": schema.Surface,
     "`providers`": schema.Provider,
     "`credentials`": schema.Credential,
+    "`data`": schema.Data,
     "`timeouts`": schema.Timeouts,
     "`models`": schema.Model,
     "`routes`": schema.Route,

@@ -1,1 +1,1 @@
-"""Which credential and which route a call takes, and what becomes of those that fail."""
+"""Which route serves a call, by which credential, and what is tried next: pure decisions."""

@@ -1,0 +1,219 @@
+"""What a request needs of whoever serves it, read from its bytes; and what a route lacks of it.
+
+Nothing is decoded before a look at the bytes says that there may be something to find. A need is
+one bit, so that what a request needs and what a route has compare in one step.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import msgspec
+from msgspec import Raw, Struct
+
+from gateway.core.body import JsonBody
+from gateway.core.estimate import input_tokens
+from gateway.domain import Route
+
+TOOLS = 1
+VISION = 1 << 1
+AUDIO = 1 << 2
+VIDEO = 1 << 3
+DOCUMENTS = 1 << 4
+JSON_SCHEMA = 1 << 5
+JSON_MODE = 1 << 6
+REASONING = 1 << 7
+STREAMING = 1 << 8
+SPEECH = 1 << 9
+
+# Each need in words, and the capabilities any one of which meets it.
+_MET_BY: dict[int, tuple[str, tuple[str, ...]]] = {
+    TOOLS: ("tools", ("tools",)),
+    VISION: ("images", ("vision",)),
+    AUDIO: ("audio input", ("audio_input",)),
+    VIDEO: ("video input", ("video_input",)),
+    # The catalog has no word for documents: models that read pages read them as pictures.
+    DOCUMENTS: ("documents", ("vision",)),
+    JSON_SCHEMA: ("JSON schemas", ("json_schema",)),
+    JSON_MODE: ("JSON mode", ("json_object", "json_schema")),
+    REASONING: ("reasoning", ("reasoning",)),
+    STREAMING: ("streaming", ("streaming",)),
+    SPEECH: ("audio output", ("audio_output",)),
+}
+EVERYTHING = sum(_MET_BY)
+NO_END = 1 << 62
+
+
+class Needs(Struct, frozen=True):
+    """`wants` is a set of the bits above; `tokens_in` a high guess; `most_out` what it asks for."""
+
+    wants: int = 0
+    tokens_in: int = 0
+    most_out: int = 0
+
+    @property
+    def tokens(self) -> int:
+        """The context it takes, its answer at full length included."""
+        return self.tokens_in + self.most_out
+
+    @property
+    def words(self) -> tuple[str, ...]:
+        """What it needs, for people."""
+        return tuple(word for bit, (word, _) in _MET_BY.items() if self.wants & bit)
+
+
+NO_NEEDS = Needs()
+
+
+def offers(route: Route) -> int:
+    """The needs that a route meets, as bits."""
+    has = route.model.capabilities
+    return sum(bit for bit, (_, any_of) in _MET_BY.items() if any(one in has for one in any_of))
+
+
+def room(route: Route) -> int:
+    """The tokens of context a route has; one that does not say is taken to have enough."""
+    return route.context or route.model.context or NO_END
+
+
+def lacks(route: Route, needs: Needs) -> str | None:
+    """What the route can't do of what is needed, for people; None when it can do all."""
+    missing = needs.wants & ~offers(route)
+    if missing:
+        return Needs(missing).words[0]
+    if needs.tokens > room(route):
+        return f"a context of {needs.tokens} tokens"
+    return None
+
+
+def needs_of(operation: str, body: JsonBody, tokens_in: int | None = None) -> Needs:
+    """What a request needs; `tokens_in` is a count of its input, where one was made before."""
+    raw = body.raw
+    counted = input_tokens(raw) if tokens_in is None else tokens_in
+    if operation == "embeddings":
+        return Needs(0, counted)
+    wants = STREAMING if body.get("stream") == b"true" else 0
+    for name, read in _READERS:
+        said = body.get(name)
+        if said is not None:
+            wants |= read(said)
+    if operation != "completions" and _MEDIA.search(raw):
+        wants |= _media(body.get(_CONVERSATION.get(operation, "messages")) or b"", _DEEPEST)
+    return Needs(wants, counted, _most_out(body))
+
+
+_CEILINGS = ("max_completion_tokens", "max_tokens", "max_output_tokens")
+
+
+def _most_out(body: JsonBody) -> int:
+    """The longest answer asked for; what is no number is for others to refuse."""
+    for name in _CEILINGS:
+        said = body.get(name)
+        if said is not None and said.isdigit() and len(said) < 16:
+            return int(said)
+    return 0
+
+
+# What content parts are called, and what each takes; the dialects that use the word are few
+# enough that one table serves all.
+_PARTS: Mapping[str, int] = {
+    "image_url": VISION,
+    "image": VISION,
+    "input_image": VISION,
+    "input_audio": AUDIO,
+    "audio": AUDIO,
+    "video_url": VIDEO,
+    "video": VIDEO,
+    "file": DOCUMENTS,
+    "file_url": DOCUMENTS,
+    "document": DOCUMENTS,
+    "document_url": DOCUMENTS,
+    "input_file": DOCUMENTS,
+}
+# One search for them all, by how their names begin.
+_MEDIA = re.compile(rb'"type"\s*+:\s*+"(?:image|input_|audio|video|file|document)')
+
+
+class _Part(Struct, gc=False):
+    """A message, an item or a part: its type, and where more of them may lie."""
+
+    type: Any = None
+    content: Raw = Raw()
+    output: Raw = Raw()
+
+
+_decode_parts = msgspec.json.Decoder(list[_Part]).decode
+_DEEPEST = 4
+_CONVERSATION = {"responses": "input"}
+
+
+def _media(raw: bytes | memoryview, depth: int) -> int:
+    """What the parts of a list take, and the parts within those. Other forms have none."""
+    if not depth or bytes(raw[:1]) != b"[":
+        return 0
+    try:
+        parts = _decode_parts(raw)
+    except (msgspec.DecodeError, UnicodeDecodeError):
+        return 0
+    found = 0
+    for part in parts:
+        if isinstance(part.type, str):
+            found |= _PARTS.get(part.type, 0)
+        found |= _media(memoryview(part.content), depth - 1)
+        found |= _media(memoryview(part.output), depth - 1)
+    return found
+
+
+def _tools(said: bytes) -> int:
+    return 0 if said in (b"null", b"[]") else TOOLS
+
+
+def _modalities(said: bytes) -> int:
+    return SPEECH if b'"audio"' in said else 0
+
+
+def _effort(said: bytes) -> int:
+    return 0 if said in (b"null", b'"none"') else REASONING
+
+
+def _reasoning(said: bytes) -> int:
+    told = _object(said)
+    off = not told or told.get("enabled") is False or told.get("effort") == "none"
+    return 0 if off else REASONING
+
+
+def _thinking(said: bytes) -> int:
+    told = _object(said)
+    return REASONING if told and told.get("type") != "disabled" else 0
+
+
+def _format(said: bytes) -> int:
+    """A form that the answer must have: the object that names it, or one that holds it."""
+    told = _object(said)
+    inner = told.get("format")
+    kind = (inner if isinstance(inner, dict) else told).get("type")
+    if kind == "json_schema":
+        return JSON_SCHEMA
+    return JSON_MODE if kind == "json_object" else 0
+
+
+# The members that say what is needed; the dialects never use one word for two things.
+_READERS: tuple[tuple[str, Callable[[bytes], int]], ...] = (
+    ("tools", _tools),
+    ("modalities", _modalities),
+    ("reasoning_effort", _effort),
+    ("reasoning", _reasoning),
+    ("thinking", _thinking),
+    ("response_format", _format),
+    ("text", _format),
+    ("output_config", _format),
+    ("output_format", _format),
+)
+
+
+def _object(said: bytes) -> dict[str, Any]:
+    """A member that should be an object; anything else is like an empty one."""
+    value = msgspec.json.decode(said) if said.startswith(b"{") else None
+    return value if isinstance(value, dict) else {}
