@@ -8,7 +8,7 @@ import pytest
 
 # Modules beside the tests compare too; a comparison that fails shows both sides there as well.
 pytest.register_assert_rewrite(
-    "tests.adapters", "tests.core", "tests.sdk_clients", "tests.upstream"
+    "tests.adapters", "tests.cli", "tests.core", "tests.sdk_clients", "tests.upstream"
 )
 
 TABLE = pytest.StashKey[Counter[tuple[str, ...]]]()
