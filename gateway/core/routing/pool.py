@@ -212,6 +212,7 @@ class Pool:
         if account is None:
             return False
         account.breaker.hold(now, seconds)
+        account.wake()  # the order may be for less than it was away for
         return True
 
     def restore(self, name: str) -> bool:
