@@ -1,1 +1,1 @@
-"""Which routes a call may take, and in what order they are tried."""
+"""Which credential and which route a call takes, and what becomes of those that fail."""
