@@ -37,12 +37,12 @@ class Ordered(Struct, frozen=True):
     routes: tuple[Route, ...]
     weights: tuple[float, ...] = ()
 
-    def drawn(self, draw: float | None) -> tuple[Route, ...]:
-        """With one of the best, drawn by its weight, before the others; `draw` is in [0, 1)."""
+    def drawn(self, luck: float | None) -> tuple[Route, ...]:
+        """With one of the best, drawn by its weight, before the others; `luck` is in [0, 1)."""
         weights = self.weights
-        if draw is None or len(weights) < 2:
+        if luck is None or len(weights) < 2:
             return self.routes
-        at = min(bisect_right(weights, draw * weights[-1]), len(weights) - 1)
+        at = min(bisect_right(weights, luck * weights[-1]), len(weights) - 1)
         if at == 0:
             return self.routes
         return (self.routes[at], *self.routes[:at], *self.routes[at + 1 :])
@@ -118,12 +118,12 @@ def choose(
     *,
     may: May | None = None,
     multiplier: Decimal = ONE,
-    draw: float | None = None,
+    luck: float | None = None,
 ) -> tuple[Route, ...]:
     """The routes to try, in order; a Fault that says why when none is left.
 
     `may` is what the caller's key and group allow; `multiplier` what its group pays, for
-    `max_price`. `draw`, a number in [0, 1), spreads calls over routes that are alike.
+    `max_price`. `luck`, a number in [0, 1), spreads calls over routes that are alike.
     """
     plan = ranked.plan
     if preferences is NO_PREFERENCES and may is None and needs.tokens <= plan.least_room:
@@ -131,8 +131,8 @@ def choose(
         found = ranked.plain.get(key)
         if found is None:
             found = ranked.plain[key] = _plain(ranked, needs, key[1])
-        return found.drawn(draw)
-    return _asked(ranked, preferences, needs, may, multiplier, draw)
+        return found.drawn(luck)
+    return _asked(ranked, preferences, needs, may, multiplier, luck)
 
 
 def choose_all(
@@ -142,7 +142,7 @@ def choose_all(
     *,
     may: May | None = None,
     multiplier: Decimal = ONE,
-    draw: float | None = None,
+    luck: float | None = None,
 ) -> tuple[Route, ...]:
     """The routes of several models one after the other, each once: what `models` asks for.
 
@@ -152,7 +152,7 @@ def choose_all(
     refused: Fault | None = None
     for ranked in ranks:
         try:
-            routes = choose(ranked, preferences, needs, may=may, multiplier=multiplier, draw=draw)
+            routes = choose(ranked, preferences, needs, may=may, multiplier=multiplier, luck=luck)
         except Fault as fault:
             refused = refused or fault
             continue
@@ -220,7 +220,7 @@ def _asked(
     needs: Needs,
     may: May | None,
     multiplier: Decimal,
-    draw: float | None,
+    luck: float | None,
 ) -> tuple[Route, ...]:
     """The order under all that the request and its key ask."""
     plan = ranked.plan
@@ -238,8 +238,8 @@ def _asked(
     hard = plan.choice or preferences.require_parameters is True
     routes = _capable(plan, routes, needs, hard, preferences.require_parameters is True)
     routes = _roomy(plan, routes, needs)
-    if draw is not None and sort is None:
-        routes = ranked.weighed(sort, routes, needs).drawn(draw)
+    if luck is not None and sort is None:
+        routes = ranked.weighed(sort, routes, needs).drawn(luck)
     if preferences.order:
         routes = _by_order(plan, routes, preferences.order)
     if preferences.allow_fallbacks is False:
@@ -282,12 +282,14 @@ def _roomy(plan: Plan, routes: tuple[Route, ...], needs: Needs) -> tuple[Route, 
 
 
 def _first(these: Iterable[Route], of: tuple[Route, ...]) -> tuple[Route, ...]:
-    before = tuple(these)
-    slugs = {route.slug for route in before}
-    return (*before, *(route for route in of if route.slug not in slugs))
+    """These before the rest, each route once."""
+    found = {route.slug: route for route in these}
+    for route in of:
+        found.setdefault(route.slug, route)
+    return tuple(found.values())
 
 
 def _by_order(plan: Plan, routes: tuple[Route, ...], order: tuple[str, ...]) -> tuple[Route, ...]:
     """Those that the client names first, as it names them."""
     named = [route for name in order for route in routes if name in plan.called[route.slug]]
-    return _first(dict.fromkeys(named), routes)
+    return _first(named, routes)
