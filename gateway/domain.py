@@ -44,6 +44,7 @@ class Timeouts(Struct, frozen=True, forbid_unknown_fields=True):
     first_byte: float = 600.0
     idle: float = 120.0
     total: float = 1800.0
+    first_token: float | None = None  # of a stream, where another route could serve it
 
 
 class Credential(Struct, frozen=True):
@@ -52,6 +53,12 @@ class Credential(Struct, frozen=True):
     name: str
     secrets: dict[str, str] = field(default_factory=dict)
     weight: int = 1
+    tier: int = 0  # used only while none of a lower one can take the call
+    rpm: int | None = None
+    tpm: int | None = None
+    concurrency: int | None = None
+    models: tuple[str, ...] = ()
+    regions: tuple[str, ...] = ()
 
     @property
     def api_key(self) -> str:
@@ -142,6 +149,7 @@ class Model(Struct, frozen=True):
     capabilities: tuple[str, ...] = ()
     tier: str | None = None
     created: int = 0
+    fallbacks: tuple[str, ...] = ()  # model names to try when none of its routes can serve
     aliases: tuple[str, ...] = ()
 
 

@@ -22,7 +22,9 @@ from gateway.domain import SCOPES
 from gateway.observe.health import Health
 from gateway.observe.logs import Log
 from gateway.observe.metrics import Metrics
+from gateway.observe.pools import PoolWatch
 from gateway.pipeline.desk import Desk
+from gateway.pipeline.routing import Routing
 from gateway.pipeline.services import Services
 from gateway.plugins import Plugins
 from gateway.settings import Settings, SystemClock
@@ -86,6 +88,7 @@ class Server:
             books=store.books,
             addresses=AddressLimits(1),
             logins=logins,
+            routing=Routing(clock),
             first_call=store.books.first_call,
             loading=self.plugins.loading,
         )
@@ -106,6 +109,7 @@ class Server:
             responses=Responses(settings.responses_memory << 20),
             keeps_responses=settings.responses_memory > 0,
         )
+        PoolWatch(services.routing, self.log, clock).register(self.site.metrics)
         self.app = App(self.site)
         self.catalog.on_swap.append(self._use_adapters)
         self.catalog.on_swap.append(lambda new: self.app.mount(new.surfaces))
@@ -227,6 +231,7 @@ class Server:
         def ended(name: str) -> None:
             services.admitted_for = None  # routes may have become possible
             services.admitted.clear()
+            services.built.clear()
             if name in self.plugins.adapters:
                 self.log.event("info", "adapter_loaded", adapter=name)
             else:

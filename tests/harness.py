@@ -36,6 +36,13 @@ models:
     capabilities: [streaming, tools, vision]
     routes:
       fake-slug: {{provider: fake, upstream: fake-upstream, price: {{input_per_mtok: "3.00", output_per_mtok: "15.00"}}}}
+  same-model:
+    name: Same Model
+    vendor: Fake
+    kind: chat
+    context: 128000
+    capabilities: [streaming, tools, vision]
+    routes:
       same-name: {{provider: fake, upstream: same-name, price: {{input_per_mtok: "3.00", output_per_mtok: "15.00"}}}}
   keyless-model:
     {{name: Keyless, vendor: Fake, kind: chat, routes: {{keyless-slug: {{provider: keyless, upstream: k, price: {{input_per_mtok: "1", output_per_mtok: "1"}}}}}}}}
@@ -76,6 +83,10 @@ class Gateway:
     def logged(self) -> list[dict[str, Any]]:
         """The log so far, decoded."""
         return [json.loads(line) for chunk in self.lines for line in chunk.splitlines()]
+
+    def forget_failures(self) -> None:
+        """Let every credential and route be as if it had never failed."""
+        self.server.site.services.routing.forget()
 
     async def idle(self) -> None:
         """Wait until no call is open."""

@@ -128,6 +128,8 @@ def _model(
         report.add((*here, "routes"), "must have at least one route")
     _date(model.created, (*here, "created"), report)
     _ending(model, here, targets, report)
+    for at, name in enumerate(model.fallbacks):
+        _known(name, "model or route", targets, (*here, "fallbacks", at), report)
     for slug, route in model.routes.items():
         path = (*here, "routes", slug)
         _known(route.provider, "provider", providers, (*path, "provider"), report)

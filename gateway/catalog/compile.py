@@ -148,11 +148,15 @@ def _days(retention: int | bool) -> int:
     return retention
 
 
+_OWN_LIMITS = ("rpm", "tpm", "concurrency")
+
+
 def _credential(it: schema.Credential) -> domain.Credential:
     values = asdict(it)
-    name, weight = values.pop("name"), values.pop("weight")
+    plain = {key: values.pop(key) for key in ("name", "weight", "tier", *_OWN_LIMITS)}
+    models, regions = values.pop("models"), values.pop("regions")
     secrets = {key: value for key, value in values.items() if value}
-    return domain.Credential(name=name, secrets=secrets, weight=weight)
+    return domain.Credential(secrets=secrets, models=tuple(models), regions=tuple(regions), **plain)
 
 
 def _model(model_id: str, it: schema.Model) -> domain.Model:
@@ -167,6 +171,7 @@ def _model(model_id: str, it: schema.Model) -> domain.Model:
         tier=it.tier,
         created=_midnight(it.created) if it.created else 0,
         aliases=tuple(it.aliases),
+        fallbacks=tuple(it.fallbacks),
     )
 
 

@@ -10,7 +10,9 @@ from gateway.catalog.problems import Path, Report
 
 _REFERENCE = re.compile(r"\$\{([A-Za-z_][A-Za-z0-9_]*)(?::-([^{}]*))?\}")
 _CONTROL = re.compile(r"[\x00-\x1f\x7f]")
-_NOT_SECRET = frozenset({"name", "weight"})
+_NOT_SECRET = frozenset(
+    {"name", "weight", "tier", "rpm", "tpm", "concurrency", "models", "regions"}
+)
 # A service account is a JSON document: the one secret that may have lines.
 _MULTILINE = frozenset({"service_account"})
 

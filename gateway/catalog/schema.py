@@ -145,6 +145,7 @@ class Model(Strict, frozen=True, forbid_unknown_fields=True):
     successor: Name | None = None
     created: Date | None = None
     auto: bool = True
+    fallbacks: list[Name] = []
 
 
 class Credential(Strict, frozen=True, forbid_unknown_fields=True):
@@ -152,6 +153,12 @@ class Credential(Strict, frozen=True, forbid_unknown_fields=True):
 
     name: Name
     weight: Weight = 1
+    tier: Annotated[int, Meta(ge=0, le=9, description="must be a whole number from 0 to 9")] = 0
+    rpm: Count | None = None
+    tpm: Count | None = None
+    concurrency: Count | None = None
+    models: list[Text] = []
+    regions: list[Text] = []
     api_key: str | None = None
     access_key: str | None = None
     secret_key: str | None = None
@@ -176,6 +183,7 @@ class Timeouts(Strict, frozen=True, forbid_unknown_fields=True):
 
     connect: Seconds | None = None
     first_byte: Seconds | None = None
+    first_token: Seconds | None = None
     idle: Seconds | None = None
     total: Seconds | None = None
 

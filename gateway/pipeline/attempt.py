@@ -7,7 +7,7 @@ from collections.abc import Mapping
 
 from msgspec import Struct
 
-from gateway.domain import ANONYMOUS, Credential, Provider, UpstreamRequest
+from gateway.domain import Credential, UpstreamRequest
 from gateway.errors import INVALID_REQUEST, Fault
 from gateway.pipeline.mishaps import Mishaps, sound_fault, sound_request
 from gateway.pipeline.record import Record
@@ -50,12 +50,15 @@ def heard(candidate: Candidate, headers: Mapping[str, str]) -> Mapping[str, str]
 
 
 async def attempt(
-    services: Services, candidate: Candidate, order: Order, record: Record
+    services: Services,
+    candidate: Candidate,
+    credential: Credential,
+    order: Order,
+    record: Record,
 ) -> Attempt:
     """Send the call to the candidate's provider and wait for the headers of its answer."""
     route = candidate.route
     provider = route.provider
-    credential = pick(services, provider)
     now = services.clock.time()
     if candidate.adapter.login is not None:
         credential = await services.logins.secrets(candidate.adapter, provider, credential, now)
@@ -111,23 +114,6 @@ def refuse_inexact(candidate: Candidate, order: Order, request: UpstreamRequest)
         param=_ODD.sub("_", names[0])[:80],
         cause="not_exact",
     )
-
-
-def pick(services: Services, provider: Provider) -> Credential:
-    """Take turns among the provider's credentials, each as often as its weight says."""
-    credentials = provider.credentials
-    if len(credentials) == 1:
-        return credentials[0]
-    if not credentials:
-        return ANONYMOUS
-    turn = services.turns.get(provider.name, 0)
-    services.turns[provider.name] = turn + 1
-    place = turn % sum(credential.weight for credential in credentials)
-    for credential in credentials:
-        place -= credential.weight
-        if place < 0:
-            return credential
-    return credentials[-1]
 
 
 def build(

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from decimal import Decimal
 from typing import Protocol
 
+from gateway.core.routing.names import Choice
 from gateway.domain import Route
 
 
@@ -41,7 +42,13 @@ class Routes(Protocol):
     """One immutable revision of it."""
 
     @property
-    def auto(self) -> Mapping[str, object]: ...
+    def by_name(self) -> Mapping[str, tuple[Route, ...]]: ...
+
+    @property
+    def by_model(self) -> Mapping[str, tuple[Route, ...]]: ...
+
+    @property
+    def auto(self) -> Mapping[str, Choice]: ...
 
     @property
     def groups(self) -> Mapping[str, Group]: ...

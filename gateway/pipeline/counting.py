@@ -7,11 +7,14 @@ from msgspec import structs
 
 from gateway.core.body import JsonBody, decode_as
 from gateway.core.estimate import input_tokens
+from gateway.errors import Fault
 from gateway.pipeline import relay
-from gateway.pipeline.admit import authenticate, candidates, limited
+from gateway.pipeline.admit import authenticate, limited
 from gateway.pipeline.attempt import Order, attempt, heard
+from gateway.pipeline.candidates import Wanted, candidates
 from gateway.pipeline.record import Record
 from gateway.pipeline.run import Ask
+from gateway.pipeline.serve import Attempts
 from gateway.pipeline.services import Candidate, Services
 from gateway.ports import Headers, Sink
 from gateway.sdk.dialects import own_operation
@@ -30,7 +33,8 @@ async def count(services: Services, ask: Ask, sink: Sink, record: Record) -> Non
     record.bytes_in = len(raw)
     body = JsonBody.parse(raw)
     record.model = decode_as(raw, ask.decoder).model
-    candidate = (await candidates(services, standing, "messages", record.model))[0]
+    wanted = Wanted("messages", body)
+    candidate = (await candidates(services, standing, wanted, record.model))[0]
     ticket = limited(services, standing, candidate, 0, ask.address, record)
     try:
         told, content = await _counted(services, candidate, ask, body, record)
@@ -50,10 +54,25 @@ async def _counted(
         estimate = input_tokens(body.raw)
         return (_ESTIMATED,), msgspec.json.encode({"input_tokens": estimate})
     counting = structs.replace(candidate, operation=own)
+    attempts = Attempts(services, [counting], 0, record, _nothing_more)
     order = Order("count_tokens", body, heard=heard(counting, ask.headers))
-    tried = await attempt(services, counting, order, record)
+    tried = await attempts.next()
     try:
-        return (), (await relay.whole(tried)).body
-    finally:
-        tried.reply.close()
-        record.upstream_done = services.clock.monotonic()
+        sent = await attempt(services, counting, tried.credential, order, record)
+        try:
+            counted = (await relay.whole(sent)).body
+        finally:
+            sent.reply.close()
+            record.upstream_done = services.clock.monotonic()
+    except Fault as fault:
+        attempts.failed(tried, fault, sent=True)
+        raise
+    except BaseException:
+        attempts.done(tried, "unknown")
+        raise
+    attempts.done(tried, "ok")
+    return (), counted
+
+
+async def _nothing_more() -> list[Candidate]:
+    return []

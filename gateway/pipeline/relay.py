@@ -93,7 +93,7 @@ class Stream:
     """Pumps a streamed answer into the sink as it arrives."""
 
     __slots__ = (
-        "_attempt", "_clock", "_headers", "_meter", "_own", "_record", "_reply",
+        "_attempt", "_begun", "_clock", "_headers", "_meter", "_own", "_record", "_reply",
         "_second", "_show_cost", "_sink", "_till", "_translator", "stopped",
     )  # fmt: skip
 
@@ -107,7 +107,9 @@ class Stream:
         meter: Meter,
         record: Record,
         clock: Clock,
+        begun: Callable[[], None],
     ) -> None:
+        self._begun = begun
         self._attempt = attempt
         self._reply = attempt.reply
         self._sink = sink
@@ -218,6 +220,7 @@ class Stream:
 
     def _start(self) -> None:
         self._record.first_byte = self._clock.monotonic()
+        self._begun()
         self._sink.start(200, [("Content-Type", _EVENT_STREAM), *self._headers])
 
 

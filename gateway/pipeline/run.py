@@ -14,13 +14,31 @@ from gateway.core.estimate import input_tokens
 from gateway.core.limits import Ticket
 from gateway.core.money.amounts import NANOS
 from gateway.core.purse import Purse
-from gateway.errors import CLIENT_CLOSED, INSUFFICIENT_SCOPE, INTERNAL_ERROR, Fault, NotSentError
+from gateway.core.routing.affinity import conversation_keys
+from gateway.core.routing.causes import Outcome
+from gateway.core.routing.preferences import NO_PREFERENCES
+from gateway.errors import (
+    CLIENT_CLOSED,
+    INSUFFICIENT_SCOPE,
+    INTERNAL_ERROR,
+    UPSTREAM_TIMEOUT,
+    Fault,
+    NotSentError,
+)
 from gateway.pipeline import relay, settle
-from gateway.pipeline.admit import authenticate, candidates, known_candidates, limited
+from gateway.pipeline.admit import authenticate, limited
 from gateway.pipeline.attempt import NOTHING_HEARD, Attempt, Order, attempt, heard
+from gateway.pipeline.candidates import (
+    Wanted,
+    candidates,
+    fallbacks,
+    known_candidates,
+    warning_of,
+)
 from gateway.pipeline.costs import cost_in_body
 from gateway.pipeline.desk import Standing
 from gateway.pipeline.record import Record
+from gateway.pipeline.serve import Attempts, Try, outcome_of
 from gateway.pipeline.services import Candidate, Services
 from gateway.pipeline.till import Till
 from gateway.pipeline.wishes import Asked, Wishes, ceiling, wishes_of, without_ours
@@ -49,9 +67,13 @@ class Job(Struct):
     standing: Standing
     candidate: Candidate
     till: Till
+    asked: JsonBody  # the body as the route at hand is sent it
     ticket: Ticket | None = None
     keep: Callable[[bytes], None] | None = None
     heard: Mapping[str, str] = NOTHING_HEARD
+    candidates: list[Candidate] = []
+    wanted: Wanted | None = None
+    keys: tuple[int, ...] = ()
 
     @property
     def strict(self) -> bool:
@@ -73,10 +95,7 @@ async def run(services: Services, ask: Ask, sink: Sink, record: Record) -> None:
     del ask  # a long stream need not carry what only its start needed
     try:
         await job.till.open(record.stream)
-        if job.till.affords < job.till.ceiling and not record.stream:
-            job.body = _lowered(job, record)
-        order = Order(operation, job.body, record.stream, job.strict, job.heard)
-        await _serve(services, job, order, sink, record)
+        await _serve(services, job, operation, sink, record)
     finally:
         if job.ticket is not None:
             limits, usage = job.standing.limits, record.usage
@@ -99,13 +118,26 @@ async def _admitted(services: Services, ask: Ask, record: Record) -> Job:
     catalog = services.catalog.current
     standing = services.desk.known(key, catalog) or await services.desk.load(key, catalog)
     body, wishes = _read(await ask.read_body(), ask, record)
-    asked = (services, standing, ask.operation, record.model)
-    candidate = (known_candidates(*asked) or await candidates(*asked))[0]
-    job = _job(services, standing, candidate, body, wishes, record)
+    tokens_in = input_tokens(body.raw)
+    wanted = Wanted(ask.operation, body, wishes.preferences, tokens_in)
+    found = None
+    if wishes.preferences is NO_PREFERENCES:
+        found = known_candidates(services, standing, ask.operation, record.model)
+    if found is None:
+        found = await candidates(services, standing, wanted, record.model)
+        warning = warning_of(services, record.model)
+        if warning is not None:
+            record.headers = (*record.headers, ("Warning", warning))
+    candidate = found[0]
+    job = _job(services, standing, candidate, body, wishes, record, tokens_in)
+    job.candidates, job.wanted = found, wanted
+    if len(found) > 1 or len(candidate.route.provider.credentials) > 1:
+        session = ask.headers.get("x-session-id") or key.session
+        job.keys = conversation_keys(body.raw, (standing.who[0], record.model), session)
     if standing.limits.any or not key.n:
         job.ticket = limited(services, standing, candidate, job.tokens, ask.address, record)
     job.keep = ask.keep
-    job.heard = heard(candidate, ask.headers)
+    job.heard = _heard(found, ask.headers)
     return job
 
 
@@ -131,6 +163,7 @@ def _job(
     body: JsonBody,
     wishes: Wishes,
     record: Record,
+    tokens_in: int,
 ) -> Job:
     most = ceiling(wishes, candidate.route)
     purses = standing.purses
@@ -141,14 +174,13 @@ def _job(
         standing,
         candidate,
         record.number + services.first_call,
-        input_tokens(body.raw),
+        tokens_in,
         most,
         purses,
         most,
     )
-    return Job(
-        without_ours(body, wishes) if wishes.ours else body, wishes, standing, candidate, till
-    )
+    theirs = without_ours(body, wishes) if wishes.ours else body
+    return Job(theirs, wishes, standing, candidate, till, theirs)
 
 
 def _lowered(job: Job, record: Record) -> JsonBody:
@@ -159,12 +191,30 @@ def _lowered(job: Job, record: Record) -> JsonBody:
     return job.body.replace({wishes.ceiling_name: b"%d" % each})
 
 
-async def _serve(services: Services, job: Job, order: Order, sink: Sink, record: Record) -> None:
+def _heard(found: list[Candidate], headers: Mapping[str, str]) -> Mapping[str, str]:
+    """What any of the adapters that may be asked wants to hear."""
+    if len(found) == 1:
+        return heard(found[0], headers)
+    return {name: told for one in found for name, told in heard(one, headers).items()}
+
+
+async def _serve(services: Services, job: Job, operation: str, sink: Sink, record: Record) -> None:
+    """Try one route and credential after the other, until the call is answered or lost."""
+    attempts = Attempts(
+        services, job.candidates, job.tokens, record, lambda: _more(services, job), job.keys
+    )
     meter = relay.Meter()
-    tried: Attempt | None = None
     try:
-        tried = await attempt(services, job.candidate, order, record)
-        await _answer(services, job, tried, meter, sink, record)
+        tried = await attempts.next()
+        while True:
+            try:
+                await _tried(services, job, operation, tried, attempts, meter, sink, record)
+                return
+            except Fault as fault:
+                if not attempts.failed(tried, fault, sent=sink.started):
+                    raise
+                meter = relay.Meter()
+                tried = await attempts.next(fault)
     except BaseException as error:
         if isinstance(error, NotSentError):
             record.sent_upstream = 0.0
@@ -176,11 +226,73 @@ async def _serve(services: Services, job: Job, order: Order, sink: Sink, record:
             if not isinstance(error, asyncio.CancelledError):
                 await durable
         raise
+
+
+async def _more(services: Services, job: Job) -> list[Candidate]:
+    assert job.wanted is not None
+    return await fallbacks(services, job.standing, job.wanted, job.candidates[0])
+
+
+async def _tried(
+    services: Services,
+    job: Job,
+    operation: str,
+    tried: Try,
+    attempts: Attempts,
+    meter: relay.Meter,
+    sink: Sink,
+    record: Record,
+) -> None:
+    """One try: its money, its request, its answer. Whatever ends it, its credential is told."""
+    sent: Attempt | None = None
+    over: Outcome | None = "unknown"
+    try:
+        await _turn_to(job, tried.candidate, record)
+        order = Order(operation, job.asked, record.stream, job.strict, job.heard)
+        async with _patience(tried, attempts, record) as guard:
+            sent = await attempt(services, tried.candidate, tried.credential, order, record)
+
+            def begun() -> None:
+                guard.reschedule(None)
+                attempts.answered(tried)
+
+            await _answer(services, job, sent, meter, sink, record, begun)
+        over = "ok" if record.fault is None else outcome_of(record.fault)
+    except TimeoutError:
+        over = None
+        raise Fault(
+            UPSTREAM_TIMEOUT,
+            "The provider did not begin its answer in time.",
+            cause="slow_start",
+        ) from None
+    except Fault:
+        over = None  # told by who decides what comes next
+        raise
     finally:
-        if tried is not None:
+        if sent is not None:
             # An unfinished answer is cut here, whether the client left or something failed.
-            tried.reply.close()
+            sent.reply.close()
             record.upstream_done = services.clock.monotonic()
+        if over is not None:
+            attempts.done(tried, over)
+
+
+def _patience(tried: Try, attempts: Attempts, record: Record) -> asyncio.Timeout:
+    """How long a stream may keep everybody waiting for its first piece, if another is there."""
+    limit = tried.candidate.route.provider.timeouts.first_token
+    patient = limit is None or not record.stream or not attempts.others
+    return asyncio.timeout(None if patient else limit)
+
+
+async def _turn_to(job: Job, candidate: Candidate, record: Record) -> None:
+    """Set aside what this route may cost, and ask for no longer an answer than that pays for."""
+    till = job.till
+    if candidate is not job.candidate:
+        await till.move(candidate, ceiling(job.wishes, candidate.route), record.stream)
+        job.candidate = candidate
+    job.asked = job.body
+    if till.affords < till.ceiling and not record.stream:
+        job.asked = _lowered(job, record)
 
 
 async def _answer(
@@ -190,13 +302,18 @@ async def _answer(
     meter: relay.Meter,
     sink: Sink,
     record: Record,
+    begun: Callable[[], None],
 ) -> None:
     headers: Headers = (("x-gateway-route", job.candidate.route.slug), *record.headers)
+    if record.tries:
+        headers = (*headers, ("x-gateway-attempts", str(len(record.tries) + 1)))
     if tried.fidelity:
         headers = (*headers, ("x-gateway-fidelity", tried.fidelity))
     till = job.till
     if record.stream and await relay.is_stream(tried):
-        stream = relay.Stream(tried, sink, headers, job.wishes, till, meter, record, services.clock)
+        stream = relay.Stream(
+            tried, sink, headers, job.wishes, till, meter, record, services.clock, begun
+        )
         await stream.run()
         fault = record.fault
         if fault is not None:
@@ -215,6 +332,7 @@ async def _answer(
         sink.end()
         return
     reply = await relay.whole(tried)
+    begun()
     produced = settle.answer_bytes(reply.body)
     await settle.finished(till, record, job.candidate, reply.usage, 0, produced)
     record.first_byte = services.clock.monotonic()

@@ -12,6 +12,7 @@ from gateway.domain import Channel, Route
 from gateway.pipeline.catalogs import Catalogs, Routes
 from gateway.pipeline.desk import Desk
 from gateway.pipeline.mishaps import Mishaps
+from gateway.pipeline.routing import Routing
 from gateway.ports import Books, Clock, Keys, Ledger, Logins, Upstream
 from gateway.sdk import Adapter, Operation
 
@@ -28,6 +29,7 @@ class Candidate(Struct, frozen=True):
     digest: bytes
     free: bool
     way: int = 0
+    asked: bool = True  # the client named it itself, be it as a fallback
 
 
 class Services(Struct):
@@ -43,9 +45,10 @@ class Services(Struct):
     books: Books
     addresses: AddressLimits
     logins: Logins
+    routing: Routing
     first_call: int = 0
-    turns: dict[str, int] = {}
     admitted: dict[tuple[str, str], list[Candidate]] = {}
+    built: dict[tuple[str, str], Candidate] = {}
     admitted_for: Routes | None = None
     ways: dict[tuple[str, str, str], int] = {}
     prices: set[str] = set()

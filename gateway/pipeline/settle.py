@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable
+from typing import Any
 
 import msgspec
 
@@ -102,9 +103,11 @@ def _charge(
     till: Till, record: Record, status: int, usage: Usage, flag: str = "", problem: str = ""
 ) -> Durable:
     record.usage = usage
-    extra: dict[str, str | int] | None = None
+    extra: dict[str, Any] | None = None
     if flag:
         extra = {"flag": flag, "problem": problem} if problem else {"flag": flag}
+    if record.tries:
+        extra = {**(extra or {}), "failed_attempts": record.tries}
     durable = till.settle(status, usage, FLAGS[flag] if flag else 0, extra)
     record.flag = till.flag
     record.charged = till.charged

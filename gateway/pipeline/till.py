@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable
+from typing import Any
 
 from msgspec import Struct
 
@@ -156,7 +157,7 @@ class Till(Struct):
         return True
 
     def settle(
-        self, status: int, usage: Usage, flag: int = 0, extra: dict[str, str | int] | None = None
+        self, status: int, usage: Usage, flag: int = 0, extra: dict[str, Any] | None = None
     ) -> Awaitable[Exception | None]:
         """Charge what was used, within what is there, and let the rest go. Once a call."""
         scale = self.standing.scale

@@ -9,11 +9,12 @@ from msgspec import Struct
 
 from gateway.core.body import JsonBody, object_body
 from gateway.core.money.amounts import nanos_of
+from gateway.core.routing.preferences import NO_PREFERENCES, Preferences, preferences_of
 from gateway.domain import Route
 from gateway.errors import invalid
 from gateway.sdk import with_stream_usage
 
-_OURS = ("usage", "max_cost", "fidelity")
+_OURS = ("usage", "max_cost", "fidelity", "provider", "models", "route")
 _USUAL_CEILING = 16_384
 _MOST_EVER = 1_000_000
 _OLD_DEFAULT = 16
@@ -30,6 +31,7 @@ class Wishes(Struct, frozen=True):
     ceiling_name: str = "max_completion_tokens"
     ours: bool = False  # the body says something that is meant for the gateway alone
     asks_usage: bool = False  # of a stream whose usage comes only to who asks
+    preferences: Preferences = NO_PREFERENCES
     strict: bool = False  # what cannot be said to the provider is refused, not lost
 
 
@@ -46,16 +48,19 @@ def wishes_of(operation: str, body: JsonBody, known: Any, asked: Asked) -> Wishe
     wanted = asked.max_cost if given is None else given
     limit = None if wanted is None else _max_cost(wanted)
     strict = _is_strict(known.fidelity) or _is_strict(asked.fidelity)
-    ours = given is not None or known.fidelity is not None
+    preferences = preferences_of(body)
+    ours = given is not None or known.fidelity is not None or preferences is not NO_PREFERENCES
     if operation == "embeddings":
-        return Wishes(max_cost=limit, max_tokens=0, ours=ours, strict=strict)
+        return Wishes(
+            max_cost=limit, max_tokens=0, ours=ours, preferences=preferences, strict=strict
+        )
     usage = known.usage
     show_cost = usage is not None and _asks(body, "usage") and usage.include is True
     ours = ours or usage is not None
     answers, most, name = _LENGTH[operation](known)
     shows = show_cost or (operation in _STREAM_OPTIONS and _shows_usage(body, known))
     asks = show_cost and operation in _STREAM_OPTIONS and known.stream is True
-    return Wishes(shows, show_cost, limit, answers, most, name, ours, asks, strict)
+    return Wishes(shows, show_cost, limit, answers, most, name, ours, asks, preferences, strict)
 
 
 def _shows_usage(body: JsonBody, known: Any) -> bool:

@@ -195,6 +195,10 @@ class Commands:
             "charged": dollars(balance.revenue),
         }
 
+    async def note(self, actor: str, act: str, subject: str, detail: Any = None) -> None:
+        """Write down what an admin did elsewhere than in the database."""
+        await self._note(actor, act, subject, detail)
+
     async def _note(
         self, actor: str, act: str, subject: str, detail: Mapping[str, Any] | None = None
     ) -> None:

@@ -385,6 +385,7 @@ async def test_kinds_of_errors_are_bounded(tmp_path: Path) -> None:
         rogue = Adapter("rogue", {"chat": Operation(inventive)})
         gateway.server.plugins.adapters["not-installed"] = rogue
         for _ in range(60):
+            gateway.forget_failures()
             assert (await asked(gateway, "foreign-slug")).status == 502
         page = await metrics(gateway)
         assert page.count("gateway_adapter_failures{") == 51

@@ -46,7 +46,7 @@ def code(answer: Answer) -> str:
 
 async def test_it_calls_what_it_may(gateway: Gateway) -> None:
     """Models are the intersection of the root's and every block's."""
-    root = await gateway.server.store.keys.create("r", allow=["fake-*"])
+    root = await gateway.server.store.keys.create("r", allow=["fake-*", "same-*"])
     one = child(root, models=["fake-slug", "same-name"])
     two = child(one, models=["*"])
     for key in (one, two):

@@ -64,8 +64,8 @@ async def test_errors_of_the_gateway(client: AsyncOpenAI, gateway: Gateway) -> N
 async def test_retries(client: AsyncOpenAI, fake: FakeUpstream) -> None:
     """The SDK retries what may pass: 429 after its Retry-After, 502 after its own pause."""
     answers = [
-        says({"error": {"message": "slow"}}, 429, ("Retry-After", "0")),
         says({"error": {"message": "down"}}, 500),
+        says({"error": {"message": "slow"}}, 429, ("Retry-After", "0")),
         says(completion({"content": "third"})),
     ]
 

@@ -37,7 +37,7 @@ def encode_receipt(
     usage: Usage,
     cost: Cost,
     charged: int,
-    extra: dict[str, str | int] | None = None,
+    extra: dict[str, Any] | None = None,
 ) -> bytes:
     """The stored form."""
     raw = _raw(usage.raw) if usage.raw else b""

@@ -6,7 +6,7 @@ from collections.abc import Awaitable, Callable, Mapping
 
 from gateway.errors import invalid
 from gateway.store.commands import CommandError
-from gateway.web.admin import accounts, keys, openapi, reports
+from gateway.web.admin import accounts, credentials, keys, openapi, reports
 from gateway.web.exchange import Exchange
 
 Act = Callable[[Exchange], Awaitable[None]]
@@ -24,6 +24,8 @@ ROUTES: Mapping[str, tuple[str, Mapping[str, Act]]] = {
         "admin_key",
         {"GET": keys.show, "DELETE": keys.revoke, "POST": keys.revoke_by_post},
     ),
+    f"{ROOT}/credentials": ("admin_credentials", {"GET": credentials.index}),
+    f"{ROOT}/credentials/": ("admin_credential", {"POST": credentials.change}),
     f"{ROOT}/usage": ("admin_usage", {"GET": reports.usage}),
     f"{ROOT}/calls": ("admin_calls", {"GET": reports.calls}),
     f"{ROOT}/calls/": ("admin_call", {"GET": reports.call}),

@@ -8,10 +8,11 @@ import msgspec
 
 from gateway.web.admin.accounts import AccountChange, Movement, NewAccount
 from gateway.web.admin.common import admin
+from gateway.web.admin.credentials import Bench
 from gateway.web.admin.keys import NewKey
 from gateway.web.exchange import Exchange
 
-_BODIES = (NewAccount, AccountChange, Movement, NewKey)
+_BODIES = (NewAccount, AccountChange, Movement, NewKey, Bench)
 _AMOUNT = {
     "type": "string",
     "description": "Dollars, in decimals.",
@@ -73,6 +74,9 @@ OPERATIONS: dict[tuple[str, str], _Row] = {
     ("/admin/v1/keys/{id}", "get"): ("Show a key", None, "Key", False, ()),
     ("/admin/v1/keys/{id}", "delete"): ("Revoke a key", None, "Key", False, ()),
     ("/admin/v1/keys/{id}/revoke", "post"): ("Revoke a key", None, "Key", False, ()),
+    ("/admin/v1/credentials", "get"): ("How credentials stand", None, None, True, ()),
+    ("/admin/v1/credentials/{id}/bench", "post"): ("Keep one out", "Bench", None, False, ()),
+    ("/admin/v1/credentials/{id}/restore", "post"): ("Let it back in", "Bench", None, False, ()),
     ("/admin/v1/usage", "get"): (
         "Sum up usage", None, None, True,
         ("by", "since", "until", "account", "key", "limit", "offset"),

@@ -11,8 +11,9 @@ from gateway.core.body import JsonBody, decode_as
 from gateway.core.estimate import input_tokens
 from gateway.domain import ANONYMOUS, Credential, UpstreamRequest
 from gateway.errors import invalid
-from gateway.pipeline.admit import authenticate, candidates
+from gateway.pipeline.admit import authenticate
 from gateway.pipeline.attempt import Order, build, call_of, fidelity, heard, refuse_inexact
+from gateway.pipeline.candidates import Wanted, candidates
 from gateway.pipeline.services import Candidate, Services
 from gateway.pipeline.wishes import Asked, wishes_of, without_ours
 from gateway.schemas import chat, completions, embeddings, messages, responses
@@ -44,7 +45,8 @@ async def explain(exchange: Exchange) -> None:
     headers = exchange.request.headers
     asked = Asked(headers.get("x-max-cost"), headers.get("x-gateway-fidelity"))
     wishes = wishes_of(operation, body, known, asked)
-    found = await candidates(services, standing, operation, known.model)
+    wanted = Wanted(operation, body, wishes.preferences, input_tokens(raw))
+    found = await candidates(services, standing, wanted, known.model)
     candidate = found[0]
     order = Order(
         operation,

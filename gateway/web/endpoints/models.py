@@ -9,7 +9,7 @@ from urllib.parse import unquote
 from gateway import errors
 from gateway.domain import Key, Price, Provider, Route
 from gateway.errors import Fault
-from gateway.pipeline.admit import allowed
+from gateway.pipeline.candidates import allowed
 from gateway.web.exchange import Exchange
 from gateway.web.site import CatalogView
 

@@ -8,7 +8,8 @@ from gateway.core.body import JsonBody, decode_as
 from gateway.core.estimate import input_tokens
 from gateway.core.money.amounts import dollars
 from gateway.core.money.quote import quote as price_quote
-from gateway.pipeline.admit import authenticate, candidates
+from gateway.pipeline.admit import authenticate
+from gateway.pipeline.candidates import Wanted, candidates
 from gateway.pipeline.services import Candidate
 from gateway.pipeline.wishes import Asked, Wishes, ceiling, wishes_of
 from gateway.schemas import chat, completions, embeddings
@@ -30,9 +31,10 @@ async def quote(exchange: Exchange) -> None:
     known = decode_as(raw, decoder)
     wishes = wishes_of(operation, body, known, Asked())
     tokens = input_tokens(raw)
+    wanted = Wanted(operation, body, wishes.preferences, tokens)
     quotes = [
         priced(candidate, standing.scale, tokens, wishes)
-        for candidate in await candidates(services, standing, operation, known.model)
+        for candidate in await candidates(services, standing, wanted, known.model)
     ]
     quotes.sort(key=lambda one: float(one["max_cost"]))
     exchange.answer({"object": "quote", "currency": "usd", "model": known.model, "routes": quotes})

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from gateway.web.exchange import Exchange
+from gateway.web.site import Site
 
 _TEXT = ("Content-Type", "text/plain; charset=utf-8")
 _EXPOSITION = ("Content-Type", "text/plain; version=0.0.4; charset=utf-8")
@@ -30,6 +31,7 @@ async def status(exchange: Exchange) -> None:
                 name: {
                     "configured": bool(provider.credentials) or not provider.needs_credential,
                     **site.health.of(name),
+                    **_standing(site, name),
                 }
                 for name, provider in catalog.providers.items()
             },
@@ -49,6 +51,22 @@ async def status(exchange: Exchange) -> None:
             "open_calls": site.open_calls,
         }
     )
+
+
+def _standing(site: Site, provider: str) -> dict[str, object]:
+    """How many of a provider's credentials can be used just now, and which routes rest."""
+    pool = site.services.routing.pools().get(provider)
+    if pool is None:
+        return {}
+    now = site.services.clock.monotonic()
+    states = pool.states(now)
+    accounts = [state for state in states if not state.upstream]
+    resting = [s for s in states if s.upstream and not s.credential and s.phase == "open"]
+    return {
+        "credentials": len(accounts),
+        "credentials_resting": sum(state.phase == "open" for state in accounts),
+        "routes_resting": sorted({state.upstream for state in resting}),
+    }
 
 
 async def alive(exchange: Exchange) -> None:

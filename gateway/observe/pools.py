@@ -1,0 +1,68 @@
+"""What metrics and the log tell of credentials and routes that rest."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Mapping
+
+from gateway.core.routing.pool import Change
+from gateway.observe.logs import Log
+from gateway.observe.metrics import Metrics
+from gateway.pipeline.routing import Routing
+from gateway.ports import Clock
+
+Series = Iterable[tuple[Mapping[str, str], float]]
+
+# Somebody must do something about these: they do not pass by themselves.
+_ALARMING = frozenset({"refused", "exhausted", "forbidden"})
+
+
+class PoolWatch:
+    """Counts every opening of a breaker, and writes down what an operator should know."""
+
+    def __init__(self, routing: Routing, log: Log, clock: Clock) -> None:
+        self._routing = routing
+        self._log = log
+        self._clock = clock
+        self._openings: Counter[tuple[str, str, str]] = Counter()
+        routing.on_change = self.changed
+
+    def register(self, metrics: Metrics) -> None:
+        """Show the figures."""
+        metrics.gauge(
+            "gateway_credentials_resting",
+            "Credentials that are kept out, by why; refused and exhausted need an operator.",
+            self._resting,
+        )
+        metrics.gauge(
+            "gateway_breaker_openings", "Openings of breakers since the start.", self._counted
+        )
+
+    def changed(self, provider: str, change: Change) -> None:
+        """A breaker has opened or closed."""
+        opened = change.phase == "open"
+        if opened:
+            self._openings[provider, change.credential, change.why] += 1
+        alarming = change.why in _ALARMING
+        self._log.event(
+            "error" if opened and alarming else "warning" if opened else "info",
+            "rests" if opened else "is_back",
+            provider=provider,
+            credential=change.credential,
+            upstream=change.upstream,
+            why=change.why,
+            seconds=round(change.seconds, 1),
+        )
+
+    def _resting(self) -> Series:
+        now = self._clock.monotonic()
+        for provider, pool in self._routing.pools().items():
+            for state in pool.states(now):
+                if not state.upstream:
+                    labels = {"provider": provider, "credential": state.credential}
+                    away = state.phase in ("open", "half_open")
+                    yield {**labels, "why": state.why if away else ""}, float(away)
+
+    def _counted(self) -> Series:
+        for (provider, credential, why), count in self._openings.items():
+            yield {"provider": provider, "credential": credential, "why": why}, count

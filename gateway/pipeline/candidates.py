@@ -1,0 +1,313 @@
+"""Which routes could serve a call: what its name means, who may use it, what is here to do it."""
+
+from __future__ import annotations
+
+from fnmatch import fnmatchcase
+
+from msgspec import Struct, structs
+
+from gateway import errors
+from gateway.core.body import JsonBody
+from gateway.core.money.rows import canonical, rows_of
+from gateway.core.routing.needs import NO_NEEDS, Needs, needs_of
+from gateway.core.routing.plan import Plan
+from gateway.core.routing.preferences import NO_PREFERENCES, Preferences
+from gateway.domain import ANONYMOUS, Channel, Key, Provider, Route
+from gateway.errors import Fault
+from gateway.pipeline.desk import Standing
+from gateway.pipeline.services import Candidate, Services
+from gateway.sdk.dialects import serving
+
+# Which kind of model each operation serves, and the endpoint that each kind is for.
+KIND_OF = {
+    "chat": "chat",
+    "messages": "chat",
+    "responses": "chat",
+    "count_tokens": "chat",
+    "completions": "chat",
+    "embeddings": "embedding",
+}
+ENDPOINT_OF = {
+    "chat": "chat/completions",
+    "embedding": "embeddings",
+    "image": "images/generations",
+    "video": "videos/generations",
+    "speech": "audio/speech",
+    "transcription": "audio/transcriptions",
+    "music": "music/generations",
+    "realtime": "realtime",
+}
+_SERVED_KINDS = frozenset(KIND_OF.values())
+
+
+class Wanted(Struct, frozen=True):
+    """What of a request decides where it may go."""
+
+    operation: str
+    body: JsonBody
+    preferences: Preferences = NO_PREFERENCES
+    tokens_in: int = 0
+
+    @property
+    def needs(self) -> Needs:
+        """What it needs of a model."""
+        return needs_of(self.operation, self.body, self.tokens_in)
+
+
+def known_candidates(
+    services: Services, standing: Standing, operation: str, model: str
+) -> list[Candidate] | None:
+    """What `candidates` found before for a name of one route, if nothing has changed."""
+    if standing.selective:
+        return None
+    if services.admitted_for is not services.catalog.current:
+        return None
+    return services.admitted.get((operation, model))
+
+
+async def candidates(
+    services: Services, standing: Standing, wanted: Wanted, model: str
+) -> list[Candidate]:
+    """The routes of `model` that this key may use and this gateway can serve now, best first.
+
+    A name of one route means the same to each call of a key that may use everything.
+    """
+    catalog = services.catalog.current
+    if services.admitted_for is not catalog:
+        services.admitted_for = catalog
+        services.admitted.clear()
+        services.built.clear()
+    plan = services.routing.plan(model, catalog)
+    allowed_routes = _permitted(standing, plan, model)
+    _check_kind(allowed_routes[0], wanted.operation, model)
+    routes = _ordered(services, standing, plan, allowed_routes, wanted)
+    found = [
+        await _entered(services, candidate, wanted.operation)
+        for candidate in _ready(services, routes, wanted.operation, model)
+    ]
+    single = len(plan.routes) == 1 and plan.warning is None and not plan.choice
+    if single and not standing.selective and services.admitted_for is catalog:
+        services.admitted[wanted.operation, model] = found
+    return found
+
+
+def warning_of(services: Services, model: str) -> str | None:
+    """What is to be said of a name that will not be there for long."""
+    warning = services.routing.plan(model, services.catalog.current).warning
+    return None if warning is None else warning.header
+
+
+async def fallbacks(
+    services: Services, standing: Standing, wanted: Wanted, first: Candidate
+) -> list[Candidate]:
+    """Where a call may go when all that its name means has failed: other routes of the model, the
+    models that the client named, those of the catalog."""
+    model, catalog = first.route.model, services.catalog.current
+    names: list[tuple[str, bool]] = []
+    if wanted.preferences.allow_fallbacks is not False:
+        siblings = catalog.by_model.get(model.id, ())
+        names += [(route.slug, False) for route in siblings]
+    names += [(name, True) for name in wanted.preferences.models]
+    if wanted.preferences.allow_fallbacks is not False:
+        names += [(name, False) for name in model.fallbacks]
+    found: dict[str, Candidate] = {}
+    for name, asked in names:
+        try:
+            more = await candidates(services, standing, wanted, name)
+        except Fault:
+            continue
+        for candidate in more:
+            if standing.key.n or candidate.free:
+                found.setdefault(candidate.route.slug, structs.replace(candidate, asked=asked))
+    found.pop(first.route.slug, None)
+    return list(found.values())
+
+
+def _ordered(
+    services: Services,
+    standing: Standing,
+    plan: Plan,
+    allowed_routes: tuple[Route, ...],
+    wanted: Wanted,
+) -> tuple[Route, ...]:
+    if standing.key.n == 0:  # whoever sends no key gets what is free, where a choice is to be made
+        allowed_routes = tuple(r for r in allowed_routes if r.price.free) or allowed_routes
+    if len(plan.routes) == 1 and wanted.preferences is NO_PREFERENCES and not plan.choice:
+        return allowed_routes
+    needs = NO_NEEDS if wanted.operation == "count_tokens" else wanted.needs
+    may = None
+    if len(allowed_routes) < len(plan.routes):
+        slugs = {route.slug for route in allowed_routes}
+        may = lambda route: route.slug in slugs  # noqa: E731 - it is a value here
+    return services.routing.order(plan, wanted.preferences, needs, standing, may)
+
+
+async def _entered(services: Services, candidate: Candidate, operation: str) -> Candidate:
+    """The candidate under its number in the ledger, its price row kept for receipts."""
+    route = candidate.route
+    names = (route.slug, route.model.id, route.provider.name)
+    way = services.ways.get(names)
+    if way is None:
+        way = services.ways[names] = await services.books.way(*names)
+    if route.price.digest not in services.prices:
+        await services.books.keep_price(route.price.digest, canonical(route.price))
+        services.prices.add(route.price.digest)
+    if candidate.way != way:
+        candidate = structs.replace(candidate, way=way)
+        services.built[operation, route.slug] = candidate
+    return candidate
+
+
+def allowed(key: Key, route: Route) -> bool:
+    """An empty list allows everything; patterns match the slug or the canonical model."""
+    return _matches(key.allow or None, route) and all(
+        _matches(child.models, route) for child in key.children
+    )
+
+
+def _matches(patterns: tuple[str, ...] | None, route: Route) -> bool:
+    if patterns is None:
+        return True
+    return any(fnmatchcase(route.slug, one) or fnmatchcase(route.model.id, one) for one in patterns)
+
+
+def _ready(
+    services: Services, routes: tuple[Route, ...], operation: str, model: str
+) -> list[Candidate]:
+    found = _implemented(services, routes, operation)
+    if not found:
+        _check_loading(services, routes, model)
+        raise Fault(
+            errors.NOT_IMPLEMENTED,
+            f"'{model}' is listed, but this gateway cannot yet serve "
+            f"{ENDPOINT_OF[KIND_OF[operation]]} through its provider.",
+            cause="no_adapter",
+        )
+    priced = [c for c in found if not c.route.price.unpriced]
+    if not priced:
+        raise Fault(
+            errors.NO_UPSTREAM,
+            f"'{model}' has no price in this gateway's catalog yet, so it cannot be called.",
+            retry_after=60,
+            cause="no_price",
+        )
+    ready = [c for c in priced if _reachable(c.route)]
+    if not ready:
+        raise Fault(
+            errors.NO_UPSTREAM,
+            f"No provider credential is configured for '{model}'.",
+            retry_after=60,
+            cause="no_credential",
+        )
+    return ready
+
+
+def _check_loading(services: Services, routes: tuple[Route, ...], model: str) -> None:
+    """Adapters are imported beside the start: what is not there yet may be in a moment."""
+    if any(route.provider.adapter in services.loading for route in routes):
+        raise Fault(
+            errors.NO_UPSTREAM,
+            f"The adapter for '{model}' is still being loaded. Try again in a moment.",
+            retry_after=1,
+            cause="adapter_loading",
+        )
+
+
+def _permitted(standing: Standing, plan: Plan, model: str) -> tuple[Route, ...]:
+    """The plan's routes that are open to a key; a choice that is open is so with all its routes."""
+    key, group = standing.key, standing.group
+    named = plan.choice and all(
+        patterns is None or any(fnmatchcase(model, one) for one in patterns)
+        for patterns in (key.allow or None, *(child.models for child in key.children))
+    )
+    mine = tuple(route for route in plan.routes if named or allowed(key, route))
+    if not mine:
+        raise Fault(
+            errors.MODEL_NOT_ALLOWED,
+            f"The model '{model}' is not on this API key's allow-list.",
+            param="model",
+        )
+    if group is None or key.n == 0:  # without a key, what costs money has an answer of its own
+        return mine
+    if plan.choice and group.allows(model):
+        return mine
+    open_to_group = tuple(route for route in mine if group.allows(route.slug))
+    if not open_to_group:
+        raise Fault(
+            errors.MODEL_NOT_ALLOWED,
+            f"The model '{model}' is not open to the group '{group.name}' of this key's account.",
+            param="model",
+            cause="group_not_allowed",
+        )
+    return open_to_group
+
+
+def _check_kind(route: Route, operation: str, model: str) -> None:
+    kind = route.model.kind
+    if kind == KIND_OF[operation]:
+        return
+    endpoint = ENDPOINT_OF[kind]
+    if kind in _SERVED_KINDS:
+        raise errors.invalid(
+            f"'{model}' is a model of kind '{kind}': call POST /v1/{endpoint} instead.", "model"
+        )
+    raise Fault(
+        errors.NOT_IMPLEMENTED,
+        f"'{model}' is listed, but this gateway does not serve {endpoint} yet.",
+        param="model",
+        cause="no_operation",
+    )
+
+
+def _implemented(services: Services, routes: tuple[Route, ...], operation: str) -> list[Candidate]:
+    found: list[Candidate] = []
+    for route in routes:
+        known = services.built.get((operation, route.slug))
+        if known is None or known.route is not route:
+            known = _made(services, route, operation)
+        if known is not None:
+            found.append(known)
+    return found
+
+
+def _made(services: Services, route: Route, operation: str) -> Candidate | None:
+    adapter = services.adapters.get(route.provider.adapter)
+    if adapter is None:
+        return None
+    options = {**_longest(route), **route.provider.options, **route.options}
+    serves = serving(adapter, operation, route.upstream, options)
+    if serves is None:
+        return None
+    return Candidate(
+        route=route,
+        operation=serves,
+        adapter=adapter,
+        channels=_channels(route.provider),
+        options=options,
+        rows=rows_of(route.price),
+        digest=route.price.digest.encode(),
+        free=route.price.free,
+    )
+
+
+def _longest(route: Route) -> dict[str, str]:
+    """What a wire says that wants to be told the longest answer: what money is set aside for."""
+    known = route.max_output or route.model.max_output
+    return {} if known is None else {"max_output": str(known)}
+
+
+def _channels(provider: Provider) -> dict[str, Channel]:
+    return {
+        credential.name: Channel(
+            provider=provider.name,
+            credential=credential.name,
+            timeouts=provider.timeouts,
+            max_connections=provider.max_connections,
+            ca_file=provider.ca_file,
+        )
+        for credential in (*provider.credentials, ANONYMOUS)
+    }
+
+
+def _reachable(route: Route) -> bool:
+    return bool(route.provider.credentials) or not route.provider.needs_credential

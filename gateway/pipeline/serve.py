@@ -1,0 +1,243 @@
+"""A call's tries: one credential and route after the other, until one answers or none may."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+
+from msgspec import Struct
+
+from gateway.core.routing.affinity import Place
+from gateway.core.routing.budget import Tries
+from gateway.core.routing.causes import Outcome, Verdict, classify
+from gateway.core.routing.pool import Pick, Pool, Refused
+from gateway.domain import ANONYMOUS, Credential
+from gateway.errors import NO_UPSTREAM, Fault
+from gateway.pipeline.record import Record
+from gateway.pipeline.services import Candidate, Services
+
+_MOST_BEGUN = 3
+_MOST_TRIES = 6
+_DEADLINE = 600.0
+_PATIENCE = 2.0  # seconds that a call waits for a credential that will be back by then
+More = Callable[[], Awaitable[list[Candidate]]]
+
+
+class Try(Struct):
+    """A route and a credential that have been asked to serve a call."""
+
+    candidate: Candidate
+    credential: Credential
+    pool: Pool
+    pick: Pick
+    began: float
+
+
+class Attempts:
+    """What has been tried of one call, and what may be tried still."""
+
+    def __init__(
+        self,
+        services: Services,
+        candidates: list[Candidate],
+        tokens: int,
+        record: Record,
+        more: More,
+        keys: tuple[int, ...] = (),
+    ) -> None:
+        self._services = services
+        self._routing = services.routing
+        self._queue = candidates
+        self._tokens = tokens
+        self._record = record
+        self._more: More | None = more
+        self._keys = keys
+        self._excluded: set[tuple[str, str]] = set()
+        self._sticky: Place | None = None
+        self._wait: float | None = None
+        self._given_up: set[str] = set()
+        self._too_small = -1
+        self._only_asked = False
+        self._elsewhere = False
+        now = services.clock.monotonic()
+        timeouts = candidates[0].route.provider.timeouts
+        ends = now + min(timeouts.total, _DEADLINE)
+        self._tries = Tries(self._routing.budget, ends, _MOST_TRIES)
+        self._tries.first()
+        if keys:
+            self._sticky = self._routing.affinity.find(now, keys)
+            self._put_first(self._sticky)
+
+    def _put_first(self, place: Place | None) -> None:
+        """A conversation goes where its prompt is warm, if that may serve it at all."""
+        for at, candidate in enumerate(self._queue):
+            if place is not None and candidate.route.slug == place.route:
+                if at:
+                    self._queue = [candidate, *self._queue[:at], *self._queue[at + 1 :]]
+                return
+
+    @property
+    def others(self) -> bool:
+        """Whether another route is left beside the one that is being tried."""
+        return len(self._queue) > 1 or self._more is not None
+
+    async def next(self, last: Fault | None = None) -> Try:
+        """The next to try; the `last` fault, or a 503, where nobody is left."""
+        first = self._queue
+        found = await self._any()
+        if found is not None:
+            return found
+        if last is None and self._wait is not None and self._wait <= _PATIENCE:
+            # Nobody has failed this call: those that rest are asked once they are back.
+            await asyncio.sleep(self._wait)
+            self._queue = first
+            found = await self._any()
+        if found is None:
+            raise last or self._all_away()
+        return found
+
+    async def _any(self) -> Try | None:
+        """Whoever of those that are left can take the call now."""
+        if self._elsewhere:
+            self._elsewhere = False
+            rest = self._queue
+            await self._extended()
+            self._queue += rest
+        while True:
+            while self._queue:
+                found = self._begin(self._queue[0])
+                if found is not None:
+                    return found
+                self._queue = self._queue[1:]
+            if self._more is None or not await self._extended():
+                return None
+
+    async def _extended(self) -> bool:
+        """Look beyond the name that was asked: other routes of the model, then other models."""
+        more, self._more = self._more, None
+        found = [] if more is None else await more()
+        self._queue = [one for one in found if self._may(one)]
+        return bool(self._queue)
+
+    def _may(self, candidate: Candidate) -> bool:
+        """Whether nothing that has failed speaks against a candidate."""
+        return (
+            candidate.route.slug not in self._given_up
+            and _context(candidate) > self._too_small
+            and (candidate.asked or not self._only_asked)
+        )
+
+    def _begin(self, candidate: Candidate) -> Try | None:
+        route = candidate.route
+        provider = route.provider
+        pool = self._routing.pool(provider)
+        sticky = self._sticky
+        wanted = sticky.credential if sticky is not None and sticky.route == route.slug else None
+        excluded = [name for slug, name in self._excluded if slug == route.slug]
+        for _ in range(_MOST_BEGUN):
+            now = self._services.clock.monotonic()
+            pick = pool.pick(
+                now,
+                upstream=route.upstream,
+                region=route.region,
+                sticky=wanted,
+                tokens=self._tokens,
+                exclude=excluded,
+            )
+            if isinstance(pick, Refused):
+                if pick.wait is not None:
+                    known = self._wait
+                    self._wait = pick.wait if known is None else min(known, pick.wait)
+                return None
+            if pool.began(pick, now):
+                return Try(candidate, _named(candidate, pick.name), pool, pick, now)
+        return None
+
+    def answered(self, tried: Try) -> None:
+        """The answer has begun, and it is a good one."""
+        now = self._services.clock.monotonic()
+        changes = tried.pool.answered(tried.pick, now, now - tried.began)
+        self._routing.changed(tried.candidate.route.provider.name, changes)
+
+    def done(self, tried: Try, outcome: Outcome, fault: Fault | None = None) -> None:
+        """It is over, however it went."""
+        record, usage = self._record, self._record.usage
+        now = self._services.clock.monotonic()
+        changes = tried.pool.ended(
+            tried.pick,
+            now,
+            outcome,
+            retry_after=None if fault is None else fault.retry_after,
+            tokens=None if usage is None else usage.input + usage.output,
+        )
+        route = tried.candidate.route
+        self._routing.changed(route.provider.name, changes)
+        if outcome == "ok":
+            self._tries.succeeded()
+            if self._keys:
+                place = Place(route.slug, tried.pick.name)
+                self._routing.affinity.keep(now, self._keys, place)
+            if record.stream and usage is not None:
+                self._routing.streamed(route.slug, usage.output, now - record.first_byte)
+
+    def failed(self, tried: Try, fault: Fault, *, sent: bool) -> bool:
+        """Note a failure; True if the call may be tried elsewhere."""
+        verdict = classify(fault, sent=sent)
+        self.done(tried, verdict.outcome, fault)
+        route = tried.candidate.route
+        self._record.tries.append(
+            {
+                "route": route.slug,
+                "provider": route.provider.name,
+                "cause": fault.cause,
+                "status": self._record.upstream_status,
+                "ms": int((self._services.clock.monotonic() - tried.began) * 1000),
+            }
+        )
+        if verdict.again == "never":
+            return False
+        self._narrow(tried, verdict)
+        return self._tries.again(self._services.clock.monotonic())
+
+    def _narrow(self, tried: Try, verdict: Verdict) -> None:
+        """Leave out what the failure has ruled out."""
+        route = tried.candidate.route
+        if verdict.again == "credential":
+            self._excluded.add((route.slug, tried.pick.name))
+            if verdict.outcome == "failed":  # as likely the host's fault: another one goes first
+                self._queue = [*self._queue[1:], *self._queue[:1]]
+                self._elsewhere = True
+            return
+        self._given_up.add(route.slug)
+        if verdict.again == "larger":
+            self._too_small = max(self._too_small, _context(tried.candidate))
+        elif verdict.again == "asked":
+            self._only_asked = True
+        self._queue = [one for one in self._queue if self._may(one)]
+
+    def _all_away(self) -> Fault:
+        wait = 1.0 if self._wait is None else self._wait
+        return Fault(
+            NO_UPSTREAM,
+            f"All that could serve '{self._record.model}' are at their limits or resting after "
+            "failures. Try again in a moment.",
+            retry_after=wait,
+            cause="all_away",
+        )
+
+
+def outcome_of(error: BaseException) -> Outcome:
+    """What an end that is no fault of anybody's says of who was asked: nothing."""
+    return classify(error, sent=True).outcome if isinstance(error, Fault) else "unknown"
+
+
+def _context(candidate: Candidate) -> int:
+    route = candidate.route
+    return route.context or route.model.context or 0
+
+
+def _named(candidate: Candidate, name: str) -> Credential:
+    for credential in candidate.route.provider.credentials:
+        if credential.name == name:
+            return credential
+    return ANONYMOUS

@@ -1,0 +1,419 @@
+"""A call goes on elsewhere while nothing of an answer has been shown; the user never notices."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections import Counter
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
+
+import aiohttp
+import pytest
+
+from tests.fake_upstream import Exchange, FakeUpstream, chunk, head
+from tests.harness import Gateway, running
+from tests.money import charges, entries
+from tests.rawclient import Answer, ask, chat, request
+
+CATALOG = """
+version: 1
+surfaces: {{"/v1": {{style: openai}}}}
+providers:
+  one:
+    adapter: openai-compatible
+    base_url: "{one}/v1"
+    timeouts: {{first_byte: 5, idle: 5, first_token: 0.3}}
+    credentials:
+      - {{name: a, api_key: sk-aaaaaaaaaaaaaaaa}}
+      - {{name: b, api_key: sk-bbbbbbbbbbbbbbbb}}
+      - {{name: c, api_key: sk-cccccccccccccccc}}
+  two:
+    adapter: openai-compatible
+    base_url: "{two}/v1"
+    needs_credential: false
+    zdr: true
+    data: {{training: false}}
+groups:
+  free: {{rpm: 1000, tpm: 10000000, routes: {{free: true}}}}
+anonymous: {{group: free, rpm: 1000, per: ip}}
+auto:
+  auto-cheap: {{choose: cheapest, among: {{models: [big, small]}}}}
+models:
+  big:
+    name: Big
+    vendor: Fake
+    kind: chat
+    context: 8000
+    capabilities: [streaming, tools]
+    fallbacks: [small]
+    routes:
+      big-one:
+        provider: one
+        upstream: big
+        price: {{input_per_mtok: "3.00", output_per_mtok: "15.00"}}
+      big-two:
+        provider: two
+        upstream: big-2
+        context: 64000
+        price: {{input_per_mtok: "6.00", output_per_mtok: "30.00"}}
+  small:
+    name: Small
+    vendor: Fake
+    kind: chat
+    context: 8000
+    capabilities: [streaming]
+    routes:
+      small-two:
+        provider: two
+        upstream: small-2
+        price: {{input_per_mtok: "1.00", output_per_mtok: "2.00"}}
+  old:
+    name: Old
+    vendor: Fake
+    kind: chat
+    routes:
+      old-one:
+        provider: one
+        upstream: old
+        sunset: 2020-01-01
+        successor: small
+        price: {{input_per_mtok: "1", output_per_mtok: "1"}}
+"""
+USAGE = {"prompt_tokens": 10, "completion_tokens": 5, "total_tokens": 15}
+
+
+def completion(text: str) -> dict[str, Any]:
+    message = {"role": "assistant", "content": text}
+    choice = {"index": 0, "message": message, "finish_reason": "stop"}
+    head_ = {"id": "c", "object": "chat.completion", "created": 1, "model": "m"}
+    return {**head_, "choices": [choice], "usage": USAGE}
+
+
+def delta(change: dict[str, Any], finish: str | None = None) -> dict[str, Any]:
+    choice = {"index": 0, "delta": change, "finish_reason": finish}
+    head_ = {"id": "c", "object": "chat.completion.chunk", "created": 1, "model": "m"}
+    return {**head_, "choices": [choice]}
+
+
+class Stage:
+    """A gateway before two providers, one with three credentials."""
+
+    def __init__(self, gateway: Gateway, one: FakeUpstream, two: FakeUpstream) -> None:
+        self.gateway, self.one, self.two = gateway, one, two
+        self.calls = 0
+
+    async def call(self, model: str = "big-one", **more: Any) -> Answer:
+        self.calls += 1  # each is a conversation of its own, unless it says which
+        turn = {"role": "user", "content": f"hello {self.calls}"}
+        raw = request(chat(**{"model": model, "messages": [turn], **more}), self.gateway.key)
+        return await asyncio.wait_for(ask(self.gateway.server.port, raw), 15)
+
+    async def charged(self) -> list[int]:
+        await self.gateway.idle()
+        await self.gateway.server.store.ledger.flush()
+        return charges(entries(self.gateway.server.settings.db))
+
+
+@pytest.fixture
+async def stage(tmp_path: Path) -> AsyncIterator[Stage]:
+    async with FakeUpstream() as one, FakeUpstream() as two:
+        one.handler, two.handler = says("one"), says("two")
+        text = CATALOG.format(one=one.url, two=two.url)
+        async with running(tmp_path, text=text) as gateway:
+            yield Stage(gateway, one, two)
+
+
+def says(text: str) -> Any:
+    async def handler(exchange: Exchange) -> None:
+        if exchange.request.json().get("stream"):
+            end = {**delta({}), "choices": [], "usage": USAGE}
+            await exchange.sse([delta({"content": text}), delta({}, "stop"), end])
+        else:
+            await exchange.send_json(200, completion(text))
+
+    return handler
+
+
+def fails(status: int, code: str = "oops", *lines: tuple[str, str]) -> Any:
+    async def handler(exchange: Exchange) -> None:
+        await exchange.send_json(status, {"error": {"message": "no", "code": code}}, lines)
+
+    return handler
+
+
+def text_of(answer: Answer) -> str:
+    assert answer.status == 200, answer.body
+    if answer.body.startswith(b"data:"):
+        events = [e[6:] for e in answer.body.split(b"\n\n") if e.startswith(b"data: {")]
+        choices = [choice for e in events for choice in json.loads(e)["choices"]]
+        return "".join(choice["delta"].get("content", "") for choice in choices)
+    return str(answer.json()["choices"][0]["message"]["content"])
+
+
+def header(answer: Answer, name: str) -> str | None:
+    return dict(answer.headers).get(name)
+
+
+@pytest.mark.parametrize("stream", [False, True], ids=["whole", "streamed"])
+@pytest.mark.parametrize("status", [401, 403, 429, 500, 503, 529])
+async def test_one_credential_of_three_fails(stage: Stage, status: int, stream: bool) -> None:
+    """No user notices, and the credential is soon left alone."""
+    seen: Counter[str] = Counter()
+
+    async def handler(exchange: Exchange) -> None:
+        key = (exchange.request.header("authorization") or "")[-1]
+        seen[key] += 1
+        await (fails(status) if key == "b" else says("one"))(exchange)
+
+    stage.one.handler = handler
+    answers = [await stage.call(stream=stream) for _ in range(40)]
+    assert {text_of(answer) for answer in answers} == {"one"} or status in (500, 503, 529)
+    assert all(text_of(answer) in ("one", "two") for answer in answers)
+    assert seen["b"] <= 6
+    assert seen["a"] > 5
+    assert seen["c"] > 5
+
+
+async def test_a_refused_credential_is_told(stage: Stage) -> None:
+    """The operator sees it in the metrics, the log and the status; no user is told a 401."""
+
+    async def handler(exchange: Exchange) -> None:
+        bad = (exchange.request.header("authorization") or "").endswith("b")
+        await (fails(401) if bad else says("one"))(exchange)
+
+    stage.one.handler = handler
+    for _ in range(20):
+        assert text_of(await stage.call()) == "one"
+    port = stage.gateway.server.port
+    page = (await ask(port, request(b"", None, path="/metrics", method="GET"))).body.decode()
+    told = 'gateway_credentials_resting{provider="one",credential="b",why="refused"} 1'
+    assert told in page
+    lines = [line for line in stage.gateway.logged() if line["event"] == "rests"]
+    assert [(line["provider"], line["credential"]) for line in lines] == [("one", "b")]
+    status = (await ask(port, request(b"", None, path="/api/status", method="GET"))).json()
+    assert status["upstreams"]["one"]["credentials_resting"] == 1
+    assert "sk-bbbb" not in json.dumps(status)
+
+
+@pytest.mark.parametrize("stream", [False, True], ids=["whole", "streamed"])
+async def test_another_route_of_the_model(stage: Stage, stream: bool) -> None:
+    """It is charged at the price of the route that served, and the receipt tells of the tries."""
+    stage.one.handler = fails(500)
+    answer = await stage.call(stream=stream, max_tokens=50)
+    assert text_of(answer) == "two"
+    assert header(answer, "x-gateway-route") == "big-two"
+    assert int(header(answer, "x-gateway-attempts") or 0) == len(stage.one.requests) + 1
+    assert await stage.charged() == [10 * 6_000 + 5 * 30_000]
+    call = header(answer, "x-request-id")
+    path = f"/v1/receipts/{call}"
+    raw = request(b"", stage.gateway.key, path=path, method="GET")
+    receipt = (await ask(stage.gateway.server.port, raw)).json()
+    tried = receipt["note"]["failed_attempts"]
+    assert {one["route"] for one in tried} == {"big-one"}
+    assert {one["status"] for one in tried} == {500}
+
+
+async def test_another_model(stage: Stage) -> None:
+    """The catalog's fallback comes after all routes of the model; the client's before it."""
+    stage.one.handler = fails(500)
+
+    async def handler(exchange: Exchange) -> None:
+        small = exchange.request.json()["model"] == "small-2"
+        await (says("small") if small else fails(500))(exchange)
+
+    stage.two.handler = handler
+    for _ in range(3):  # what has failed rests, so that later calls find the way at once
+        answer = await stage.call()
+        if answer.status == 200:
+            break
+    assert text_of(answer) == "small"
+    asked = await stage.call(models=["small"])
+    assert text_of(asked) == "small"
+    assert b'"models"' not in stage.two.requests[-1].body
+
+
+async def test_nothing_is_tried_after_the_first_byte(stage: Stage) -> None:
+    """What a client has seen is never said twice."""
+
+    async def handler(exchange: Exchange) -> None:
+        lines = [("Content-Type", "text/event-stream"), ("Transfer-Encoding", "chunked")]
+        await exchange.send(head(200, lines))
+        first = json.dumps(delta({"content": "half"})).encode()
+        await exchange.send(chunk(b"data: " + first + b"\n\n"))
+        exchange.close()
+
+    stage.one.handler = handler
+    answer = await stage.call(stream=True)
+    assert b"half" in answer.body
+    assert b'"error"' in answer.body
+    assert len(stage.one.requests) == 1
+    assert not stage.two.requests
+
+
+async def test_an_overload_inside_an_opened_stream(stage: Stage) -> None:
+    """A 200 whose first event is a failure is a failure like any other."""
+
+    async def handler(exchange: Exchange) -> None:
+        error = {"error": {"message": "Overloaded", "type": "overloaded_error"}}
+        await exchange.sse([error], done=False)
+
+    stage.one.handler = handler
+    answer = await stage.call(stream=True)
+    assert text_of(answer) == "two"
+
+
+async def test_a_slow_start_is_not_waited_for(stage: Stage) -> None:
+    """A route that does not begin in time is left for the next."""
+    never = asyncio.Event()
+
+    async def handler(exchange: Exchange) -> None:
+        await exchange.gate(never)
+
+    stage.one.handler = handler
+    answer = await stage.call(stream=True)
+    assert text_of(answer) == "two"
+    never.set()
+
+
+async def test_a_refused_request_is_not_tried_again(stage: Stage) -> None:
+    """What is the client's own mistake is one everywhere."""
+    stage.one.handler = fails(400)
+    answer = await stage.call()
+    assert answer.status == 400
+    assert len(stage.one.requests) == 1
+    assert not stage.two.requests
+
+
+async def test_too_long_for_one(stage: Stage) -> None:
+    """A route with room for more may take it."""
+    stage.one.handler = fails(400, "context_length_exceeded")
+    assert text_of(await stage.call()) == "two"
+    assert [r.json()["model"] for r in stage.two.requests] == ["big-2"]
+
+
+async def test_content_that_is_refused(stage: Stage) -> None:
+    """It goes nowhere else, unless the client itself named another model."""
+    stage.one.handler = fails(400, "content_policy_violation")
+    assert (await stage.call()).status == 400
+    assert not stage.two.requests
+    assert text_of(await stage.call(models=["small"])) == "two"
+
+
+async def test_what_a_client_prefers(stage: Stage) -> None:
+    """`provider` orders and excludes, and no provider sees it."""
+
+    async def routed(**provider: Any) -> str | None:
+        return header(await stage.call("big", provider=provider), "x-gateway-route")
+
+    assert await routed(order=["two"]) == "big-two"
+    assert await routed(only=["two"]) == "big-two"
+    assert await routed(ignore=["two"]) == "big-one"
+    assert await routed(zdr=True) == "big-two"
+    assert await routed(data_collection="deny") == "big-two"
+    assert await routed(max_price={"prompt": 4}) == "big-one"
+    assert all(b'"provider"' not in r.body for r in [*stage.one.requests, *stage.two.requests])
+    refused = await stage.call("big", provider={"max_price": {"prompt": 0.5}})
+    assert refused.status == 400
+    assert refused.json()["error"]["param"] == "provider.max_price"
+    stage.one.handler = fails(500)
+    lost = await stage.call("big-one", provider={"allow_fallbacks": False})
+    assert lost.status == 502
+
+
+async def test_choices(stage: Stage) -> None:
+    """Auto models, suffixes, what a request needs, and names that are over."""
+
+    async def routed(model: str, **more: Any) -> str | None:
+        return header(await stage.call(model, **more), "x-gateway-route")
+
+    tools = [{"type": "function", "function": {"name": "f", "parameters": {"type": "object"}}}]
+    assert await routed("auto-cheap") == "small-two"
+    assert await routed("auto-cheap", tools=tools) == "big-one"
+    assert await routed("big:floor") == "big-one"
+    gone = await stage.call("old")
+    assert gone.status == 404
+    assert "Use 'small' instead" in gone.json()["error"]["message"]
+
+
+async def test_a_conversation_stays_where_its_cache_is_warm(stage: Stage) -> None:
+    """Every turn goes to the credential that served the last; when that one fails, elsewhere."""
+    used: list[str] = []
+    broken: set[str] = set()
+
+    async def handler(exchange: Exchange) -> None:
+        key = (exchange.request.header("authorization") or "")[-1]
+        used.append(key)
+        await (fails(429) if key in broken else says("one"))(exchange)
+
+    stage.one.handler = handler
+    turns = [{"role": "user", "content": "a long beginning " * 50}]
+    for number in range(12):
+        assert text_of(await stage.call(messages=turns)) == "one"
+        turns += [
+            {"role": "assistant", "content": "one"},
+            {"role": "user", "content": f"turn {number}"},
+        ]
+    assert len(set(used)) == 1
+    broken.add(used[-1])
+    before = len(used)
+    assert text_of(await stage.call(messages=turns)) == "one"
+    assert len(used) == before + 2  # the one that is broken, and the next
+
+
+async def test_a_dearer_route_needs_its_money(stage: Stage) -> None:
+    """Money that pays for the route asked for may not pay for the one that could serve."""
+    store = stage.gateway.server.store
+    from gateway.store.ledger import TOP_UP
+
+    account = await store.accounts.create("poor", floor=0)
+    await store.move(account.n, TOP_UP, 2_000_000, b"{}")
+    key = str((await store.keys.create("k", account="poor")).secret)
+    stage.one.handler = fails(500)
+    raw = request(chat(model="big-one", max_tokens=100), key)
+    answer = await ask(stage.gateway.server.port, raw)
+    assert answer.status in (200, 402, 502)
+    await stage.gateway.idle()
+    await store.ledger.flush()
+    assert all(charge <= 2_000_000 for charge in charges(entries(store.database.path, account.n)))
+
+
+async def test_an_operator_benches_and_restores(stage: Stage) -> None:
+    """A benched credential gets no call, whatever happens, until it is let back in."""
+    admin = stage.gateway.server.first_admin_key
+    seen: Counter[str] = Counter()
+
+    async def handler(exchange: Exchange) -> None:
+        seen[(exchange.request.header("authorization") or "")[-1]] += 1
+        await says("one")(exchange)
+
+    stage.one.handler = handler
+    url = stage.gateway.root + "/admin/v1/credentials"
+    lines = {"Authorization": f"Bearer {admin}"}
+    async with aiohttp.ClientSession(headers=lines) as session:
+        benched = await session.post(url + "/one/a/bench", json={})
+        assert (await benched.json())["why"] == "admin"
+        for _ in range(30):
+            await stage.call()
+        assert seen["a"] == 0
+        rows = (await (await session.get(url)).json())["data"]
+        (row,) = [r for r in rows if r["credential"] == "a" and not r["upstream"]]
+        assert (row["phase"], row["seconds"]) == ("open", None)
+        assert (await session.post(url + "/one/nobody/bench", json={})).status == 404
+        await session.post(url + "/one/a/restore", json={})
+        for _ in range(60):
+            await stage.call()
+    assert seen["a"] > 5
+
+
+async def test_all_rest(stage: Stage) -> None:
+    """When nobody can be asked the client is told so at once, and when to come back."""
+    stage.one.handler = stage.two.handler = fails(500)
+    answers = [await stage.call() for _ in range(40)]
+    assert {answer.status for answer in answers} <= {502, 503}
+    last = answers[-1]
+    assert last.status == 503
+    assert int(header(last, "Retry-After") or 0) >= 1
+    asked = len(stage.one.requests) + len(stage.two.requests)
+    assert asked <= 60
