@@ -108,14 +108,15 @@ def three(**more: int) -> tuple[Member, ...]:
     return tuple(Member(name, **more) for name in ("a", "b", "c"))
 
 
-@pytest.mark.parametrize("seed", range(8))
+@pytest.mark.parametrize("seed", range(4))
 @pytest.mark.parametrize("bad", [
     DOWN, ("timed_out", 10.0, None), ("rate_limited", 0.1, None), ("rate_limited", 0.1, 1.0),
     ("refused", 0.1, None), ("exhausted", 0.1, None), ("overloaded", 0.1, 2.0),
 ])  # fmt: skip
 def test_one_of_three_that_always_fails_gets_nearly_nothing(seed: int, bad: Fate):
     """Ten minutes: some calls to find out, then a probe now and then."""
-    traffic = Traffic(seed, three(), lambda name, now: bad if name == "b" else OK).run(600.0)
+    traffic = Traffic(seed, three(), lambda name, now: bad if name == "b" else OK, 12.0)
+    traffic.run(600.0)
     slow = 40 if bad[1] > 1 else 0  # those on their way when the first of them fail
     assert sum(who == "b" for _, who in traffic.picks) <= slow + 0.01 * len(traffic.picks)
     assert len(traffic.lost) <= slow + 5
@@ -150,7 +151,7 @@ def test_who_returns_is_not_flooded(seed: int):
     assert early < 6 * usual * 0.6  # it began small
 
 
-@pytest.mark.parametrize("seed", range(8))
+@pytest.mark.parametrize("seed", range(4))
 @pytest.mark.parametrize("count", [1, 3, 40])
 def test_a_provider_that_returns_is_not_flooded(seed: int, count: int):
     """All were down: nobody may see more than the calls that come in anyway."""
