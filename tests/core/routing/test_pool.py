@@ -282,6 +282,32 @@ def test_waits_say_when_somebody_may_be_able_again():
     assert begun(pool, 61.0)
 
 
+@pytest.mark.parametrize("outcome", ["overloaded", "failed"])
+def test_a_failure_that_asks_for_time_gets_it_at_once(outcome: str):
+    pool = pool_of(Member("a"), Member("b"))
+    pick = begun(pool, exclude=("b",))
+    (change,) = pool.ended(pick, 1.0, outcome, retry_after=30.0)
+    assert (change.credential, change.phase) == ("a", "open")
+    assert 30.0 <= change.seconds <= 37.5
+    assert names(pool, 30.9) == {"b"}
+    assert fail(pool, outcome, exclude=("a",)) == ()  # one failure alone says little
+
+
+def test_a_choice_among_two_hundred_draws_two():
+    draws = 0
+
+    def chance() -> float:
+        nonlocal draws
+        draws += 1
+        return random.random()
+
+    random = Random(1)
+    pool = Pool(tuple(Member(f"c{n}") for n in range(200)), chance)
+    for _ in range(1000):
+        begun(pool)
+    assert draws < 2100
+
+
 @pytest.mark.parametrize("count", [1, 200])
 def test_nobody_is_looked_at_who_cannot_serve(count: int):
     """A choice costs a few looks, however many are away: those are out of the draw."""
