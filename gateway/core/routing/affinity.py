@@ -18,7 +18,7 @@ _MOST_KEYS = 64
 _END = 32_768
 _MARK = b'"cache_control"'
 _MARKED = re.compile(rb',\s*"cache_control"\s*:\s*(?:\{[^{}]*\}|null)')
-_EMPTY = len(b'""')
+_EMPTY = b'""'
 
 
 class Place(Struct, frozen=True):
@@ -99,8 +99,9 @@ def conversation_keys(raw: bytes, seed: Hashable, session: str | None = None) ->
     try:
         talk = _read(raw)
         for name in (talk.prompt_cache_key, talk.user):
-            if name is not UNSET and len(bytes(name)) > _EMPTY:
-                return (hash((seed, "name", bytes(name))),)
+            text = b"" if name is UNSET else bytes(name)
+            if text.startswith(b'"') and text != _EMPTY:
+                return (hash((seed, "name", text)),)
         return tuple(_beginnings(talk, seed, marked=_MARK in raw))[-_MOST_KEYS:]
     except _BAD:
         return ()

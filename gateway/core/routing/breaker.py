@@ -22,25 +22,33 @@ Why = Literal[
 
 SHORTEST_ASKED, LONGEST_ASKED = 1.0, 600.0  # what a provider's Retry-After may be
 SPREAD, MOST_SPREAD = 0.25, 15.0  # jitter: a share of the time away, and its most seconds
-CALM = 30.0  # closed for so long, and as long as the last opening, it has forgotten its openings
 SLOW_START = 30.0  # the longest way back to a full share
 LEAST_SHARE = 0.1  # where that way begins
 
 
 class Growth(Struct, frozen=True):
-    """How long a first opening lasts; each further one doubles it, up to the longest."""
+    """How long a first opening lasts; each further one doubles it, up to the longest.
+
+    An opening is the first again once it was closed for `calm` seconds, and as long as the last
+    opening was. Without calm it is so after every good probe.
+    """
 
     first: float
     longest: float
+    calm: float = 0.0
+
+    def forgets(self, closed: float, last: float) -> bool:
+        """True when openings before a closed time of so many seconds no longer count."""
+        return not self.calm or closed > max(self.calm, last)
 
     def seconds(self, times: int) -> float:
         """How long the opening lasts that comes after so many others."""
         return min(self.first * 2.0 ** min(times, 30), self.longest)
 
 
-FAILURES = Growth(5.0, 300.0)
+FAILURES = Growth(5.0, 300.0, calm=30.0)
 RATE_LIMIT = Growth(1.0, 60.0)
-CREDENTIAL = Growth(60.0, 3600.0)
+CREDENTIAL = Growth(60.0, 3600.0, calm=600.0)
 
 
 class Rule(Struct, frozen=True):
@@ -137,10 +145,13 @@ class Breaker:
         return self._turn if turn == self._turn - 1 and not self.until else turn
 
     def open(self, now: float, why: Why, growth: Growth, asked: float | None = None) -> None:
-        """Keep calls away: as long as the provider asked for, else the longer the more often."""
-        if not self.until and now - self._closed_at > max(CALM, self._last):
+        """Keep calls away: as long as the provider asked for, and the longer the more often."""
+        if not self.until and growth.forgets(now - self._closed_at, self._last):
             self.times = 0
-        seconds = growth.seconds(self.times) if asked is None else bounded(asked)
+        seconds = growth.seconds(self.times)
+        if asked is not None:
+            # Who always asks for a second and never keeps his word is believed but once.
+            seconds = max(bounded(asked), seconds if self.times else 0.0)
         self.times += 1
         self._last = seconds
         self._shut(now, why, seconds + self._chance() * min(SPREAD * seconds, MOST_SPREAD))

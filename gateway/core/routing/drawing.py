@@ -60,7 +60,6 @@ def _drawn(
             # A call that has failed once is not risked on a probe while there is another way.
             if alone or not exclude:
                 return seat
-            spare = seat
         elif not alone and _steps_back(seat, now, chance):
             spare = spare or seat
         elif first is not None:
@@ -96,7 +95,7 @@ def _best(tier: Tier, now: float, tokens: int, exclude: Collection[str]) -> Seat
         and seat.ready(now)
         and seat.account.fits(now, tokens)
     ]
-    return min(able, key=lambda seat: seat.cost(now)) if able else None
+    return min(able, key=lambda seat: (seat.probes(), seat.cost(now))) if able else None
 
 
 def _sticks(seat: Seat, now: float, tokens: int, exclude: Collection[str]) -> bool:

@@ -112,6 +112,7 @@ class Pool:
                 account = Account(member, chance)
             else:
                 account.change(member)
+                account.wake()  # the former pool's seats are not to be kept for its sake
             self.accounts[member.name] = account
         self.lanes: dict[tuple[str, str | None], Lane] = {}
         for (upstream, region), lane in () if former is None else former.lanes.items():
@@ -296,8 +297,9 @@ def _judge(pick: Pick, now: float, outcome: Outcome, retry_after: float | None) 
     elif outcome == "forbidden":
         fine = True
         own.trip(on_own, now, "forbidden", CREDENTIAL)
-    elif outcome == "overloaded" and retry_after is not None:
-        failed = own.trip(on_own, now, "overload", FAILURES, retry_after) or None
+    elif outcome in {"failed", "overloaded"} and retry_after is not None:
+        why: Why = "overload" if outcome == "overloaded" else "failures"
+        failed = own.trip(on_own, now, why, FAILURES, retry_after) or None
     elif outcome in {"failed", "timed_out", "overloaded"}:
         failed = own.ended(on_own, now, False) or None
     else:

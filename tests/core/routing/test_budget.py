@@ -1,0 +1,77 @@
+"""Retries are free where they help, and few where nothing does."""
+
+from __future__ import annotations
+
+from random import Random
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from gateway.core.routing.budget import MOST, RetryBudget, Tries, pause
+
+
+def attempts(budget: RetryBudget, calls: int, fails) -> tuple[int, int]:
+    """How many tries so many calls made, and how many of the calls failed in the end."""
+    made = lost = 0
+    for call in range(calls):
+        tries = Tries(budget, ends=1000.0)
+        tries.first()
+        number = 1
+        while fails(call, number) and tries.again(0.0):
+            number += 1
+        if fails(call, number):
+            lost += 1
+        else:
+            tries.succeeded()
+        made += number
+    return made, lost
+
+
+@pytest.mark.parametrize("calls", [100, 250, 1000, 20_000])
+def test_where_everything_fails_tries_stay_within_a_tenth_more(calls: int):
+    made, lost = attempts(RetryBudget(), calls, lambda call, number: True)
+    assert made <= 1.1 * calls
+    assert made > 1.05 * calls
+    assert lost == calls
+
+
+def test_an_outage_after_good_days_does_not_either():
+    budget = RetryBudget()
+    attempts(budget, 1000, lambda call, number: False)
+    assert budget.saved == MOST
+    made, _ = attempts(budget, 500, lambda call, number: True)
+    assert made <= 1.1 * 500
+
+
+def test_where_the_second_try_helps_no_call_is_lost():
+    made, lost = attempts(RetryBudget(), 1000, lambda call, number: number == 1)
+    assert (made, lost) == (2000, 0)
+
+
+@given(st.lists(st.integers(0, 3), max_size=300))
+def test_failed_retries_are_never_more_than_the_budget_grants(failures: list[int]):
+    made, _ = attempts(RetryBudget(), len(failures), lambda call, n: n <= failures[call])
+    helped = sum(1 for f in failures if f > 0)
+    assert made - len(failures) - helped <= 2 + 0.08 * len(failures)
+
+
+def test_no_try_after_the_deadline_nor_more_than_allowed():
+    tries = Tries(RetryBudget(), ends=10.0, most=3)
+    tries.first()
+    assert not tries.again(9.99)
+    assert not tries.again(5.0, wait=6.0)
+    assert tries.again(5.0, wait=4.0)
+    assert tries.again(5.0)
+    tries.budget.saved = 10.0
+    assert not tries.again(5.0)
+    assert tries.budget.saved == 10.0
+    assert tries.made == 3
+
+
+def test_pauses_grow_and_differ():
+    random = Random(1)
+    for made, most in ((1, 0.1), (2, 0.2), (3, 0.4), (9, 2.0), (900, 2.0)):
+        found = [pause(made, random.random) for _ in range(500)]
+        assert 0.0 <= min(found) < 0.1 * most
+        assert 0.9 * most < max(found) <= most
