@@ -22,7 +22,9 @@ from gateway.core.routing.preferences import NO_PREFERENCES, Preferences
 from gateway.domain import Route
 from gateway.errors import INVALID_REQUEST, MODEL_NOT_ALLOWED, Fault
 
-__all__ = ["Figures", "Ranked", "Ranks", "choose", "choose_all", "order_of", "rank"]
+__all__ = [
+    "Figures", "Ranked", "Ranks", "choose", "choose_all", "needs_matter", "order_of", "rank"
+]  # fmt: skip
 
 May = Callable[[Route], bool]
 ONE = Decimal(1)
@@ -109,6 +111,11 @@ class Ranks:
         ranked = rank(plan, figures, known[1] if known else None)
         self._ranked[plan.name] = turn, ranked
         return ranked
+
+
+def needs_matter(plan: Plan, preferences: Preferences) -> bool:
+    """Whether what a request needs can make a difference: for most names there is one route."""
+    return plan.choice or len(plan.routes) > 1 or preferences is not NO_PREFERENCES
 
 
 def choose(

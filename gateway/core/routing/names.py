@@ -100,8 +100,8 @@ def resolve(name: str, catalog: Names, today: date) -> Resolved:
         alive = _free(base, alive)
     for suffix in suffixes:
         sort = _SORTS.get(suffix, sort)
-    named = choice is None and base in catalog.by_name
-    warning = _warning(base, alive, catalog, today) if named else None
+    # What goes on by itself, a choice or the latest of a family, need not warn.
+    warning = _warning(base, alive, catalog, today) if base in catalog.by_name else None
     return Resolved(name, alive, sort, choice is not None, warning)
 
 

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping
-from typing import Any
 
 import msgspec
 from msgspec import Raw, Struct
@@ -118,7 +117,7 @@ def _most_out(body: JsonBody) -> int:
 
 # What content parts are called, and what each takes; the dialects that use the word are few
 # enough that one table serves all.
-_PARTS: Mapping[str, int] = {
+_NAMES: Mapping[str, int] = {
     "image_url": VISION,
     "image": VISION,
     "input_image": VISION,
@@ -132,6 +131,7 @@ _PARTS: Mapping[str, int] = {
     "document_url": DOCUMENTS,
     "input_file": DOCUMENTS,
 }
+_PARTS = {b'"%s"' % name.encode(): bit for name, bit in _NAMES.items()}
 # One search for them all, by how their names begin.
 _MEDIA = re.compile(rb'"type"\s*+:\s*+"(?:image|input_|audio|video|file|document)')
 
@@ -139,7 +139,7 @@ _MEDIA = re.compile(rb'"type"\s*+:\s*+"(?:image|input_|audio|video|file|document
 class _Part(Struct, gc=False):
     """A message, an item or a part: its type, and where more of them may lie."""
 
-    type: Any = None
+    type: Raw = Raw()
     content: Raw = Raw()
     output: Raw = Raw()
 
@@ -159,11 +159,24 @@ def _media(raw: bytes | memoryview, depth: int) -> int:
         return 0
     found = 0
     for part in parts:
-        if isinstance(part.type, str):
-            found |= _PARTS.get(part.type, 0)
+        found |= _PARTS.get(bytes(part.type), 0)
         found |= _media(memoryview(part.content), depth - 1)
         found |= _media(memoryview(part.output), depth - 1)
     return found
+
+
+class _Told(Struct, gc=False):
+    """What the readers below ask of an object. Nothing is decoded: any value may stand there."""
+
+    type: Raw = Raw()
+    effort: Raw = Raw()
+    enabled: Raw = Raw()
+    format: Raw = Raw()
+
+
+_decode_told = msgspec.json.Decoder(_Told).decode
+_FALSE, _NONE, _DISABLED = Raw(b"false"), Raw(b'"none"'), Raw(b'"disabled"')
+_FORMS = {b'"json_schema"': JSON_SCHEMA, b'"json_object"': JSON_MODE}
 
 
 def _tools(said: bytes) -> int:
@@ -179,24 +192,22 @@ def _effort(said: bytes) -> int:
 
 
 def _reasoning(said: bytes) -> int:
-    told = _object(said)
-    off = not told or told.get("enabled") is False or told.get("effort") == "none"
+    told = _told(said)
+    off = told is None or told.enabled == _FALSE or told.effort == _NONE
     return 0 if off else REASONING
 
 
 def _thinking(said: bytes) -> int:
-    told = _object(said)
-    return REASONING if told and told.get("type") != "disabled" else 0
+    told = _told(said)
+    return 0 if told is None or told.type == _DISABLED else REASONING
 
 
 def _format(said: bytes) -> int:
     """A form that the answer must have: the object that names it, or one that holds it."""
-    told = _object(said)
-    inner = told.get("format")
-    kind = (inner if isinstance(inner, dict) else told).get("type")
-    if kind == "json_schema":
-        return JSON_SCHEMA
-    return JSON_MODE if kind == "json_object" else 0
+    told = _told(said)
+    if told is not None and told.format:
+        told = _told(bytes(told.format))
+    return 0 if told is None else _FORMS.get(bytes(told.type), 0)
 
 
 # The members that say what is needed; the dialects never use one word for two things.
@@ -213,7 +224,6 @@ _READERS: tuple[tuple[str, Callable[[bytes], int]], ...] = (
 )
 
 
-def _object(said: bytes) -> dict[str, Any]:
-    """A member that should be an object; anything else is like an empty one."""
-    value = msgspec.json.decode(said) if said.startswith(b"{") else None
-    return value if isinstance(value, dict) else {}
+def _told(said: bytes) -> _Told | None:
+    """A member that should be an object; anything else, or an empty one, is like none."""
+    return _decode_told(said) if said.startswith(b"{") and said != b"{}" else None

@@ -6,6 +6,7 @@ silence may send data where its owner forbade it to go.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping
 from decimal import Decimal
 from typing import Any, Literal, NoReturn
@@ -24,7 +25,7 @@ OURS = (*MEMBERS, "usage", "max_cost", "fidelity")
 MOST_MODELS = 16
 _MOST_NAMES = 64
 _MOST_TEXT = 200
-_MOST_DIGITS = 40
+_AMOUNT = re.compile(rb'"?(\d{1,20}(?:\.\d{1,20})?(?:[eE][+-]?\d{1,2})?)"?\Z')
 
 ClientSort = Literal["price", "throughput", "latency"]
 Collection = Literal["allow", "deny"]
@@ -140,6 +141,10 @@ class _BadValueError(Exception):
     """The member is not what it must be."""
 
 
+# A number that nothing can hold is well-formed JSON and still can't be decoded.
+_BAD = (_BadValueError, msgspec.DecodeError)
+
+
 def _text(value: Any) -> str:
     if not isinstance(value, str) or not 0 < len(value) <= _MOST_TEXT:
         raise _BadValueError
@@ -215,7 +220,7 @@ def _provider(raw: bytes, param: str) -> Preferences:
         read, must = _MEMBERS[name]
         try:
             found[name] = read(msgspec.json.decode(value))
-        except _BadValueError:
+        except _BAD:
             raise invalid(f"'{path}' {must}.", path) from None
     return Preferences(**found) if found else NO_PREFERENCES
 
@@ -230,13 +235,10 @@ def _max_price(raw: bytes, param: str) -> MaxPrice | None:
 
 def _amount(raw: bytes, path: str) -> Decimal:
     """Dollars, as a number or as text: never by way of a float, which is not what was sent."""
-    try:
-        amount = msgspec.json.decode(raw, type=Decimal) if len(raw) <= _MOST_DIGITS else None
-    except (msgspec.DecodeError, ArithmeticError):
-        amount = None
-    if amount is None or not amount.is_finite() or amount < 0:
+    found = _AMOUNT.match(raw)
+    if found is None:
         raise invalid(f"'{path}' must be an amount in dollars, such as 1.5.", path)
-    return amount
+    return Decimal(found[1].decode())
 
 
 def _known_members(raw: bytes, param: str, known: tuple[str, ...]) -> list[tuple[str, str, bytes]]:
@@ -262,6 +264,6 @@ _read_models = _list_of(_text, MOST_MODELS)
 def _models(raw: bytes) -> tuple[str, ...]:
     try:
         return _read_models(msgspec.json.decode(raw))  # type: ignore[no-any-return]
-    except _BadValueError:
+    except _BAD:
         text = f"'models' must be a list of at most {MOST_MODELS} model names."
         raise invalid(text, "models") from None

@@ -61,6 +61,7 @@ def test_by_price_only_what_mostly_fails_comes_last():
         ("throughput", {"a": (1, 90), "c": (1, 20)}, ["a", "b", "c"]),
         ("latency", {"a": (0.2, 1), "b": (3, 1), "c": (0.9, 1)}, ["a", "c", "b"]),
         ("latency", {"a": (1.0, 1), "b": (1.01, 1), "c": (1.02, 1)}, ["b", "c", "a"]),
+        ("latency", {"b": (0.2, 1), "c": (5, 1)}, ["b", "a", "c"]),
         ("latency", {}, ["b", "c", "a"]),
     ],
 )
@@ -68,6 +69,13 @@ def test_by_speed(sort, figures, order):
     """What is alike goes by price; what nobody knows stands in the middle."""
     live = {slug: Figures(latency, speed) for slug, (latency, speed) in figures.items()}
     assert tried(PLAIN, f'{{"sort":"{sort}"}}', figures=live) == order
+
+
+@pytest.mark.parametrize("sort", ["throughput", "latency"])
+def test_the_quickest_to_fail_is_not_the_quickest(sort):
+    """Errors come fast."""
+    live = {"a": Figures(0.1, 900, 0.9), "b": Figures(1, 50), "c": Figures(5, 10)}
+    assert tried(PLAIN, f'{{"sort":"{sort}"}}', figures=live) == ["b", "c", "a"]
 
 
 def test_the_best_is_the_highest_tier_in_the_order_of_the_file():
@@ -199,6 +207,13 @@ def test_the_preference_that_excludes_the_last_is_named(text, param):
     assert ("that 'provider.only' left" in fault.message) is ('"open"],' in text and "only" in text)
 
 
+def test_a_preference_that_excluded_nothing_is_not_blamed():
+    """Only what narrowed the choice is told."""
+    assert "left" not in refused(HELD[:2], '{"ignore":["nobody"],"zdr":true}').message
+    message = refused(HELD, '{"ignore":["third"],"only":["other","open"],"zdr":true}').message
+    assert "that 'provider.only' left" in message
+
+
 def test_the_highest_price_is_what_the_caller_pays():
     """The group's multiplier and the length of the call included; no price is no price."""
     one = (route("a", cost="1", above=[(1000, 2)]),)
@@ -234,6 +249,15 @@ def test_what_lacks_a_need_is_tried_last_and_never_chosen():
     assert tried(ABLE, needs=Needs(need.AUDIO)) == ["blind", "sees", "all"]
 
 
+def test_one_call_leaves_nothing_behind_for_the_next():
+    """What was worked out for one need is not for another."""
+    it = ranked(ABLE)
+    for _ in range(2):
+        assert slugs(choose(it, NO_PREFERENCES)) == ["blind", "sees", "all"]
+        assert slugs(choose(it, NO_PREFERENCES, Needs(SEES))) == ["sees", "all", "blind"]
+        assert slugs(choose(it, NO_PREFERENCES, Needs(need.TOOLS))) == ["blind", "all", "sees"]
+
+
 def test_a_choice_that_nothing_meets_says_what_is_missing():
     """All of it that not every route has."""
     fault = refused(ABLE, needs=Needs(need.AUDIO | SEES), choice=True)
@@ -266,6 +290,11 @@ def test_fallback_models_come_after():
     assert slugs(choose_all([first, second], NO_PREFERENCES)) == ["open", "quiet", "deaf"]
     assert slugs(choose_all([first, second], asked('{"zdr":true}'))) == ["deaf"]
     assert slugs(choose_all([second, second], NO_PREFERENCES)) == ["quiet", "deaf"]
+    dearer = ranked((route("dear", cost="9", zdr=True),))
+    with pytest.raises(Fault, match="zdr"):
+        choose_all([first, dearer], asked('{"max_price":{"prompt":5},"zdr":true}'))
+    with pytest.raises(Fault, match="max_price"):
+        choose_all([dearer, first], asked('{"max_price":{"prompt":5},"zdr":true}'))
     with pytest.raises(Fault, match=r"'provider\.only' excludes"):
         choose_all([first, second], asked('{"only":["nobody"]}'))
 
@@ -287,6 +316,9 @@ def test_luck_moves_one_route_alone():
     assert tried(PLAIN, luck=0.999, figures={"a": SHAKY}) == ["c", "b", "a"]
     assert tried(PLAIN, '{"ignore":["none"]}', luck=0.999) == ["a", "b", "c"]
     assert tried(ABLE, luck=0.999, needs=Needs(SEES)) == ["all", "sees", "blind"]
+    tight = (route("a", context=10), route("b"), route("c", context=20))
+    assert tried(tight, luck=0.999, needs=Needs(0, 15)) == ["c", "b", "a"]
+    assert tried(tight[::2], luck=0.999, needs=Needs(0, 50)) == ["c", "a"]
     free = [route("a", cost="0"), route("b", cost="0"), route("c")]
     assert tried(free, luck=0.999) == ["b", "a", "c"]
 
@@ -345,6 +377,7 @@ def test_ranks_are_made_once_a_turn():
     # 0.28 is within a tenth of 0.3: the band that it was in holds it there.
     again = ranks.of(plan_of(Resolved("x", PLAIN)), {"b": Figures(error_share=0.28)}, 2)
     assert again.bands["b"].failing == 1
+    assert slugs(choose(ranks.of(plan_of(Resolved("x", HELD)), {}, 2), NO_PREFERENCES))[0] == "open"
 
 
 # --- laws

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gateway.core.routing.names import family, next_day, resolve
+from gateway.core.routing.names import family, resolve
 from gateway.core.routing.plan import Plans
 from gateway.errors import Fault
 from tests.core.routing.made import catalog, route, slugs
@@ -112,6 +112,8 @@ ENDING = catalog(
     route("twice-b", model="twice", sunset="2026-05-20"),
     route("round-1", model="round-1", sunset="2026-04-01", successor="round-2"),
     route("round-2", model="round-2", sunset="2026-04-01", successor="round-1"),
+    route("late-a", model="late", sunset="2026-05-10"),
+    route("late-b", model="late", sunset="2026-05-20"),
     route("half-a", model="half", sunset="2026-05-02"),
     route("half-b", model="half"),
     auto={"auto-x": "best"},
@@ -149,6 +151,9 @@ def test_only_the_routes_that_ended_go():
     assert slugs(it.routes) == ["twice-b"]
     assert it.warning is not None
     assert "2026-05-20" in it.warning.text
+    late = resolve("late", ENDING, TODAY)
+    assert late.warning is not None
+    assert "2026-05-20" in late.warning.text
     half = resolve("half", ENDING, TODAY)
     assert slugs(half.routes) == ["half-a", "half-b"]
     assert half.warning is None
@@ -163,7 +168,7 @@ def test_a_circle_of_successors_ends():
 def test_auto_models_leave_out_what_ended():
     """They go on by themselves, so they do not warn."""
     it = resolve("auto-x", ENDING, TODAY)
-    assert slugs(it.routes) == ["old", "new", "twice-b", "half-a", "half-b"]
+    assert slugs(it.routes) == ["old", "new", "twice-b", "late-a", "late-b", "half-a", "half-b"]
     assert it.warning is None
 
 
@@ -171,10 +176,11 @@ def test_plans_are_kept_for_a_day():
     """What a name means may change at midnight, and not before."""
     plans = Plans(ENDING)
     noon = 1_779_710_400.0  # 25 May 2026, 12:00 UTC
+    midnight = noon + 12 * 3600
     kept = plans.of("old", noon)
-    assert plans.of("old", next_day(noon) - 1) is kept
+    assert plans.of("old", midnight - 1) is kept
     with pytest.raises(Fault, match="switched off"):
-        plans.of("old", next_day(noon))
+        plans.of("old", midnight)
 
 
 def test_plans_leave_out_what_cannot_be_used():

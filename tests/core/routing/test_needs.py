@@ -109,6 +109,21 @@ def test_white_space_and_order_make_no_difference():
     assert needs_of("chat", JsonBody.parse(raw)).words == ("images",)
 
 
+@pytest.mark.parametrize("odd", [b"1e999", b"9" * 400, b"[]", b'{"a":1e999}', b"null", b'"x"'])
+def test_values_that_nothing_can_hold_are_passed_over(odd):
+    """Well-formed JSON all the same: others may refuse it."""
+    forms = (
+        b'"reasoning":{"effort":%s}', b'"response_format":{"type":%s}', b'"thinking":{"type":%s}',
+        b'"text":{"format":%s}', b'"max_tokens":%s', b'"tools":%s', b'"messages":%s',
+        b'"messages":[{"content":[{"type":"image","x":%s},{"type":%s}]}]', b'"stream":%s',
+    )  # fmt: skip
+    for form in forms:
+        raw = b"{" + form.replace(b"%s", odd) + b"}"
+        assert needs_of("chat", JsonBody.parse(raw)).tokens >= 0
+    seen = b'{"messages":[{"content":[{"type":"image","x":%s},{"type":%s}]}]}' % (odd, odd)
+    assert needs_of("chat", JsonBody.parse(seen)).words == ("images",)
+
+
 @pytest.mark.parametrize(
     ("operation", "member", "most"),
     [
