@@ -14,7 +14,7 @@ import pytest
 
 from tests.fake_upstream import Exchange, FakeUpstream, chunk, head
 from tests.harness import Gateway, running
-from tests.money import charges, entries
+from tests.money import charges, entries, until
 from tests.rawclient import Answer, ask, chat, request
 
 CATALOG = """
@@ -172,8 +172,7 @@ async def test_one_credential_of_three_fails(stage: Stage, status: int, stream: 
     assert {text_of(answer) for answer in answers} == {"one"} or status in (500, 503, 529)
     assert all(text_of(answer) in ("one", "two") for answer in answers)
     assert seen["b"] <= 6
-    assert seen["a"] > 5
-    assert seen["c"] > 5
+    assert seen["a"] + seen["c"] >= 30
 
 
 async def test_a_refused_credential_is_told(stage: Stage) -> None:
@@ -190,11 +189,17 @@ async def test_a_refused_credential_is_told(stage: Stage) -> None:
     page = (await ask(port, request(b"", None, path="/metrics", method="GET"))).body.decode()
     told = 'gateway_credentials_resting{provider="one",credential="b",why="refused"} 1'
     assert told in page
-    lines = [line for line in stage.gateway.logged() if line["event"] == "rests"]
-    assert [(line["provider"], line["credential"]) for line in lines] == [("one", "b")]
+    await until(lambda: rests(stage.gateway))
+    assert rests(stage.gateway) == [("one", "b", "refused")]
     status = (await ask(port, request(b"", None, path="/api/status", method="GET"))).json()
     assert status["upstreams"]["one"]["credentials_resting"] == 1
     assert "sk-bbbb" not in json.dumps(status)
+
+
+def rests(gateway: Gateway) -> list[tuple[str, str, str]]:
+    """What the log says of credentials that rest."""
+    lines = [line for line in gateway.logged() if line["event"] == "rests"]
+    return [(line["provider"], line["credential"], line["why"]) for line in lines]
 
 
 @pytest.mark.parametrize("stream", [False, True], ids=["whole", "streamed"])

@@ -37,9 +37,9 @@ class RetryBudget:
         self.saved -= 1.0
         return True
 
-    def helped(self) -> None:
-        """A retry has succeeded."""
-        self.saved = min(self.saved + 1.0, MOST)
+    def helped(self, retries: int = 1) -> None:
+        """So many retries have led to an answer."""
+        self.saved = min(self.saved + retries, MOST)
 
 
 class Tries(Struct):
@@ -65,9 +65,9 @@ class Tries(Struct):
         return True
 
     def succeeded(self) -> None:
-        """The last try brought an answer; each retry before it has failed and stays spent."""
+        """The last try brought an answer: the retries that led to it were worth their while."""
         if self.made > 1:
-            self.budget.helped()
+            self.budget.helped(self.made - 1)
 
 
 def pause(made: int, chance: Callable[[], float]) -> float:

@@ -52,7 +52,7 @@ def test_where_the_second_try_helps_no_call_is_lost():
 @given(st.lists(st.integers(0, 3), max_size=300))
 def test_failed_retries_are_never_more_than_the_budget_grants(failures: list[int]):
     made, _ = attempts(RetryBudget(), len(failures), lambda call, n: n <= failures[call])
-    helped = sum(1 for f in failures if f > 0)
+    helped = sum(min(f, 2) for f in failures)  # given back where the third try succeeds
     assert made - len(failures) - helped <= 2 + 0.08 * len(failures)
 
 
