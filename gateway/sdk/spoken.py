@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping
 
 from msgspec import Struct, structs
 
-from gateway.core.body import JsonBody
+from gateway.core.body import JsonBody, check_values
 from gateway.core.meter import Translator
 from gateway.core.talk.events import Began, Writer
 from gateway.core.talk.interpret import Interpreter
@@ -35,6 +35,7 @@ def translated(dialect: Dialect, wire: Wire) -> Operation:
     """The operation that hears one dialect and speaks one wire."""
 
     def build(call: Call, credential: Credential) -> UpstreamRequest:
+        check_values(call.body.raw)
         losses = Losses()
         talk = dialect.read(call.body, losses)
         talk.model = call.upstream

@@ -9,10 +9,11 @@ import msgspec
 from msgspec import Raw
 
 from gateway.core.body import JsonBody
-from gateway.core.talk.responses.wire import changed, listed, read_head, read_item
+from gateway.core.talk.responses.wire import Item, changed, listed, read_head, read_item
 from gateway.errors import NOT_FOUND, Fault, invalid
 
 MAX_PAGE: Final = 100
+MAX_REFERRED: Final = 16 << 20  # bytes of all items that one request refers to
 _MAX_IDS: Final = 1_000
 # Items that mean the same without their id, and with it only to the host that gave it.
 _NAMELESS: Final = frozenset({"message", "reasoning", "function_call", "custom_tool_call"})
@@ -69,18 +70,37 @@ def again(output: Iterable[bytes]) -> list[bytes]:
 
 
 def dereferenced(body: JsonBody, find: Callable[[str], bytes | None]) -> JsonBody:
-    """The request with items instead of references to those that `find` knows."""
+    """The request with items instead of references, all of which `find` must know.
+
+    A provider may know others: those are of whoever calls it with the same credential.
+    """
     raw = body.get("input")
     if raw is None or b"item_reference" not in raw:
         return body
     items: list[bytes] = []
-    for one in listed(raw):
+    referred = 0
+    for place, one in enumerate(listed(raw)):
         item = read_item(one)
-        known = None
-        if item is not None and item.type == "item_reference" and item.id:
-            known = find(item.id)
-        items += [one] if known is None else again([known])
+        if item is None or item.type != "item_reference":
+            items.append(one)
+            continue
+        known = find(item.id or "")
+        if known is None:
+            raise unknown_item(item, f"input[{place}]")
+        referred += len(known)
+        if referred > MAX_REFERRED:
+            raise invalid("The items that 'input' refers to are too long together.", "input")
+        items += again([known])
     return body.replace({"input": _array(items)})
+
+
+def unknown_item(item: Item, where: str) -> Fault:
+    """The same for one that never was, has gone, or is another account's."""
+    return invalid(
+        f"The item '{(item.id or '')[:100]}' is not among those that this gateway keeps; "
+        "send the item itself.",
+        where,
+    )
 
 
 def unknown_response(name: str) -> Fault:
