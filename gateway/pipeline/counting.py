@@ -13,6 +13,7 @@ from gateway.pipeline.attempt import Order, attempt, heard
 from gateway.pipeline.record import Record
 from gateway.pipeline.run import Ask
 from gateway.pipeline.services import Candidate, Services
+from gateway.pipeline.wishes import without_ours
 from gateway.ports import Headers, Sink
 from gateway.sdk.dialects import own_operation
 
@@ -28,7 +29,7 @@ async def count(services: Services, ask: Ask, sink: Sink, record: Record) -> Non
     standing = services.desk.known(key, catalog) or await services.desk.load(key, catalog)
     raw = await ask.read_body()
     record.bytes_in = len(raw)
-    body = JsonBody.parse(raw)
+    body = without_ours(JsonBody.parse(raw))
     record.model = decode_as(raw, ask.decoder).model
     candidate = (await candidates(services, standing, "messages", record.model))[0]
     ticket = limited(services, standing, candidate, 0, ask.address, record)

@@ -31,6 +31,17 @@ class Dialect(Struct, frozen=True):
     writer: Callable[[JsonBody], Writer]
 
 
+# Members of other dialects that say how much is answered: money was set aside for what this one's
+# own say.
+_AMOUNTS = ("n", "best_of", "max_tokens", "max_completion_tokens", "max_output_tokens")
+
+
+def _lose_amounts(talk: Talk, losses: Losses) -> None:
+    for name in _AMOUNTS:
+        if talk.extra.pop(name, b"null") != b"null":
+            losses.lose(name)
+
+
 def translated(dialect: Dialect, wire: Wire) -> Operation:
     """The operation that hears one dialect and speaks one wire."""
 
@@ -38,6 +49,7 @@ def translated(dialect: Dialect, wire: Wire) -> Operation:
         check_values(call.body.raw)
         losses = Losses()
         talk = dialect.read(call.body, losses)
+        _lose_amounts(talk, losses)
         talk.model = call.upstream
         talk.stream = call.stream
         request = wire.build(call, credential, talk, losses)
