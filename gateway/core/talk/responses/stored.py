@@ -125,22 +125,17 @@ def input_items(
     """A page of what a response answered."""
     if not 1 <= limit <= MAX_PAGE:
         raise invalid(f"'limit' must be between 1 and {MAX_PAGE}.", "limit")
-    named = [_named(raw, stored.id, place) for place, raw in enumerate(listed(stored.input))]
+    items = list(enumerate(listed(stored.input)))
     if order == "desc":
-        named.reverse()
-    start = 0
-    if after:
-        places = [place for place, (name, _) in enumerate(named) if name == after]
-        if not places:
-            raise invalid(f"'after' names no item of this response: {after[:100]}", "after")
-        start = places[0] + 1
-    page = named[start : start + limit]
+        items.reverse()
+    start = _behind(items, stored.id, after) if after else 0
+    page = [_named(raw, stored.id, place) for place, raw in items[start : start + limit]]
     said: dict[str, Any] = {
         "object": "list",
         "data": [Raw(raw) for _, raw in page],
         "first_id": page[0][0] if page else None,
         "last_id": page[-1][0] if page else None,
-        "has_more": start + limit < len(named),
+        "has_more": start + limit < len(items),
     }
     return msgspec.json.encode(said)
 
@@ -151,12 +146,26 @@ def output_ids(output: Iterable[bytes]) -> tuple[str, ...]:
     return tuple(item.id for item in items if item is not None and item.id)[:_MAX_IDS]
 
 
+def _behind(items: list[tuple[int, bytes]], owner: str, name: str) -> int:
+    """Where the next page begins. Only what may have that name is read: there may be many."""
+    mark = name.encode("utf-8", "replace")
+    for at, (place, raw) in enumerate(items):
+        may = mark in raw or b"\\" in raw or name == _name_of(owner, place)
+        if may and _named(raw, owner, place)[0] == name:
+            return at + 1
+    raise invalid(f"'after' names no item of this response: {name[:100]}", "after")
+
+
+def _name_of(owner: str, place: int) -> str:
+    return f"item_{owner.removeprefix('resp_')}_{place}"
+
+
 def _named(raw: bytes, owner: str, place: int) -> tuple[str, bytes]:
     """An item with its id; what came without one is named by its place."""
     item = read_item(raw)
     if item is not None and item.id:
         return item.id, raw
-    name = f"item_{owner.removeprefix('resp_')}_{place}"
+    name = _name_of(owner, place)
     if item is None:
         return name, raw
     changes: dict[str, bytes | None] = {"id": msgspec.json.encode(name)}
