@@ -77,38 +77,10 @@ class Server:
         self._stack.push_async_callback(upstream.close)
         logins = Logins()
         self._stack.push_async_callback(logins.close)
-        services = Services(
-            catalog=self.catalog,
-            adapters=self.plugins.adapters,
-            keys=store.keys,
-            upstream=upstream,
-            clock=clock,
-            desk=Desk(store.ledger, store.books, clock),
-            ledger=store.ledger,
-            books=store.books,
-            addresses=AddressLimits(1),
-            logins=logins,
-            routing=Routing(clock),
-            first_call=store.books.first_call,
-            loading=self.plugins.loading,
-        )
+        services = self._services(store, upstream, logins, clock)
         self._watch_adapters(services, clock)
         store.on_money.append(services.desk.moved)
-        self.site = Site(
-            services=services,
-            catalog=self.catalog,
-            log=self.log,
-            metrics=Metrics(),
-            health=Health(),
-            version=__version__,
-            started_at=clock.time(),
-            adapter_failures=self.plugins.failures,
-            token=store.books.token,
-            proxies=Proxies(settings.trusted_proxies),
-            store=store,
-            responses=Responses(settings.responses_memory << 20),
-            keeps_responses=settings.responses_memory > 0,
-        )
+        self.site = self._site(services, store, clock)
         PoolWatch(services.routing, self.log, clock).register(self.site.metrics)
         self.app = App(self.site)
         self.catalog.on_swap.append(self._use_adapters)
@@ -123,6 +95,45 @@ class Server:
         for watch in (self.catalog.watch(self.settings.watch_every), self._watch()):
             self._stack.callback(asyncio.create_task(watch).cancel)
         self._register_gauges(upstream)
+
+    def _services(
+        self, store: Store, upstream: Upstreams, logins: Logins, clock: SystemClock
+    ) -> Services:
+        """What calls are served with."""
+        return Services(
+            catalog=self.catalog,
+            adapters=self.plugins.adapters,
+            keys=store.keys,
+            upstream=upstream,
+            clock=clock,
+            desk=Desk(store.ledger, store.books, clock),
+            ledger=store.ledger,
+            books=store.books,
+            addresses=AddressLimits(1),
+            logins=logins,
+            routing=Routing(clock),
+            first_call=store.books.first_call,
+            loading=self.plugins.loading,
+        )
+
+    def _site(self, services: Services, store: Store, clock: SystemClock) -> Site:
+        """What endpoints reach."""
+        settings = self.settings
+        return Site(
+            services=services,
+            catalog=self.catalog,
+            log=self.log,
+            metrics=Metrics(),
+            health=Health(),
+            version=__version__,
+            started_at=clock.time(),
+            adapter_failures=self.plugins.failures,
+            token=store.books.token,
+            proxies=Proxies(settings.trusted_proxies),
+            store=store,
+            responses=Responses(settings.responses_memory << 20),
+            keeps_responses=settings.responses_memory > 0,
+        )
 
     async def _is_new(self, store: Store) -> bool:
         """Whether the database has no key yet, and so gets one for its admin.

@@ -18,12 +18,14 @@ from gateway.errors import Fault, invalid
 
 MAX_DEPTH = 128
 MAX_MEMBERS = 1_000
+MAX_VALUES = 500_000
 _CHECK_SLICE = 1 << 20
 
 # Possessive, so that a key of any length costs no memory for ways back into it.
 _MEMBER = re.compile(rb'\s*,?\s*"([^"\\]*+(?:\\.[^"\\]*+)*+)"\s*:\s*')
 _SPACE = b" \t\r\n"
 _NOT_STRUCTURE = bytes(set(range(256)) - set(b'[]{}"'))
+_NOT_VALUES = bytes(set(range(256)) - set(b'[{,"'))
 _ONE_KIND = bytes.maketrans(b"{}", b"[]")
 _STRING = re.compile(rb'"[^"]*"')
 _RUNS = re.compile(rb"\[++|\]++")
@@ -81,9 +83,13 @@ class JsonBody:
         return None if span is None else self.raw[span[0] : span[1]]
 
     def value(self, name: str) -> Any:
-        """A member's value, decoded; None when absent."""
+        """A member's value, decoded; None when absent. What no type can hold is refused."""
         raw = self.get(name)
-        return None if raw is None else msgspec.json.decode(raw)
+        try:
+            return None if raw is None else msgspec.json.decode(raw)
+        except (ValueError, RecursionError):  # a number past all ranges is JSON all the same
+            shown = name[:_SHOWN_NAME]
+            raise invalid(f"'{shown}' holds a value that is out of range.", shown) from None
 
     def replace(self, changes: Mapping[str, bytes | None]) -> JsonBody:
         """A body with members set to new raw values, or removed where the value is None."""
@@ -171,6 +177,16 @@ def check_depth(raw: bytes) -> None:
     shape = text.translate(_ONE_KIND, _NOT_STRUCTURE).replace(b'""', b"")
     if _depth(_STRING.sub(b"", shape)) > MAX_DEPTH:
         raise invalid(f"The request body is nested deeper than {MAX_DEPTH} levels.")
+
+
+def check_values(raw: bytes) -> None:
+    """Refuse what holds more values than a conversation can: each that is read costs memory."""
+    if raw.count(b",") + raw.count(b"[") + raw.count(b"{") <= MAX_VALUES:
+        return
+    text = raw.replace(b"\\\\", b"").replace(b'\\"', b"")
+    shape = text.translate(None, _NOT_VALUES).replace(b'""', b"")
+    if len(_STRING.sub(b"", shape)) > MAX_VALUES:
+        raise invalid(f"The request body holds more than {MAX_VALUES} values.")
 
 
 def _depth(shape: bytes) -> int:

@@ -16,6 +16,7 @@ from gateway.pipeline.record import Record
 from gateway.pipeline.run import Ask
 from gateway.pipeline.serve import Attempts
 from gateway.pipeline.services import Candidate, Services
+from gateway.pipeline.wishes import Wishes, without_ours
 from gateway.ports import Headers, Sink
 from gateway.sdk.dialects import own_operation
 
@@ -31,7 +32,7 @@ async def count(services: Services, ask: Ask, sink: Sink, record: Record) -> Non
     standing = services.desk.known(key, catalog) or await services.desk.load(key, catalog)
     raw = await ask.read_body()
     record.bytes_in = len(raw)
-    body = JsonBody.parse(raw)
+    body = without_ours(JsonBody.parse(raw), Wishes())
     record.model = decode_as(raw, ask.decoder).model
     wanted = Wanted("messages", body)
     candidate = (await candidates(services, standing, wanted, record.model))[0]

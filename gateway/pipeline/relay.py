@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import msgspec
+from msgspec import structs
 
 from gateway.core.estimate import output_tokens
 from gateway.core.faults import fault_in_body
@@ -25,6 +26,7 @@ from gateway.sdk import PASSTHROUGH, Reply
 
 MAX_REPLY = 64 << 20
 _MAX_ERROR = 1 << 20
+_SHORTEST_SECRET = 6
 _EVENT_STREAM = "text/event-stream"
 
 
@@ -93,7 +95,7 @@ class Stream:
     """Pumps a streamed answer into the sink as it arrives."""
 
     __slots__ = (
-        "_attempt", "_begun", "_clock", "_headers", "_meter", "_own", "_record", "_reply",
+        "_attempt", "_begun", "_clock", "_headers", "_meter", "_record", "_reply",
         "_second", "_show_cost", "_sink", "_till", "_translator", "stopped",
     )  # fmt: skip
 
@@ -118,7 +120,6 @@ class Stream:
         self._clock = clock
         self._till = till
         self._show_cost = wishes.show_cost
-        self._own = attempt.candidate.operation.stream is PASSTHROUGH
         self._translator = _translator(attempt, wishes.show_usage)
         self._meter = meter
         self._second = meter.follow(self._translator)
@@ -158,7 +159,7 @@ class Stream:
 
         def receive(data: bytes) -> None:
             out = feed(data)
-            if sink.started:
+            if sink.started and meter.fault is None:
                 if out:
                     write(out)
             else:
@@ -204,14 +205,16 @@ class Stream:
         return 0 if usage is None else self._till.price(whole_input(usage, self._attempt.candidate))
 
     def _send(self, out: bytes) -> None:
-        # Our own meter passes the provider's error event on once the stream has started; before
-        # that, and whenever a wire is translated, the fault is ours to tell in the surface's style.
+        # A stream that passes untouched passes the provider's error event on as well, once it has
+        # started; before that, and where a wire is translated, the fault is told in our own style.
         fault = self._translator.fault
-        if fault is not None and not (self._own and self._sink.started):
-            self._record.sequence = getattr(self._translator, "sequence", 0)
-            if out and self._sink.started:
-                self._sink.write(out)  # what was said before it broke
-            raise _scrubbed(fault, self._attempt)
+        if fault is not None:
+            out = _masked(out, self._attempt)
+            if not (self._sink.started and _passes_errors(self._translator)):
+                self._record.sequence = getattr(self._translator, "sequence", 0)
+                if out and self._sink.started:
+                    self._sink.write(out)  # what was said before it broke
+                raise _scrubbed(fault, self._attempt)
         if not out:
             return
         if not self._sink.started:
@@ -285,9 +288,29 @@ def _told(fault: Fault, attempt: Attempt) -> Fault:
         return attempt.mishaps.failed(attempt.candidate.route.provider.adapter, error)
 
 
+def _passes_errors(translator: Translator) -> bool:
+    return isinstance(translator, StreamMeter) or getattr(translator, "passes_errors", False)
+
+
+def _masked(out: bytes, attempt: Attempt) -> bytes:
+    """The same for events that a provider's failure passes on in."""
+    for secret in attempt.credential.secrets.values():
+        if len(secret) < _SHORTEST_SECRET:
+            continue
+        for form in (secret.encode(), msgspec.json.encode(secret)[1:-1]):
+            out = out.replace(form, b"[redacted]")
+    return out
+
+
 def _scrubbed(fault: Fault, attempt: Attempt) -> Fault:
     """No text of a provider's ever shows the credential it was called with."""
+    said = fault.provider
     for secret in attempt.credential.secrets.values():
-        if len(secret) >= 6 and secret in fault.message:
-            fault.message = fault.message.replace(secret, "[redacted]")
+        if len(secret) < _SHORTEST_SECRET:
+            continue
+        fault.message = fault.message.replace(secret, "[redacted]")
+        if fault.param is not None:
+            fault.param = fault.param.replace(secret, "[redacted]")
+        if said is not None and secret in f"{said.code} {said.type}":
+            fault.provider = said = structs.replace(said, code=None, type=None)
     return fault

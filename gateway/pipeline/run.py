@@ -45,6 +45,7 @@ from gateway.pipeline.wishes import Asked, Wishes, ceiling, wishes_of, without_o
 from gateway.ports import Headers, Sink
 
 _USUAL_ANSWER = 1_024
+_CEILINGS = ("max_tokens", "max_completion_tokens", "max_output_tokens")
 
 
 class Ask(Struct, frozen=True):
@@ -188,7 +189,8 @@ def _lowered(job: Job, record: Record) -> JsonBody:
     till, wishes = job.till, job.wishes
     each = max(1, till.affords // wishes.answers)
     record.headers = (*record.headers, ("x-gateway-max-tokens", str(each)))
-    return job.body.replace({wishes.ceiling_name: b"%d" % each})
+    said = {name for name in _CEILINGS if name in job.body}
+    return job.body.replace(dict.fromkeys({wishes.ceiling_name, *said}, b"%d" % each))
 
 
 def _heard(found: list[Candidate], headers: Mapping[str, str]) -> Mapping[str, str]:

@@ -87,6 +87,11 @@ class Kept:
         return final if isinstance(final, bytes) else b""
 
     @property
+    def passes_errors(self) -> bool:
+        """Whether the provider's own error event goes to the client with all the rest."""
+        return getattr(self._inner, "passes_errors", False) is True and self._failed is None
+
+    @property
     def sequence(self) -> int:
         """The number of the next event, where they are numbered."""
         sequence = getattr(self._inner, "sequence", 0)

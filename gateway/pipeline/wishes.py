@@ -75,7 +75,9 @@ def _chat_length(known: Any) -> Length:
     name = "max_completion_tokens"
     if known.max_completion_tokens is None and known.max_tokens is not None:
         name = "max_tokens"
-    return known.n or 1, known.max_completion_tokens or known.max_tokens, name
+    # Hosts know the one or the other, so money is set aside for the greater.
+    most = max(known.max_completion_tokens or 0, known.max_tokens or 0) or None
+    return known.n or 1, most, name
 
 
 def _completions_length(known: Any) -> Length:

@@ -12,7 +12,7 @@ from typing import Any, TypeAlias
 import msgspec
 from msgspec import Struct
 
-from gateway.core.body import JsonBody, object_body
+from gateway.core.body import JsonBody, check_values, object_body
 from gateway.core.talk.model import Losses
 from gateway.sdk.adapter import Call
 
@@ -286,7 +286,9 @@ def each_message(body: JsonBody, rewrite: _Rewrite, mark: bytes) -> JsonBody:
 
 def messages_of(body: JsonBody) -> list[JsonBody] | None:
     """The messages, each with its bytes; None when they are not a list of objects."""
-    listed = _raw_list(body.get("messages") or b"")
+    raw = body.get("messages") or b""
+    check_values(raw)
+    listed = _raw_list(raw)
     if listed is None or not all(raw.startswith(b"{") for raw in listed):
         return None
     return [object_body(raw, "messages") for raw in listed]

@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping
 
 from msgspec import Struct, structs
 
-from gateway.core.body import JsonBody
+from gateway.core.body import JsonBody, check_values
 from gateway.core.meter import Translator
 from gateway.core.talk.events import Began, Writer
 from gateway.core.talk.interpret import Interpreter
@@ -31,12 +31,25 @@ class Dialect(Struct, frozen=True):
     writer: Callable[[JsonBody], Writer]
 
 
+# Members of other dialects that say how much is answered: money was set aside for what this one's
+# own say.
+_AMOUNTS = ("n", "best_of", "max_tokens", "max_completion_tokens", "max_output_tokens")
+
+
+def _lose_amounts(talk: Talk, losses: Losses) -> None:
+    for name in _AMOUNTS:
+        if talk.extra.pop(name, b"null") != b"null":
+            losses.lose(name)
+
+
 def translated(dialect: Dialect, wire: Wire) -> Operation:
     """The operation that hears one dialect and speaks one wire."""
 
     def build(call: Call, credential: Credential) -> UpstreamRequest:
+        check_values(call.body.raw)
         losses = Losses()
         talk = dialect.read(call.body, losses)
+        _lose_amounts(talk, losses)
         talk.model = call.upstream
         talk.stream = call.stream
         request = wire.build(call, credential, talk, losses)

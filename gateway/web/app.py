@@ -170,7 +170,7 @@ class App:
         if not exchange.request.content.is_eof():
             exchange.sink.close_after()
         body = error_body(fault, endpoint.manner, exchange.record.id)
-        exchange.sink.reply(405, (JSON, ("Allow", allow)), body)
+        exchange.sink.reply(405, (JSON, ("Allow", allow), *exchange.record.headers), body)
 
     def _find(self, raw_path: str) -> tuple[Endpoint | None, str]:
         path = raw_path.partition("?")[0]

@@ -54,7 +54,7 @@ def step(
     return wanted
 
 
-LOGIN = Login(step)
+LOGIN = Login(step, gives=("access_key", "secret_key"))
 
 
 def _login(credential: Credential, now: float) -> Steps:

@@ -23,6 +23,10 @@ _NATIVE = frozenset({
     "additionalModelResponseFieldPaths", "guardrailConfig", "outputConfig", "performanceConfig",
     "promptVariables", "requestMetadata", "serviceTier",
 })  # fmt: skip
+_CEILINGS = frozenset({
+    "max_tokens", "maxTokens", "max_new_tokens", "max_gen_len", "maxTokenCount",
+    "max_completion_tokens", "max_tokens_to_sample",
+})  # fmt: skip
 _UNSAYABLE = frozenset({
     "audio", "background", "cache_control", "container", "conversation", "fallbacks",
     "include", "inference_geo", "max_tool_calls", "mcp_servers", "modalities", "moderation",
@@ -69,9 +73,8 @@ def converse(call: Call, talk: Talk, losses: Losses) -> dict[str, Any]:
 
 def _inference(talk: Talk, traits: Traits, thinking: Thought, naming: Naming) -> dict[str, Any]:
     config: dict[str, Any] = {}
-    longest = _longest(talk, thinking, naming)
-    if longest is not None:
-        config["maxTokens"] = longest
+    if talk.max_tokens is not None:
+        config["maxTokens"] = talk.max_tokens
     stops = [stop for stop in talk.stop if stop.strip() or not traits.claude]
     if len(stops) < len(talk.stop):
         naming.lose("stop")  # blank ones are refused
@@ -98,19 +101,6 @@ def _samples(traits: Traits, thinking: Thought) -> bool:
     return traits.sampling and not thinking.strained and not (traits.claude and thinking.on)
 
 
-def _longest(talk: Talk, thinking: Thought, naming: Naming) -> int | None:
-    """The ceiling; what is thought counts towards it, and must leave room for an answer."""
-    if talk.max_tokens is None:
-        return None
-    if thinking.strained:
-        naming.lose("max_tokens")
-        return None
-    if talk.budget is None and thinking.budget >= talk.max_tokens:
-        naming.lose("max_tokens")
-        return talk.max_tokens + thinking.budget
-    return talk.max_tokens
-
-
 def _fields(talk: Talk, traits: Traits, thinking: Thought, naming: Naming) -> dict[str, Any]:
     """The model's own fields: the client's, then those that follow from what it said."""
     fields: dict[str, Any] = _given_fields(talk)
@@ -120,6 +110,7 @@ def _fields(talk: Talk, traits: Traits, thinking: Thought, naming: Naming) -> di
             naming.lose(name)
         elif name not in _NATIVE and name not in _UNSAYABLE and name != _EXTRA and raw != b"null":
             fields[name] = msgspec.Raw(raw)
+    _lose_ceilings(fields, losses=naming)
     if talk.top_k is None:
         return fields
     if traits.family in ("nova", "nova2") and not thinking.strained:
@@ -133,12 +124,30 @@ def _fields(talk: Talk, traits: Traits, thinking: Thought, naming: Naming) -> di
     return fields
 
 
+def _lose_ceilings(fields: dict[str, Any], losses: Naming) -> None:
+    """The ceiling is said in its own place, and nowhere else: money is set aside for it."""
+    for name in [*fields]:
+        if name in _CEILINGS:
+            del fields[name]
+            losses.lose(name)
+    nested = fields.get("inferenceConfig")
+    if nested is not None:
+        kept = _object(bytes(nested), "inferenceConfig")
+        gone = [name for name in kept if name in _CEILINGS]
+        for name in gone:
+            losses.lose(f"inferenceConfig.{name}")
+        fields["inferenceConfig"] = {n: raw for n, raw in kept.items() if n not in gone}
+
+
 def _given_fields(talk: Talk) -> dict[str, Any]:
-    raw = talk.extra.get(_EXTRA, b"null")
+    return _object(talk.extra.get(_EXTRA, b"null"), _EXTRA)
+
+
+def _object(raw: bytes, name: str) -> dict[str, Any]:
     try:
         found: Any = msgspec.json.decode(raw, type=dict[str, msgspec.Raw] | None)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-        raise invalid(f"'{_EXTRA}' must be an object.", _EXTRA) from None
+        raise invalid(f"'{name}' must be an object.", name) from None
     return found or {}
 
 

@@ -62,6 +62,8 @@ def _by_config(talk: Talk, naming: Naming) -> Thought:
     if talk.budget is not None:
         naming.lose("budget")
     effort = _THREE.get(talk.effort, "medium")
+    if effort == "high" and talk.max_tokens is not None:
+        effort = "medium"  # high effort takes no ceiling, and what is set aside is for the ceiling
     if talk.effort and effort != talk.effort:
         naming.lose("effort")
     config = {"type": "enabled", "maxReasoningEffort": effort}
@@ -133,6 +135,9 @@ def _with_budget(talk: Talk, traits: Traits, wanted: str, naming: Naming) -> Tho
         budget = max(_LEAST_BUDGET, int(share * (talk.max_tokens or traits.max_output)))
     elif talk.effort:
         naming.lose("effort")
+    if talk.budget is None and talk.max_tokens is not None and budget >= talk.max_tokens:
+        naming.lose("effort" if talk.effort else "thinking")
+        return Thought()
     if talk.thinking == "adaptive":
         naming.lose("thinking")  # it will not choose for itself
     said = {"type": "enabled", "budget_tokens": budget, **_display(talk)}

@@ -56,5 +56,5 @@ VERTEX = Adapter(
     name="vertex",
     operations={"embeddings": cloud_embeddings()},
     wire=Wire(build=_build_cloud, read=read, reader=_reader, fault=wire_fault),
-    login=Login(step),
+    login=Login(step, gives=("access_token", "project")),
 )

@@ -47,6 +47,8 @@ _CAMEL = {
     "cached_content": "cachedContent",
 }
 _MERGED = ("generationConfig", "toolConfig")
+# How much is answered is said in the client's own dialect alone: money is set aside for that.
+_AMOUNTS = frozenset({"maxOutputTokens", "max_output_tokens", "candidateCount", "candidate_count"})
 _NESTED = ("thinkingConfig", "functionCallingConfig")
 
 
@@ -214,18 +216,21 @@ def _pass_on(talk: Talk, written: dict[str, Any], losses: Losses) -> None:
         if name in _UNKNOWN_HERE or name in _OURS or (name == "tools" and name in written):
             losses.lose(given)
         elif name in _MERGED:
-            written[name] = _merged(written.get(name, {}), raw, given)
+            written[name] = _merged(written.get(name, {}), raw, given, losses)
         else:
             written[name] = Raw(raw)
 
 
-def _merged(ours: dict[str, Any], raw: bytes, name: str) -> dict[str, Any]:
+def _merged(ours: dict[str, Any], raw: bytes, name: str, losses: Losses) -> dict[str, Any]:
     try:
         theirs = msgspec.json.decode(raw, type=dict[str, Raw])
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         raise invalid(f"'{name}' must be an object.", name) from None
+    for amount in [found for found in theirs if found in _AMOUNTS and bytes(theirs[found]) != b"1"]:
+        losses.lose(f"{name}.{amount}")
+        del theirs[amount]
     merged = {**ours, **theirs}
     for nested in _NESTED:
         if isinstance(ours.get(nested), dict) and nested in theirs:
-            merged[nested] = _merged(ours[nested], bytes(theirs[nested]), nested)
+            merged[nested] = _merged(ours[nested], bytes(theirs[nested]), nested, losses)
     return merged

@@ -112,9 +112,9 @@ class ChatClient(Client):
             thinking=getattr(message, "reasoning_content", None) or "",
             tools=[(c.function.name, c.function.arguments) for c in message.tool_calls or []],
             stop={"tool_calls": "tool"}.get(choice.finish_reason, choice.finish_reason),
-            input=made.usage.prompt_tokens,
-            cached=made.usage.prompt_tokens_details.cached_tokens,
-            output=made.usage.completion_tokens,
+            input=made.usage.prompt_tokens if made.usage else 0,
+            cached=made.usage.prompt_tokens_details.cached_tokens if made.usage else 0,
+            output=made.usage.completion_tokens if made.usage else 0,
             final=made,
         )
 
@@ -196,9 +196,9 @@ class ResponsesClient(Client):
             thinking="".join(thinking),
             tools=tools,
             stop="length" if cut else "tool" if tools else "stop",
-            input=made.usage.input_tokens,
-            cached=made.usage.input_tokens_details.cached_tokens,
-            output=made.usage.output_tokens,
+            input=made.usage.input_tokens if made.usage else 0,
+            cached=made.usage.input_tokens_details.cached_tokens if made.usage else 0,
+            output=made.usage.output_tokens if made.usage else 0,
             final=made,
         )
 

@@ -7,10 +7,10 @@ from typing import Any
 import msgspec
 from msgspec import structs
 
-from gateway.core.body import JsonBody, decode_as
+from gateway.core.body import JsonBody, check_text, decode_as
 from gateway.core.estimate import input_tokens
 from gateway.domain import ANONYMOUS, Credential, UpstreamRequest
-from gateway.errors import invalid
+from gateway.errors import Fault, invalid
 from gateway.pipeline.admit import authenticate
 from gateway.pipeline.attempt import Order, build, call_of, fidelity, heard, refuse_inexact
 from gateway.pipeline.candidates import Wanted, candidates
@@ -18,7 +18,7 @@ from gateway.pipeline.services import Candidate, Services
 from gateway.pipeline.wishes import Asked, wishes_of, without_ours
 from gateway.schemas import chat, completions, embeddings, messages, responses
 from gateway.web.endpoints.quote import priced
-from gateway.web.exchange import Exchange
+from gateway.web.exchange import JSON, Exchange
 
 _LIMIT = 32 << 20
 _MASK = "***"
@@ -58,20 +58,19 @@ async def explain(exchange: Exchange) -> None:
     request = _request(candidate, order, services)
     refuse_inexact(candidate, order, request)
     route = candidate.route
-    exchange.answer(
-        {
-            "object": "explanation",
-            "endpoint": operation,
-            "model": route.model.id,
-            "route": route.slug,
-            "provider": route.provider.name,
-            "others": [other.route.slug for other in found[1:]],
-            "fidelity": fidelity(request) or "untouched",
-            "adapted": list(request.adapted),
-            "request": _shown(request),
-            "quote": priced(candidate, standing.scale, input_tokens(raw), wishes),
-        }
-    )
+    explanation = {
+        "object": "explanation",
+        "endpoint": operation,
+        "model": route.model.id,
+        "route": route.slug,
+        "provider": route.provider.name,
+        "others": [other.route.slug for other in found[1:]],
+        "fidelity": fidelity(request) or "untouched",
+        "adapted": list(request.adapted),
+        "request": _shown(request),
+        "quote": priced(candidate, standing.scale, input_tokens(raw), wishes),
+    }
+    exchange.sink.reply(200, (JSON,), msgspec.json.encode(explanation))
 
 
 def _operation(exchange: Exchange) -> str:
@@ -95,13 +94,18 @@ def _request(candidate: Candidate, order: Order, services: Services) -> Upstream
 
 
 def _shown(request: UpstreamRequest) -> dict[str, Any]:
-    try:
-        body = msgspec.json.decode(request.body)
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-        body = request.body.decode(errors="replace")
     return {
         "method": request.method,
         "url": request.url,
         "headers": dict(request.headers),
-        "body": body,
+        "body": _body(request.body),
     }
+
+
+def _body(raw: bytes) -> msgspec.Raw | str:
+    """The body byte for byte where it is JSON, so that no number is too great to be shown."""
+    try:
+        check_text(raw)
+        return msgspec.json.decode(raw, type=msgspec.Raw).copy()
+    except (Fault, ValueError, RecursionError):
+        return raw.decode(errors="replace")

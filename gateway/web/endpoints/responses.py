@@ -7,7 +7,7 @@ from typing import Literal
 import msgspec
 
 from gateway import errors
-from gateway.core.body import JsonBody
+from gateway.core.body import JsonBody, check_values
 from gateway.core.talk.responses import (
     Stored,
     deleted,
@@ -41,9 +41,8 @@ class Conversation:
             return raw
         self._account = account = _account_of(await self._exchange.key("inference"))
         now = site.services.clock.time()
-        body = dereferenced(
-            JsonBody.parse(raw), lambda name: site.responses.item(account, name, now)
-        )
+        check_values(raw)
+        body = dereferenced(JsonBody.parse(raw), site.responses.finder(account, now))
         before = body.get("previous_response_id")
         if before is not None and before[:1] == b'"':
             name = msgspec.json.decode(before, type=str)

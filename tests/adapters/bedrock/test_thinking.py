@@ -59,15 +59,36 @@ def test_thinking(talk: Talk, upstream: str, expected: dict[str, Any], lost: Any
     assert names == lost
 
 
-def test_thinking_takes_the_sampling_and_leaves_room_for_an_answer() -> None:
-    talk = Talk("chat", effort="low", max_tokens=1000, temperature=0.1, top_k=3)
+def test_thinking_takes_the_sampling_and_leaves_the_ceiling_as_it_is() -> None:
+    talk = Talk("chat", effort="low", max_tokens=1025, temperature=0.1, top_k=3)
     body, lost = said(talk)
-    assert body["inferenceConfig"] == {"maxTokens": 2024}
+    assert body["inferenceConfig"] == {"maxTokens": 1025}
     assert body[FIELDS] == {"thinking": {"type": "enabled", "budget_tokens": 1024}}
-    assert set(lost) == {"max_completion_tokens", "temperature", "top_k"}
+    assert set(lost) == {"temperature", "top_k"}
+    body, lost = said(Talk("chat", effort="low", max_tokens=1024))
+    assert body["inferenceConfig"] == {"maxTokens": 1024}
+    assert FIELDS not in body
+    assert lost == ("reasoning_effort",)
     body, lost = said(Talk("chat", effort="high", max_tokens=10, temperature=0.1), NOVA2)
+    assert body["inferenceConfig"] == {"maxTokens": 10, "temperature": 0.1}
+    assert body[FIELDS]["reasoningConfig"]["maxReasoningEffort"] == "medium"
+    assert lost == ("reasoning_effort",)
+    body, lost = said(Talk("chat", effort="high", temperature=0.1), NOVA2)
     assert "inferenceConfig" not in body
-    assert set(lost) == {"max_completion_tokens", "temperature"}
+    assert lost == ("temperature",)
+
+
+def test_the_ceiling_can_not_be_said_twice() -> None:
+    """Money is set aside for the client's own; the model's own fields can't raise it."""
+    extra = {
+        "additionalModelRequestFields": b'{"max_tokens":9000,"k":1}',
+        "inferenceConfig": b'{"maxTokens":9000,"topP":0.5}',
+        "max_gen_len": b"9000",
+    }
+    body, lost = said(Talk("chat", max_tokens=5, extra=extra), NOVA2)
+    assert body["inferenceConfig"] == {"maxTokens": 5}
+    assert body[FIELDS] == {"k": 1, "inferenceConfig": {"topP": 0.5}}
+    assert set(lost) == {"max_completion_tokens", "max_gen_len", "inferenceConfig.maxTokens"}
 
 
 def test_an_open_tool_loop_without_its_thoughts_is_not_thought_about() -> None:

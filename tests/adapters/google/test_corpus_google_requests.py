@@ -109,6 +109,8 @@ def talk_of(body: dict[str, Any], model: str) -> Talk:
         talk.messages.append(Message("system", message_of(body["systemInstruction"]).parts))
     talk.messages += map(message_of, body["contents"])
     config = dict(body.get("generationConfig", {}))
+    if config.get("candidateCount") != 1:
+        config.pop("candidateCount", None)
     for name, ours in SAID.items():
         if name in config:
             setattr(talk, ours, config.pop(name))
@@ -159,6 +161,8 @@ def plain(part: dict[str, Any]) -> dict[str, Any]:
 def comparable(body: dict[str, Any]) -> dict[str, Any]:
     """Turns as one row of parts, without ids, and schemas under one name."""
     row = []
+    if body.get("generationConfig", {}).get("candidateCount", 1) != 1:
+        del body["generationConfig"]["candidateCount"]  # one answer is what is paid for
     for content in body.pop("contents"):
         for part in map(plain, content.get("parts", [])):
             for name in ("functionCall", "functionResponse"):

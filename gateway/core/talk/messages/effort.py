@@ -30,7 +30,8 @@ def add_thinking(body: Body, talk: Talk, traits: Traits, losses: Losses) -> bool
     if traits.thinks == "adaptive":
         _adaptive(body, talk, traits, losses)
         return True
-    if traits.thinks == "never" or _mid_call_unsigned(talk):
+    too_short = talk.max_tokens is not None and talk.max_tokens <= _LEAST
+    if traits.thinks == "never" or too_short or _mid_call_unsigned(talk):
         losses.lose(name)
         return False
     _with_budget(body, talk, traits, losses)
@@ -64,8 +65,8 @@ def _adaptive(body: Body, talk: Talk, traits: Traits, losses: Losses) -> None:
 def _with_budget(body: Body, talk: Talk, traits: Traits, losses: Losses) -> None:
     """A share of what the answer may be long; the answer's ceiling then holds both.
 
-    What a client asks for as its ceiling holds its thinking too, as in its own dialect; only where
-    that can't hold the least budget is it raised.
+    What a client asks for as its ceiling holds its thinking too, as in its own dialect. It is
+    never raised: money was set aside for so much, and no more.
     """
     share = _SHARES.get(talk.effort or _DEFAULT_EFFORT, _SHARES[_DEFAULT_EFFORT])
     if talk.max_tokens is None:
@@ -75,8 +76,8 @@ def _with_budget(body: Body, talk: Talk, traits: Traits, losses: Losses) -> None
     else:
         budget = max(_LEAST, talk.budget or talk.max_tokens * share // 100)
         if budget >= talk.max_tokens:
-            body["max_tokens"] = budget + max(1, talk.max_tokens)
-            losses.lose("max_output_tokens" if talk.dialect == "responses" else "max_tokens")
+            budget = max(_LEAST, talk.max_tokens * _SHARES["max"] // 100)
+            losses.lose("thinking.budget_tokens")
     body["thinking"] = {"type": "enabled", "budget_tokens": budget}
 
 

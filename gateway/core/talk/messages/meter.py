@@ -39,6 +39,7 @@ _decode = msgspec.json.Decoder(_Head).decode
 class MessagesMeter:
     """The `Translator` of operations that pass this wire through; every byte stays as it is."""
 
+    passes_errors = True
     __slots__ = (
         "_final",
         "_most_used",

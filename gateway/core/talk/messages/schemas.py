@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any, Final
 
 import msgspec
@@ -31,7 +32,14 @@ def fitting(schema: bytes) -> tuple[bytes, tuple[str, ...]]:
     fit = _fit(found, dropped)
     if not dropped:
         return schema, ()
-    return msgspec.json.encode(fit), tuple(dropped)
+    return _encoded(fit), tuple(dropped)
+
+
+def _encoded(schema: Any) -> bytes:
+    try:
+        return msgspec.json.encode(schema)
+    except OverflowError:  # whole numbers past 64 bits, which only the standard library writes
+        return json.dumps(schema, ensure_ascii=False, separators=(",", ":")).encode()
 
 
 def _fit(schema: Any, dropped: dict[str, None]) -> Any:
@@ -41,7 +49,7 @@ def _fit(schema: Any, dropped: dict[str, None]) -> Any:
         return schema
     kept: dict[str, Any] = {}
     for name, inner in schema.items():
-        if name in _REFUSED or (name == "format" and inner not in _FORMATS):
+        if name in _REFUSED or (name == "format" and str(inner) not in _FORMATS):
             dropped[name] = None
         elif name in ("enum", "const", "default", "examples", "required"):
             kept[name] = inner  # values, in which nothing is a word of the schema's

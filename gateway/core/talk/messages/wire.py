@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from typing import Any, Final
 
@@ -29,7 +30,7 @@ WRITTEN_REASON: Final[Mapping[Reason, str]] = {
 
 # What other families signed travels through this dialect's clients under their family's name; this
 # wire's own signatures are base64 and hold no colon.
-_OTHER_FAMILIES: Final = ("responses", "generate")
+_OTHER_FAMILY: Final = re.compile(r"[a-z][a-z0-9_.-]{0,63}")
 
 _decode_members = msgspec.json.Decoder(Members).decode
 _decode_list = msgspec.json.Decoder(list[msgspec.Raw]).decode
@@ -106,7 +107,7 @@ def sealed(signature: str, family: str) -> str:
 def unsealed(signature: str) -> tuple[str, str]:
     """The signature and the family that made it."""
     family, colon, rest = signature.partition(":")
-    if colon and family in _OTHER_FAMILIES:
+    if colon and _OTHER_FAMILY.fullmatch(family):
         return rest, family
     return signature, DIALECT if signature else ""
 

@@ -62,9 +62,13 @@ def _add_conversation(body: Body, talk: Talk, blocks: BlockWriter) -> None:
     system = [block for message in messages[:start] for block in blocks.content(message)]
     if system:
         body["system"] = _shortest(system)
+    same = talk.dialect == DIALECT
     turns: list[Body] = []
     for message in messages[start:]:
-        _add_turn(turns, message, blocks.content(message), same=talk.dialect == DIALECT)
+        _add_turn(turns, message, blocks.content(message), same=same)
+    for turn in turns if not same else ():
+        if turn["role"] == "user":
+            turn["content"].sort(key=_is_no_result)
     body["messages"] = turns
 
 
@@ -75,8 +79,6 @@ def _add_turn(turns: list[Body], message: Message, content: list[Block], *, same
     role = "user" if message.role == "system" and not same else message.role
     if turns and turns[-1]["role"] == role and not same:
         turns[-1]["content"] += content
-        if role == "user":
-            turns[-1]["content"].sort(key=_is_no_result)
     else:
         turns.append({"role": role, "content": content})
 

@@ -19,8 +19,9 @@ from gateway.core.talk.model import (
     ToolResult,
 )
 from gateway.core.talk.responses.parts import TEXTS, citation, thinking, tool_use
+from gateway.core.talk.responses.stored import unknown_item
 from gateway.core.talk.responses.wire import DIALECT, NONE, Item, listed, read_item, worded
-from gateway.errors import Fault, invalid
+from gateway.errors import invalid
 
 _ROLES: Final[dict[str, Role]] = {
     "system": "system",
@@ -99,17 +100,9 @@ def _read_one(raw: bytes, where: str, messages: list[Message], losses: Losses) -
     elif item.type == "reasoning":
         add(messages, "assistant", [thinking(item)])
     elif item.type == "item_reference":
-        raise _unknown_item(item, where)
+        raise unknown_item(item, where)
     else:
         add(messages, "assistant", [Foreign(DIALECT, item.type, raw)])
-
-
-def _unknown_item(item: Item, where: str) -> Fault:
-    return invalid(
-        f"The item '{(item.id or '')[:100]}' is not among those that this gateway keeps; "
-        "send the item itself.",
-        where,
-    )
 
 
 def _message(item: Item, raw: bytes, where: str, messages: list[Message], losses: Losses) -> None:

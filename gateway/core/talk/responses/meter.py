@@ -54,6 +54,8 @@ class ResponsesMeter:
     `final` is the response object that the stream ended with, empty until then.
     """
 
+    passes_errors = True
+
     def __init__(self, read_usage: Callable[[bytes], Usage] = responses_usage) -> None:
         self._splitter = sse.Splitter()
         self._read_usage = read_usage

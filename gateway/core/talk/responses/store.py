@@ -7,6 +7,7 @@ account: to any other it does not exist.
 from __future__ import annotations
 
 from collections import OrderedDict
+from collections.abc import Callable
 from typing import Final
 
 import msgspec
@@ -99,15 +100,22 @@ class Responses:
 
     def item(self, account: str, name: str, now: float) -> bytes | None:
         """An item of an output that is kept, for a client that sends its id alone."""
-        owner = self._items.get((account, name))
-        stored = None if owner is None else self.get(account, owner, now)
-        if stored is None:
-            return None
-        output = msgspec.json.decode(stored.response, type=dict[str, Raw]).get("output", Raw(b""))
-        for raw in listed(output):
-            if name in output_ids([raw]):
-                return raw
-        return None
+        return self.finder(account, now)(name)
+
+    def finder(self, account: str, now: float) -> Callable[[str], bytes | None]:
+        """The same for many of one request: each response is read but once."""
+        read: dict[str, dict[str, bytes]] = {}
+
+        def find(name: str) -> bytes | None:
+            owner = self._items.get((account, name))
+            stored = None if owner is None else self.get(account, owner, now)
+            if stored is None:
+                return None
+            if stored.id not in read:
+                read[stored.id] = _by_id(stored.response)
+            return read[stored.id].get(name)
+
+        return find
 
     def _keep(self, account: str, stored: Stored) -> None:
         place = (account, stored.id)
@@ -142,3 +150,9 @@ class Responses:
                 del self._items[(account, name)]
         if not self._accounts[account]:
             del self._accounts[account], self._held[account]
+
+
+def _by_id(response: bytes) -> dict[str, bytes]:
+    """The items of an output by their ids."""
+    output = msgspec.json.decode(response, type=dict[str, Raw]).get("output", Raw(b""))
+    return {name: raw for raw in listed(output) for name in output_ids([raw])}

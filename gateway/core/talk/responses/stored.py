@@ -9,10 +9,11 @@ import msgspec
 from msgspec import Raw
 
 from gateway.core.body import JsonBody
-from gateway.core.talk.responses.wire import changed, listed, read_head, read_item
+from gateway.core.talk.responses.wire import Item, changed, listed, read_head, read_item
 from gateway.errors import NOT_FOUND, Fault, invalid
 
 MAX_PAGE: Final = 100
+MAX_REFERRED: Final = 16 << 20  # bytes of all items that one request refers to
 _MAX_IDS: Final = 1_000
 # Items that mean the same without their id, and with it only to the host that gave it.
 _NAMELESS: Final = frozenset({"message", "reasoning", "function_call", "custom_tool_call"})
@@ -69,18 +70,37 @@ def again(output: Iterable[bytes]) -> list[bytes]:
 
 
 def dereferenced(body: JsonBody, find: Callable[[str], bytes | None]) -> JsonBody:
-    """The request with items instead of references to those that `find` knows."""
+    """The request with items instead of references, all of which `find` must know.
+
+    A provider may know others: those are of whoever calls it with the same credential.
+    """
     raw = body.get("input")
     if raw is None or b"item_reference" not in raw:
         return body
     items: list[bytes] = []
-    for one in listed(raw):
+    referred = 0
+    for place, one in enumerate(listed(raw)):
         item = read_item(one)
-        known = None
-        if item is not None and item.type == "item_reference" and item.id:
-            known = find(item.id)
-        items += [one] if known is None else again([known])
+        if item is None or item.type != "item_reference":
+            items.append(one)
+            continue
+        known = find(item.id or "")
+        if known is None:
+            raise unknown_item(item, f"input[{place}]")
+        referred += len(known)
+        if referred > MAX_REFERRED:
+            raise invalid("The items that 'input' refers to are too long together.", "input")
+        items += again([known])
     return body.replace({"input": _array(items)})
+
+
+def unknown_item(item: Item, where: str) -> Fault:
+    """The same for one that never was, has gone, or is another account's."""
+    return invalid(
+        f"The item '{(item.id or '')[:100]}' is not among those that this gateway keeps; "
+        "send the item itself.",
+        where,
+    )
 
 
 def unknown_response(name: str) -> Fault:
@@ -105,22 +125,17 @@ def input_items(
     """A page of what a response answered."""
     if not 1 <= limit <= MAX_PAGE:
         raise invalid(f"'limit' must be between 1 and {MAX_PAGE}.", "limit")
-    named = [_named(raw, stored.id, place) for place, raw in enumerate(listed(stored.input))]
+    items = list(enumerate(listed(stored.input)))
     if order == "desc":
-        named.reverse()
-    start = 0
-    if after:
-        places = [place for place, (name, _) in enumerate(named) if name == after]
-        if not places:
-            raise invalid(f"'after' names no item of this response: {after[:100]}", "after")
-        start = places[0] + 1
-    page = named[start : start + limit]
+        items.reverse()
+    start = _behind(items, stored.id, after) if after else 0
+    page = [_named(raw, stored.id, place) for place, raw in items[start : start + limit]]
     said: dict[str, Any] = {
         "object": "list",
         "data": [Raw(raw) for _, raw in page],
         "first_id": page[0][0] if page else None,
         "last_id": page[-1][0] if page else None,
-        "has_more": start + limit < len(named),
+        "has_more": start + limit < len(items),
     }
     return msgspec.json.encode(said)
 
@@ -131,12 +146,26 @@ def output_ids(output: Iterable[bytes]) -> tuple[str, ...]:
     return tuple(item.id for item in items if item is not None and item.id)[:_MAX_IDS]
 
 
+def _behind(items: list[tuple[int, bytes]], owner: str, name: str) -> int:
+    """Where the next page begins. Only what may have that name is read: there may be many."""
+    mark = name.encode("utf-8", "replace")
+    for at, (place, raw) in enumerate(items):
+        may = mark in raw or b"\\" in raw or name == _name_of(owner, place)
+        if may and _named(raw, owner, place)[0] == name:
+            return at + 1
+    raise invalid(f"'after' names no item of this response: {name[:100]}", "after")
+
+
+def _name_of(owner: str, place: int) -> str:
+    return f"item_{owner.removeprefix('resp_')}_{place}"
+
+
 def _named(raw: bytes, owner: str, place: int) -> tuple[str, bytes]:
     """An item with its id; what came without one is named by its place."""
     item = read_item(raw)
     if item is not None and item.id:
         return item.id, raw
-    name = f"item_{owner.removeprefix('resp_')}_{place}"
+    name = _name_of(owner, place)
     if item is None:
         return name, raw
     changes: dict[str, bytes | None] = {"id": msgspec.json.encode(name)}

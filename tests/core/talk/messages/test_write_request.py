@@ -174,13 +174,23 @@ def test_a_model_that_never_thinks_loses_the_effort() -> None:
 
 
 @pytest.mark.parametrize(
-    ("ceiling", "budget", "raised"), [(10_000, 6_000, 10_000), (1_000, 1_024, 2_024)]
+    ("ceiling", "asked", "budget", "lost"),
+    [
+        (10_000, None, 6_000, ()),
+        (1_025, None, 1_024, ()),
+        (1_024, None, None, ("reasoning_effort",)),
+        (1, 60_000, None, ("reasoning_effort",)),
+        (10_000, 60_000, 9_000, ("thinking.budget_tokens",)),
+    ],
 )
-def test_a_budget_is_a_share_of_the_clients_ceiling(ceiling: int, budget: int, raised: int) -> None:
-    body, lost = written(said(Text("q"), effort="high", max_tokens=ceiling))
-    assert body["thinking"]["budget_tokens"] == budget
-    assert body["max_tokens"] == raised
-    assert lost == (() if raised == ceiling else ("max_tokens",))
+def test_the_clients_ceiling_holds_what_is_thought_as_well(
+    ceiling: int, asked: int | None, budget: int | None, lost: tuple[str, ...]
+) -> None:
+    """It is never raised: a client could think at the cost of whoever pays the provider."""
+    body, names = written(said(Text("q"), effort="high", max_tokens=ceiling, budget=asked))
+    assert body.get("thinking", {}).get("budget_tokens") == budget
+    assert body["max_tokens"] == ceiling
+    assert names == lost
 
 
 def test_thinking_forbids_sampling_and_forced_tools() -> None:

@@ -19,6 +19,7 @@ from gateway.core.talk.responses import (
 )
 from gateway.errors import Fault
 
+MIB = 1 << 20
 ASKED = JsonBody(b'{"model":"m","input":"hi","instructions":"short"}')
 
 
@@ -135,12 +136,41 @@ def test_forgetting_is_whole() -> None:
 def test_a_reference_is_the_item_it_names() -> None:
     store = Responses()
     kept(store)
-    body = JsonBody(
-        b'{"input":[{"type":"item_reference","id":"rs_2"},{"type":"item_reference","id":"no"}]}'
-    )
-    said = json.loads(dereferenced(body, lambda name: store.item("a", name, 0.0)).raw)
+    body = JsonBody(b'{"input":[{"type":"item_reference","id":"rs_2"}]}')
+    said = json.loads(dereferenced(body, store.finder("a", 0.0)).raw)
     assert said["input"][0]["encrypted_content"] == "SEAL"
-    assert said["input"][1] == {"type": "item_reference", "id": "no"}
+
+
+@pytest.mark.parametrize("named", ['"id":"no"', '"id":null', '"x":1'])
+def test_an_item_that_is_not_kept_is_refused(named: str) -> None:
+    """Not passed on: the provider knows items of everybody who shares its credential."""
+    store = Responses()
+    kept(store)
+    body = JsonBody(b'{"input":["x",{"type":"item_reference",%s}]}' % named.encode())
+    with pytest.raises(Fault) as caught:
+        dereferenced(body, store.finder("a", 0.0))
+    assert caught.value.param == "input[1]"
+    with pytest.raises(Fault):
+        dereferenced(
+            JsonBody(b'{"input":[{"type":"item_reference","id":"rs_2"}]}'), store.finder("b", 0.0)
+        )
+
+
+def test_references_can_not_be_multiplied_without_end() -> None:
+    """One long item, referred to over and over, is not copied over and over."""
+    store = Responses()
+    item = {
+        "type": "message",
+        "id": "long",
+        "content": [{"type": "output_text", "text": "x" * MIB}],
+    }
+    response = {"id": "resp_1", "status": "completed", "output": [item]}
+    store.remember("a", JsonBody(b"{}"), json.dumps(response).encode(), 0.0)
+    one = b'{"type":"item_reference","id":"long"}'
+    few = dereferenced(JsonBody(b'{"input":[%s]}' % one), store.finder("a", 0.0))
+    assert len(few.raw) > MIB
+    with pytest.raises(Fault, match="too long"):
+        dereferenced(JsonBody(b'{"input":[%s]}' % b",".join([one] * 30)), store.finder("a", 0.0))
 
 
 def page(stored: Any, **how: Any) -> dict[str, Any]:
