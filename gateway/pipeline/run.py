@@ -154,7 +154,11 @@ def _lowered(job: Job, record: Record) -> JsonBody:
     till, wishes = job.till, job.wishes
     each = max(1, till.affords // wishes.answers)
     record.headers = (*record.headers, ("x-gateway-max-tokens", str(each)))
-    return job.body.replace({wishes.ceiling_name: b"%d" % each})
+    lower = {
+        name: b"%d" % (each if asked is None else min(each, asked))
+        for name, asked in wishes.ceilings
+    }
+    return job.body.replace(lower)
 
 
 async def _serve(services: Services, job: Job, order: Order, sink: Sink, record: Record) -> None:

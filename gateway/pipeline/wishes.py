@@ -8,7 +8,7 @@ from typing import Any
 from msgspec import Struct
 
 from gateway.core.body import JsonBody, object_body
-from gateway.core.money.amounts import nanos_of
+from gateway.core.money.amounts import nanos_within
 from gateway.domain import Route
 from gateway.errors import invalid
 
@@ -16,6 +16,10 @@ _OURS = ("usage", "max_cost", "fidelity")
 _USUAL_CEILING = 16_384
 _MOST_EVER = 1_000_000
 _OLD_DEFAULT = 16
+
+
+# The members that bound an answer's length, and what each of them asks.
+Ceilings = tuple[tuple[str, int | None], ...]
 
 
 class Wishes(Struct, frozen=True):
@@ -26,7 +30,7 @@ class Wishes(Struct, frozen=True):
     max_cost: int | None = None
     answers: int = 1
     max_tokens: int | None = None
-    ceiling_name: str = "max_completion_tokens"
+    ceilings: Ceilings = (("max_completion_tokens", None),)
     ours: bool = False  # the body says something that is meant for the gateway alone
     strict: bool = False  # what cannot be said to the provider is refused, not lost
 
@@ -50,9 +54,9 @@ def wishes_of(operation: str, body: JsonBody, known: Any, asked: Asked) -> Wishe
     usage = known.usage
     show_cost = usage is not None and _asks(body, "usage") and usage.include is True
     ours = ours or usage is not None
-    answers, most, name = _LENGTH[operation](known)
+    answers, most, ceilings = _LENGTH[operation](known)
     shows = show_cost or (operation in _STREAM_OPTIONS and _shows_usage(body, known))
-    return Wishes(shows, show_cost, limit, answers, most, name, ours, strict)
+    return Wishes(shows, show_cost, limit, answers, most, ceilings, ours, strict)
 
 
 def _shows_usage(body: JsonBody, known: Any) -> bool:
@@ -60,27 +64,32 @@ def _shows_usage(body: JsonBody, known: Any) -> bool:
     return options is not None and _asks(body, "stream_options") and options.include_usage is True
 
 
-Length = tuple[int, int | None, str]
+Length = tuple[int, int | None, Ceilings]
 
 
 def _chat_length(known: Any) -> Length:
-    name = "max_completion_tokens"
-    if known.max_completion_tokens is None and known.max_tokens is not None:
-        name = "max_tokens"
-    return known.n or 1, known.max_completion_tokens or known.max_tokens, name
+    """Some hosts know one of the two names, some the other: the larger figure is what may come."""
+    newer, older = known.max_completion_tokens, known.max_tokens
+    if older is None:
+        return known.n or 1, newer, (("max_completion_tokens", newer),)
+    if newer is None:
+        return known.n or 1, older, (("max_tokens", older),)
+    asked = (("max_completion_tokens", newer), ("max_tokens", older))
+    return known.n or 1, max(newer, older), asked
 
 
 def _completions_length(known: Any) -> Length:
     most = _OLD_DEFAULT if known.max_tokens is None else known.max_tokens
-    return max(known.n or 1, known.best_of or 1), most, "max_tokens"
+    return max(known.n or 1, known.best_of or 1), most, (("max_tokens", most),)
 
 
 def _messages_length(known: Any) -> Length:
-    return 1, known.max_tokens, "max_tokens"
+    return 1, known.max_tokens, (("max_tokens", known.max_tokens),)
 
 
 def _responses_length(known: Any) -> Length:
-    return 1, known.max_output_tokens, "max_output_tokens"
+    most = known.max_output_tokens
+    return 1, most, (("max_output_tokens", most),)
 
 
 _LENGTH: dict[str, Callable[[Any], Length]] = {
@@ -116,7 +125,7 @@ def _is_strict(given: str | None) -> bool:
 
 def _max_cost(given: str | float) -> int:
     try:
-        amount = nanos_of(given)
+        amount = nanos_within(given)
     except ValueError:
         amount = -1
     if amount < 0:

@@ -39,6 +39,7 @@ _SECRET_LENGTH = 40
 _SHOWN = 4
 _MAX_NAME = 200
 _MAX_NANOS = 1 << 60
+_LAST = 253_402_300_799
 _CACHED_KEYS = 20_000
 _CACHED_MISSES = 4_096
 _PAGE = 1_000_000
@@ -144,6 +145,8 @@ class SqliteKeys:
         """Make a key; its secret is in the answer and nowhere else, ever."""
         limits = {"rpm": rpm, "tpm": tpm, "concurrency": concurrency}
         _check(name, limits, budget, scopes)
+        if expires_at is not None and not 0 <= expires_at <= _LAST:
+            raise ValueError("A key expires at a moment in unix seconds.")
         secret = self.prefix + "".join(secrets.choice(_ALPHABET) for _ in range(_SECRET_LENGTH))
         key_id = f"key_{secrets.token_hex(8)}"
         columns: dict[str, Any] = {
