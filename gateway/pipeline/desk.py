@@ -141,16 +141,21 @@ class Desk:
         wallet = await self._wallet(account.n)
         wallet.floor = account.floor
         purses: tuple[Purse, ...] = (wallet, await self._account_purse(account, wallet))
-        if key.budget is None:
-            return purses
-        books = self._books
-        purse = self._purses.get(("key", key.n))
+        for maker in key.makers:
+            purses = (*purses, await self._key_purse(maker.n, maker.budget, maker.period))
+        if key.budget is not None:
+            purses = (*purses, await self._key_purse(key.n, key.budget, key.period))
+        return purses
+
+    async def _key_purse(self, number: int, budget: int, period: Period) -> Purse:
+        """What a key may spend, with all that were made with it."""
+        purse = self._purses.get(("key", number))
         if purse is None:
             await self._written()
-            spent = await books.spent_by_key(key.n, key.period)
-            purse = self._keep("key", key.n, spent, key.period)
-        purse.limit = key.budget
-        return (*purses, purse)
+            spent = await self._books.spent_by_key(number, period)
+            purse = self._keep("key", number, spent, period)
+        purse.limit = budget
+        return purse
 
     async def _wallet(self, account: int) -> Wallet:
         wallet = self._purses.get(("wallet", account))

@@ -169,8 +169,13 @@ class Books:
         return balance.wallet + balance.held
 
     async def spent_by_key(self, key: int, period: Period) -> int:
-        """What a key has been charged in the running period."""
-        return await self._spent("key = ?1", key, period)
+        """What a key and all that were made with it have been charged in the running period."""
+        return await self._spent(
+            "key IN (WITH RECURSIVE own (n) AS (SELECT ?1"
+            " UNION SELECT k.n FROM keys k JOIN own ON k.parent = own.n) SELECT n FROM own)",
+            key,
+            period,
+        )
 
     async def spent_by_account(self, account: int, period: Period) -> int:
         """What all keys of an account have been charged in the running period."""

@@ -136,3 +136,26 @@ async def test_rates_outlive_a_standing(
         other = await payer(store, name=f"other {n}")
         assert (await start(gateway, other.secret)).status == 402
     assert (await start(gateway, who.secret)).status == 429
+
+
+async def test_keys_that_a_key_makes_share_its_budget(gateway: Gateway, provider: Provider) -> None:
+    """However many they are and at whatever remove, now and after a start with nothing in mind."""
+    provider.open.set()
+    keys = gateway.server.store.keys
+    who = await payer(gateway.server.store, PLENTY, budget=3 * CHARGE + HOLD - 1)
+    maker = await keys.find(who.secret.encode())
+    assert maker is not None
+    first = await keys.create("a", account="payer", parent=maker.n, budget=PLENTY)
+    second = await keys.create("b", account="payer", parent=first.key.n, period="day")
+    other = await keys.create("c", account="payer")
+    made = [str(change.secret) for change in (first, second)]
+    for secret in (who.secret, *made):
+        assert (await start(gateway, secret)).status == 200
+    assert (await start(gateway, str(other.secret))).status == 200
+    standing = gateway.server.site.services.desk
+    for _ in range(2):
+        for secret in (who.secret, *made):
+            assert (await start(gateway, secret)).status == 402
+        standing._standings.clear()  # what is counted now comes from the ledger
+        assert standing._purses.get(("key", maker.n)) is None
+    assert (await start(gateway, str(other.secret))).status == 200
