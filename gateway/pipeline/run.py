@@ -73,8 +73,9 @@ async def run(services: Services, ask: Ask, sink: Sink, record: Record) -> None:
     del ask  # a long stream need not carry what only its start needed
     try:
         await job.till.open(record.stream)
-        if job.till.affords < job.till.ceiling and not record.stream:
-            job.body = _lowered(job, record)
+        most = job.till.most(record.stream)
+        if most < job.till.ceiling:
+            job.body = _lowered(job, record, most)
         order = Order(operation, job.body, record.stream, job.strict, job.heard)
         await _serve(services, job, order, sink, record)
     finally:
@@ -149,10 +150,10 @@ def _job(
     return Job(without_ours(body) if wishes.ours else body, wishes, standing, candidate, till)
 
 
-def _lowered(job: Job, record: Record) -> JsonBody:
+def _lowered(job: Job, record: Record, most: int) -> JsonBody:
     """The body with the ceiling that its money allows, if that is lower than what was asked."""
-    till, wishes = job.till, job.wishes
-    each = max(1, till.affords // wishes.answers)
+    wishes = job.wishes
+    each = max(1, most // wishes.answers)
     record.headers = (*record.headers, ("x-gateway-max-tokens", str(each)))
     lower = {
         name: b"%d" % (each if asked is None else min(each, asked))

@@ -8,9 +8,9 @@ import pytest
 
 from gateway.domain import FLAGS
 from tests.fake_upstream import Exchange, FakeUpstream, chunk, event_bytes, head
-from tests.harness import running
+from tests.harness import catalog_text, running
 from tests.money import IN, OUT, entries, payer, sound, tokens_in
-from tests.rawclient import RawClient, chat, request
+from tests.rawclient import RawClient, ask, chat, request
 
 TEXT = "so many words for nothing " * 400  # about 2,600 tokens by their bytes
 
@@ -71,3 +71,31 @@ async def test_a_count_from_the_beginning(
     assert abs(row["output"] - made) <= 10
     assert row["revenue"] == row["input"] * IN + row["output"] * OUT
     assert row["flag"] == (FLAGS[flag] if flag else 0)
+
+
+async def test_thoughts_that_nobody_sees(tmp_path: Path) -> None:
+    """A stream that says little and thinks much is asked for no more than its key can pay."""
+
+    async def think(exchange: Exchange) -> None:
+        most = exchange.request.json().get("max_tokens", 50_000)
+        end = event("", used(20, most))
+        end["choices"] = [{"index": 0, "delta": {}, "finish_reason": "stop"}]
+        await exchange.sse([event("42", None), end])
+
+    text = "capabilities: [streaming, reasoning]"
+    async with FakeUpstream(think) as fake:
+        catalog = catalog_text(fake.url + "/v1")
+        thinking = catalog.replace("capabilities: [streaming, tools, vision]", text)
+        assert thinking != catalog
+        async with running(tmp_path, text=thinking) as gateway:
+            who = await payer(gateway.server.store, 3_000 * OUT)
+            raw = request(chat(stream=True, max_tokens=50_000), who.secret)
+            answer = await ask(gateway.server.port, raw)
+            await gateway.server.store.ledger.flush()
+            rows = entries(gateway.server.store.database.path, who.account)
+    assert answer.status == 200
+    most = int(answer.header("x-gateway-max-tokens") or 0)
+    assert 2_900 < most < 3_000
+    assert fake.requests[0].json()["max_tokens"] == most
+    sound(rows, {who.account: 0})
+    assert (rows[-1]["flag"], rows[-1]["revenue"]) == (0, 20 * IN + most * OUT)
