@@ -212,6 +212,14 @@ class Child(Struct, frozen=True):
     models: tuple[str, ...] | None = None
 
 
+class Maker(Struct, frozen=True, array_like=True):
+    """A key that made another, at whatever remove: what that one spends is spent of its budget."""
+
+    n: int
+    budget: int
+    period: Period
+
+
 class Key(Struct, frozen=True):
     """A client's key as the gateway knows it; the secret itself is never kept.
 
@@ -238,6 +246,7 @@ class Key(Struct, frozen=True):
     period: Period = "none"
     children: tuple[Child, ...] = ()
     session: str | None = None
+    makers: tuple[Maker, ...] = ()
     strict: bool = False  # its calls are refused rather than adapted to what a provider can take
 
 

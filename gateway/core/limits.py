@@ -196,7 +196,7 @@ class Gauge:
 class Limits:
     """What one key may do: requests and tokens a minute, calls at once. None is no limit."""
 
-    __slots__ = ("concurrency", "rpm", "tpm")
+    __slots__ = ("__weakref__", "concurrency", "rpm", "tpm")
 
     def __init__(
         self, rpm: int | None = None, tpm: int | None = None, concurrency: int | None = None

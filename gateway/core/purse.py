@@ -15,7 +15,7 @@ NO_END = 1 << 62
 class Purse:
     """`limit` is what may be spent in a period; None is no limit. Amounts are nanodollars."""
 
-    __slots__ = ("ends", "held", "limit", "name", "period", "spent")
+    __slots__ = ("__weakref__", "ends", "held", "limit", "name", "period", "spent")
 
     def __init__(
         self, name: str, limit: int | None, spent: int = 0, period: Period = "none", now: float = 0
@@ -35,6 +35,12 @@ class Purse:
         if self.limit is None:
             return NO_END
         return max(0, self.limit - self.spent - self.held)
+
+    def recount(self, spent: int, period: Period, now: float) -> None:
+        """Say what was spent so far in the period that runs; what is set aside stays so."""
+        self.spent = spent
+        self.period = period
+        self.ends = period_end(period, now)
 
     def take(self, amount: int) -> None:
         """Set money aside that `room` said is there."""

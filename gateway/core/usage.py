@@ -119,9 +119,11 @@ def _odd_usage(raw: bytes) -> Usage:
     tokens_in = _count(found, "prompt_tokens", "input_tokens")
     tokens_out = _count(found, "completion_tokens", "output_tokens")
     reasoning = _count(answer, "reasoning_tokens")
+    # Where only the total holds the reasoning, it stands beside the answer and is charged with it.
+    beside = _count(found, "total_tokens") == tokens_in + tokens_out + reasoning
     return Usage(
         input=tokens_in,
-        output=tokens_out,
+        output=tokens_out + reasoning if beside else tokens_out,
         cached=cached,
         cache_write=_count(prompt, "cache_write_tokens", "cache_creation_input_tokens"),
         reasoning=reasoning,

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Awaitable, Callable
+from itertools import islice
+from weakref import WeakValueDictionary
 
 from msgspec import Struct
 
@@ -10,13 +13,16 @@ from gateway import errors
 from gateway.core.limits import Limits
 from gateway.core.money.rows import PLAIN, scale_of
 from gateway.core.purse import Purse
-from gateway.domain import Account, Child, Key
+from gateway.domain import Account, Child, Key, Period
 from gateway.errors import Fault, storage_fault
 from gateway.pipeline.catalogs import Group, Routes
 from gateway.ports import Books, Clock, Ledger, Who
 
 _MOST_STANDINGS = 120_000
-_MOST_PURSES = 300_000
+# No more than this at a time, so that nobody waits for it.
+_LEFT_AT_ONCE = 2_000
+# How often a sum is read anew because somebody paid meanwhile.
+_COUNTS = 8
 
 
 class Standing(Struct):
@@ -33,6 +39,32 @@ class Standing(Struct):
     catalog: object = None
 
 
+class Wallet(Purse):
+    """An account's money. It also counts where there is no floor: there may be one later."""
+
+    __slots__ = ("_floor", "_funds")
+
+    def __init__(self, funds: int) -> None:
+        super().__init__("wallet", None)
+        self._funds = funds
+        self._floor: int | None = None
+
+    @property
+    def floor(self) -> int | None:
+        """How far the money may fall; None: as far as it will."""
+        return self._floor
+
+    @floor.setter
+    def floor(self, floor: int | None) -> None:
+        self._floor = floor
+        self.limit = None if floor is None else self._funds - floor
+
+    def gain(self, amount: int) -> None:
+        """Money has come in from outside, or gone out."""
+        self._funds += amount
+        self.floor = self._floor
+
+
 class Desk:
     """Every key's standing, made when it first calls."""
 
@@ -41,9 +73,11 @@ class Desk:
         self._ledger = ledger
         self._clock = clock
         self._standings: dict[str, Standing] = {}
-        self._purses: dict[tuple[str, int], Purse] = {}
-        self._funds: dict[int, int] = {}
-        self._limits: dict[int, Limits] = {}
+        # Alive for as long as a standing or a call draws on them: there are never two of one.
+        self._purses: WeakValueDictionary[tuple[str, int], Purse] = WeakValueDictionary()
+        self._limits: WeakValueDictionary[int, Limits] = WeakValueDictionary()
+        # Limits that remember a minute's calls of keys whose standing was let go.
+        self._still: dict[int, Limits] = {}
         self._told = 0
 
     def known(self, key: Key, catalog: Routes) -> Standing | None:
@@ -91,6 +125,7 @@ class Desk:
             scale=scale_of(group.multiplier) if group is not None else PLAIN,
             catalog=catalog,
         )
+        self._standings.pop(key.id, None)
         self._standings[key.id] = standing
         self._make_room()
         return standing
@@ -98,39 +133,68 @@ class Desk:
     def moved(self, account: int, amount: int) -> None:
         """Money has come into an account from outside, or gone out."""
         self._told += 1
-        if account not in self._funds:
-            return
-        self._funds[account] += amount
-        purse = self._purses["wallet", account]
-        if purse.limit is not None:
-            purse.limit += amount
+        wallet = self._purses.get(("wallet", account))
+        if isinstance(wallet, Wallet):
+            wallet.gain(amount)
 
     async def _purses_of(self, key: Key, account: Account) -> tuple[Purse, ...]:
-        books, n = self._books, account.n
-        wallet = self._purses.get(("wallet", n))
-        if wallet is None:
-            funds = await self._funds_of(n)
-            wallet = self._purses.setdefault(("wallet", n), Purse("wallet", None))
-            self._funds.setdefault(n, funds + wallet.spent)
-        wallet.limit = None if account.floor is None else self._funds[n] - account.floor
-        purses = [wallet]
-        if account.spend_limit is not None:
-            purse = self._purses.get(("account", n))
-            if purse is None or purse.period != account.period:
-                await self._written()
-                spent = await books.spent_by_account(n, account.period)
-                purse = self._keep("account", n, purse, spent, account.period)
-            purse.limit = account.spend_limit
-            purses.append(purse)
+        wallet = await self._wallet(account.n)
+        wallet.floor = account.floor
+        purses: tuple[Purse, ...] = (wallet, await self._account_purse(account, wallet))
+        for maker in key.makers:
+            purses = (*purses, await self._key_purse(maker.n, maker.budget, maker.period))
         if key.budget is not None:
-            purse = self._purses.get(("key", key.n))
-            if purse is None or purse.period != key.period:
-                await self._written()
-                spent = await books.spent_by_key(key.n, key.period)
-                purse = self._keep("key", key.n, purse, spent, key.period)
-            purse.limit = key.budget
-            purses.append(purse)
-        return tuple(purses)
+            purses = (*purses, await self._key_purse(key.n, key.budget, key.period))
+        return purses
+
+    async def _key_purse(self, number: int, budget: int, period: Period) -> Purse:
+        """What a key may spend, with all that were made with it."""
+        purse = self._purses.get(("key", number))
+        if purse is None:
+            await self._written()
+            spent = await self._books.spent_by_key(number, period)
+            purse = self._keep("key", number, spent, period)
+        purse.limit = budget
+        return purse
+
+    async def _wallet(self, account: int) -> Wallet:
+        wallet = self._purses.get(("wallet", account))
+        if wallet is None:
+            funds = await self._funds_of(account)
+            wallet = self._purses.setdefault(("wallet", account), Wallet(funds))
+        assert isinstance(wallet, Wallet)
+        return wallet
+
+    async def _account_purse(self, account: Account, wallet: Wallet) -> Purse:
+        """What the account may spend in its period.
+
+        Every call draws on it, limit or none: one that is set later then holds for calls that run.
+        """
+        purse = self._purses.setdefault(("account", account.n), Purse("account", None))
+        if account.spend_limit is None:
+            purse.limit = None
+            return purse
+        if purse.limit is None or purse.period != account.period:
+
+            async def spent() -> int:
+                return await self._books.spent_by_account(account.n, account.period)
+
+            total = await self._counted(spent, wallet)
+            purse.recount(total, account.period, self._clock.time())
+        purse.limit = account.spend_limit
+        return purse
+
+    async def _counted(self, spent: Callable[[], Awaitable[int]], wallet: Wallet) -> int:
+        """A sum of the books, and what was paid since. Where payments never pause, those made while
+        the sum was read may count twice until the period ends; none is ever left out.
+        """
+        for _ in range(_COUNTS):
+            before = wallet.spent
+            await self._written()
+            total = await spent()
+            if wallet.spent == before:
+                break
+        return total + wallet.spent - before
 
     async def _child_purse(self, child: Child, number: int) -> Purse:
         """What a derived key may spend, with all that are derived from it."""
@@ -138,7 +202,7 @@ class Desk:
         if purse is None:
             await self._written()
             spent = await self._books.spent_by_child(number)
-            purse = self._keep("child", number, None, spent, "none")
+            purse = self._keep("child", number, spent, "none")
         purse.limit = child.budget
         return purse
 
@@ -158,22 +222,22 @@ class Desk:
         if await self._ledger.flush() is not None:
             raise storage_fault()
 
-    def _keep(self, name: str, number: int, before: Purse | None, spent: int, period: str) -> Purse:
+    def _keep(self, name: str, number: int, spent: int, period: Period) -> Purse:
         """The purse, which another call may have made while the books were asked."""
-        made = Purse(name, 0, spent, period, self._clock.time())  # type: ignore[arg-type]
-        if before is None:
-            return self._purses.setdefault((name, number), made)
-        before.spent, before.period, before.ends = spent, made.period, made.ends
-        return before
+        made = Purse(name, 0, spent, period, self._clock.time())
+        return self._purses.setdefault((name, number), made)
 
     def _make_room(self) -> None:
-        """Forget keys that have nothing open and no limit to remember, once there are too many."""
-        if len(self._standings) >= _MOST_STANDINGS:
-            now = self._clock.monotonic()
-            busy = {k: s for k, s in self._standings.items() if not s.limits.idle(now)}
-            self._standings = busy
-            self._limits = {s.key.n: s.limits for s in busy.values()}
-        if len(self._purses) >= _MOST_PURSES:
-            used = {id(p) for standing in self._standings.values() for p in standing.purses}
-            self._purses = {k: p for k, p in self._purses.items() if p.held or id(p) in used}
-            self._funds = {n: f for n, f in self._funds.items() if ("wallet", n) in self._purses}
+        """Let the oldest standings go, once there are too many: who still calls gets a new one.
+
+        Purses and limits stay for as long as a call draws on them, and limits until they remember
+        no call of the last minute.
+        """
+        if len(self._standings) <= _MOST_STANDINGS:
+            return
+        now = self._clock.monotonic()
+        for key_id in list(islice(self._standings, _LEFT_AT_ONCE)):
+            left = self._standings.pop(key_id)
+            if not left.limits.idle(now):
+                self._still[left.key.n] = left.limits
+        self._still = {n: limits for n, limits in self._still.items() if not limits.idle(now)}

@@ -184,13 +184,16 @@ def _job(
     return Job(theirs, wishes, standing, candidate, till, theirs)
 
 
-def _lowered(job: Job, record: Record) -> JsonBody:
+def _lowered(job: Job, record: Record, affordable: int) -> JsonBody:
     """The body with the ceiling that its money allows, if that is lower than what was asked."""
-    till, wishes = job.till, job.wishes
-    each = max(1, till.affords // wishes.answers)
+    wishes = job.wishes
+    each = max(1, affordable // wishes.answers)
     record.headers = (*record.headers, ("x-gateway-max-tokens", str(each)))
-    said = {name for name in _CEILINGS if name in job.body}
-    return job.body.replace(dict.fromkeys({wishes.ceiling_name, *said}, b"%d" % each))
+    asked = {name: None for name in _CEILINGS if name in job.body} | dict(wishes.ceilings)
+    lower = {
+        name: b"%d" % (each if most is None else min(each, most)) for name, most in asked.items()
+    }
+    return job.body.replace(lower)
 
 
 def _heard(found: list[Candidate], headers: Mapping[str, str]) -> Mapping[str, str]:
@@ -293,8 +296,9 @@ async def _turn_to(job: Job, candidate: Candidate, record: Record) -> None:
         await till.move(candidate, ceiling(job.wishes, candidate.route), record.stream)
         job.candidate = candidate
     job.asked = job.body
-    if till.affords < till.ceiling and not record.stream:
-        job.asked = _lowered(job, record)
+    most = till.most(record.stream)
+    if most < till.ceiling:
+        job.asked = _lowered(job, record, most)
 
 
 async def _answer(

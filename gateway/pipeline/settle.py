@@ -68,7 +68,14 @@ def broken(
     if usage is not None:
         usage = whole_input(usage, candidate)
         if not (usage.problem or problem_of(usage) or _beyond(till, candidate.route, usage)):
-            return _charge(till, record, status, usage)
+            if not _behind(usage, produced):
+                return _charge(till, record, status, usage)
+            # Who leaves before the last count has had what passed since the one before it.
+            own = _own(till, events, produced)
+            usage = msgspec.structs.replace(
+                usage, input=usage.input or own.input, output=max(usage.output, own.output)
+            )
+            return _charge(till, record, status, usage, "abandoned" if left else "cut_off")
     if produced or left:
         own = _own(till, events, produced)
         return _charge(till, record, status, own, "abandoned" if left else "cut_off")
@@ -81,6 +88,13 @@ def whole_input(usage: Usage, candidate: Candidate) -> Usage:
         return usage
     whole = usage.input + usage.cached + usage.cache_write + usage.cache_write_1h
     return msgspec.structs.replace(usage, input=whole)
+
+
+def _behind(usage: Usage, produced: int) -> bool:
+    """Whether a count that came early in a stream knows less than half of what has passed."""
+    if not usage.input:
+        return True
+    return not usage.audio_output and output_tokens(0, produced) > 2 * usage.output
 
 
 def answer_bytes(body: bytes) -> int:

@@ -104,6 +104,18 @@ class Till(Struct):
             self._watch(wanted)
         return amount, estimate
 
+    def most(self, stream: bool) -> int:
+        """How long an answer the provider may be asked for.
+
+        A stream can be ended when its money has; but what a model thinks unseen is counted only at
+        the end, so it is asked for no more than there is money for now.
+        """
+        if not stream or self.affords >= self.ceiling:
+            return self.affords
+        if "reasoning" not in self.candidate.route.model.capabilities:
+            return self.ceiling
+        return max(self.affords, self._affordable(self._room() + self.held, self.ceiling))
+
     def _hold(self, amount: int, estimate: int) -> asyncio.Future[Exception | None]:
         return self.services.ledger.hold(
             self._moment(),

@@ -8,7 +8,7 @@ from typing import Any
 from msgspec import Struct
 
 from gateway.core.body import JsonBody, object_body
-from gateway.core.money.amounts import nanos_of
+from gateway.core.money.amounts import nanos_within
 from gateway.core.routing.preferences import NO_PREFERENCES, Preferences, preferences_of
 from gateway.domain import Route
 from gateway.errors import invalid
@@ -20,6 +20,10 @@ _MOST_EVER = 1_000_000
 _OLD_DEFAULT = 16
 
 
+# The members that bound an answer's length, and what each of them asks.
+Ceilings = tuple[tuple[str, int | None], ...]
+
+
 class Wishes(Struct, frozen=True):
     """How usage is shown, what the call may cost, and how long its answer may be."""
 
@@ -28,7 +32,7 @@ class Wishes(Struct, frozen=True):
     max_cost: int | None = None
     answers: int = 1
     max_tokens: int | None = None
-    ceiling_name: str = "max_completion_tokens"
+    ceilings: Ceilings = (("max_completion_tokens", None),)
     ours: bool = False  # the body says something that is meant for the gateway alone
     asks_usage: bool = False  # of a stream whose usage comes only to who asks
     preferences: Preferences = NO_PREFERENCES
@@ -57,10 +61,10 @@ def wishes_of(operation: str, body: JsonBody, known: Any, asked: Asked) -> Wishe
     usage = known.usage
     show_cost = usage is not None and _asks(body, "usage") and usage.include is True
     ours = ours or usage is not None
-    answers, most, name = _LENGTH[operation](known)
+    answers, most, ceilings = _LENGTH[operation](known)
     shows = show_cost or (operation in _STREAM_OPTIONS and _shows_usage(body, known))
     asks = show_cost and operation in _STREAM_OPTIONS and known.stream is True
-    return Wishes(shows, show_cost, limit, answers, most, name, ours, asks, preferences, strict)
+    return Wishes(shows, show_cost, limit, answers, most, ceilings, ours, asks, preferences, strict)
 
 
 def _shows_usage(body: JsonBody, known: Any) -> bool:
@@ -68,29 +72,32 @@ def _shows_usage(body: JsonBody, known: Any) -> bool:
     return options is not None and _asks(body, "stream_options") and options.include_usage is True
 
 
-Length = tuple[int, int | None, str]
+Length = tuple[int, int | None, Ceilings]
 
 
 def _chat_length(known: Any) -> Length:
-    name = "max_completion_tokens"
-    if known.max_completion_tokens is None and known.max_tokens is not None:
-        name = "max_tokens"
-    # Hosts know the one or the other, so money is set aside for the greater.
-    most = max(known.max_completion_tokens or 0, known.max_tokens or 0) or None
-    return known.n or 1, most, name
+    """Some hosts know one of the two names, some the other: the larger figure is what may come."""
+    newer, older = known.max_completion_tokens, known.max_tokens
+    if older is None:
+        return known.n or 1, newer, (("max_completion_tokens", newer),)
+    if newer is None:
+        return known.n or 1, older, (("max_tokens", older),)
+    asked = (("max_completion_tokens", newer), ("max_tokens", older))
+    return known.n or 1, max(newer, older), asked
 
 
 def _completions_length(known: Any) -> Length:
     most = _OLD_DEFAULT if known.max_tokens is None else known.max_tokens
-    return max(known.n or 1, known.best_of or 1), most, "max_tokens"
+    return max(known.n or 1, known.best_of or 1), most, (("max_tokens", most),)
 
 
 def _messages_length(known: Any) -> Length:
-    return 1, known.max_tokens, "max_tokens"
+    return 1, known.max_tokens, (("max_tokens", known.max_tokens),)
 
 
 def _responses_length(known: Any) -> Length:
-    return 1, known.max_output_tokens, "max_output_tokens"
+    most = known.max_output_tokens
+    return 1, most, (("max_output_tokens", most),)
 
 
 _LENGTH: dict[str, Callable[[Any], Length]] = {
@@ -128,7 +135,7 @@ def _is_strict(given: str | None) -> bool:
 
 def _max_cost(given: str | float) -> int:
     try:
-        amount = nanos_of(given)
+        amount = nanos_within(given)
     except ValueError:
         amount = -1
     if amount < 0:

@@ -32,7 +32,9 @@ CREATE TEMP TABLE gained (hour, account, key, child, way, calls, failed, flagged
     cached, charged, first, last);
 """
 
-_WINDOW = "seq > {seq} AND seq <= {upto}"
+# The mark is read inside the transaction: rows that another run has added meanwhile are not there
+# to be added again.
+_WINDOW = "seq > (SELECT seq FROM marks) AND seq <= {upto}"
 _UNSETTLED = f"NOT EXISTS (SELECT 1 FROM entries s WHERE s.call = e.call AND s.kind = {SETTLE})"
 
 _ADDED = """calls = calls + excluded.calls, failed = failed + excluded.failed,
@@ -66,8 +68,8 @@ INSERT INTO balances
 INSERT INTO temp.still_open
     SELECT call, seq FROM entries e WHERE {_WINDOW} AND kind = {HOLD} AND {_UNSETTLED};
 DELETE FROM temp.still_open AS e WHERE NOT ({_UNSETTLED});
-UPDATE marks SET seq = {{upto}},
-    open_from = (SELECT coalesce(min(seq), {{upto}} + 1) FROM temp.still_open),
+UPDATE marks SET seq = max(seq, {{upto}}),
+    open_from = (SELECT coalesce(min(o.seq), max(marks.seq, {{upto}}) + 1) FROM temp.still_open o),
     calls = calls + (SELECT coalesce(sum(calls), 0) FROM temp.gained);
 COMMIT;
 """
@@ -86,11 +88,11 @@ VALUES (?, {SETTLE}, ?, ?, ?, ?, ?, ?, ?, 0, ?, 499, {RECOVERED}, ?, ?)
 """
 
 
-def roll_script(seq: int, upto: int) -> str:
-    """What adds the entries after `seq` up to `upto` to the sums, on a connection that remembers
+def roll_script(upto: int) -> str:
+    """What adds the entries from the mark up to `upto` to the sums, on a connection that remembers
     what was open.
     """
-    return _ROLL.format(seq=seq, upto=upto)
+    return _ROLL.format(upto=upto)
 
 
 class Balance(Struct, frozen=True):
@@ -148,7 +150,7 @@ class Books:
             "SELECT seq, (SELECT coalesce(max(seq), 0) FROM entries) FROM marks"
         )
         if upto != seq:
-            await self._database.script(roll_script(int(seq), int(upto)))
+            await self._database.script(roll_script(int(upto)))
 
     async def balance(self, account: int) -> Balance:
         """One account's money, to the last entry."""
@@ -167,8 +169,13 @@ class Books:
         return balance.wallet + balance.held
 
     async def spent_by_key(self, key: int, period: Period) -> int:
-        """What a key has been charged in the running period."""
-        return await self._spent("key = ?1", key, period)
+        """What a key and all that were made with it have been charged in the running period."""
+        return await self._spent(
+            "key IN (WITH RECURSIVE own (n) AS (SELECT ?1"
+            " UNION SELECT k.n FROM keys k JOIN own ON k.parent = own.n) SELECT n FROM own)",
+            key,
+            period,
+        )
 
     async def spent_by_account(self, account: int, period: Period) -> int:
         """What all keys of an account have been charged in the running period."""

@@ -30,6 +30,8 @@ if TYPE_CHECKING:
 _BUDGET = 20_000
 # To read so many rows for nothing costs no more than to ask once more.
 _GAP = 100
+# What begins a formula, as some spreadsheets write these signs in full width, too.
+_FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n", "\uff1d", "\uff0b", "\uff0d", "\uff20")
 _MOST_SUMS = 2_000
 _MOST = 1_000
 _ID = re.compile(r"req_([0-9a-f]{16})([0-9a-f]{6,10})")
@@ -331,7 +333,7 @@ def entry_view(row: Any) -> dict[str, Any]:
 
 def harmless(value: Any) -> Any:
     """A cell of a table that no spreadsheet takes for a formula; amounts are left as they are."""
-    if isinstance(value, str) and value[:1] in ("=", "+", "-", "@", "\t", "\r"):
+    if isinstance(value, str) and value[:1] in _FORMULA:
         return value if value.lstrip("-").replace(".", "", 1).isdigit() else "'" + value
     return value
 

@@ -9,7 +9,7 @@ from typing import Any
 
 import msgspec
 
-from gateway.core.money.amounts import dollars, nanos_of
+from gateway.core.money.amounts import MOST, NANOS, dollars, nanos_of
 from gateway.domain import DEFAULT_SCOPES, Account, Fidelity, Period
 from gateway.schemas.views import account_view, change_view, key_view
 from gateway.store import calls, usage
@@ -17,11 +17,18 @@ from gateway.store.ledger import ADJUST, TOP_UP
 from gateway.store.store import Store
 
 Command = Callable[..., Awaitable[Any]]
+_HEX = frozenset("0123456789abcdef")
 _MAX_MEMO = 1_000
+_MOST_IN_ALL = MOST * NANOS
 
 
 class CommandError(Exception):
     """A command that was understood and refused; the text is for a person."""
+
+
+def is_child_id(text: str) -> bool:
+    """Whether this can be a derived key's own id."""
+    return len(text) == 32 and set(text) <= _HEX
 
 
 class Commands:
@@ -70,7 +77,7 @@ class Commands:
     async def revoke_key(self, key: str, actor: str = "command line") -> Any:
         """Revoke a key and every key made with it."""
         child = key.rpartition(".")[2]
-        if len(child) == 32 and all(letter in "0123456789abcdef" for letter in child):
+        if is_child_id(child):
             await self._store.keys.revoke_derived(child)
             await self._note(actor, "key.revoke", key)
             return {"id": key, "name": key, "revoked_at": int(self._store.clock.time())}
@@ -153,6 +160,9 @@ class Commands:
         if len(memo) > _MAX_MEMO:
             raise CommandError(f"A memo has at most {_MAX_MEMO} characters.")
         found = await self._find(account)
+        balance = await self._store.books.balance(found.n)
+        if max(abs(balance.source - nanos), abs(balance.wallet + nanos)) > _MOST_IN_ALL:
+            raise CommandError("No account can hold or owe more than a billion dollars.")
         note = msgspec.json.encode({"memo": memo, "by": actor})
         await self._store.move(found.n, kind, nanos, note)
         act = "account.topup" if kind == TOP_UP else "account.adjust"

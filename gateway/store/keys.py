@@ -28,7 +28,7 @@ from gateway.core.derived import (
     verify,
 )
 from gateway.core.money.amounts import nanos_of
-from gateway.domain import DEFAULT_SCOPES, SCOPES, Child, Key, KeyChange, Period
+from gateway.domain import DEFAULT_SCOPES, SCOPES, Child, Key, KeyChange, Maker, Period
 from gateway.ports import Clock
 from gateway.store.accounts import DEFAULT_ACCOUNT, account_of
 from gateway.store.database import Database
@@ -39,12 +39,19 @@ _SECRET_LENGTH = 40
 _SHOWN = 4
 _MAX_NAME = 200
 _MAX_NANOS = 1 << 60
+_LAST = 253_402_300_799
 _CACHED_KEYS = 20_000
 _CACHED_MISSES = 4_096
 _PAGE = 1_000_000
 _ACCOUNT = ("n", "id", "name", "group_name", "floor", "spend_limit", "period", "status")
+_MAKERS = (
+    "(WITH RECURSIVE up (n, parent, budget, period) AS ("
+    "SELECT n, parent, budget, period FROM keys WHERE n = k.parent"
+    " UNION ALL SELECT o.n, o.parent, o.budget, o.period FROM keys o JOIN up ON o.n = up.parent)"
+    " SELECT json_group_array(json_array(n, budget, period)) FROM up WHERE budget IS NOT NULL)"
+)
 _SELECT = (
-    "SELECT k.*, p.id AS parent_id, "
+    f"SELECT k.*, p.id AS parent_id, {_MAKERS} AS makers, "
     + ", ".join(f"a.{name} AS account_{name}" for name in (*_ACCOUNT, "created_at"))
     + " FROM keys k JOIN accounts a ON a.n = k.account LEFT JOIN keys p ON p.n = k.parent "
 )
@@ -144,6 +151,8 @@ class SqliteKeys:
         """Make a key; its secret is in the answer and nowhere else, ever."""
         limits = {"rpm": rpm, "tpm": tpm, "concurrency": concurrency}
         _check(name, limits, budget, scopes)
+        if expires_at is not None and not 0 <= expires_at <= _LAST:
+            raise ValueError("A key expires at a moment in unix seconds.")
         secret = self.prefix + "".join(secrets.choice(_ALPHABET) for _ in range(_SECRET_LENGTH))
         key_id = f"key_{secrets.token_hex(8)}"
         columns: dict[str, Any] = {
@@ -276,5 +285,6 @@ def _key(row: Row) -> Key:
         concurrency=row["concurrency"],
         budget=row["budget"],
         period=row["period"],
+        makers=msgspec.json.decode(row["makers"] or "[]", type=tuple[Maker, ...]),
         strict=bool(row["strict"]),
     )

@@ -30,6 +30,7 @@ _RETRY_AFTER = 0.25
 _PATIENCE = 5.0
 _ONE = f"({', '.join('?' * _WIDTH)})"
 
+_CLOSED = "the ledger has been closed"
 _FAILURES = (sqlite3.Error, ValueError, OverflowError)
 
 # Account, key and derived key, by their numbers.
@@ -80,7 +81,7 @@ class GroupCommit:
         self._full: deque[_Batch] = deque()
         self._untold: dict[Commit, Tell] = {}
         self._working = False
-        self._closing = False
+        self._closing = self._closed = False
         self._open_calls = 0
         self._enough = _MOST_ROWS
         self._come_together = asyncio.Event()
@@ -96,7 +97,9 @@ class GroupCommit:
         self.rows = 0
 
     def start(self) -> None:
-        """Begin to write."""
+        """Begin to write; nothing more where that was done before."""
+        if self._task is not None:
+            return
         self._loop = asyncio.get_running_loop()
         self._task = asyncio.create_task(self._run())
 
@@ -109,6 +112,9 @@ class GroupCommit:
         """Hand over one entry; what is returned is done when the entry is durable."""
         batch = self._open
         commit: Commit = self._loop.create_future()
+        if self._closed:
+            commit.set_result(sqlite3.ProgrammingError(_CLOSED))
+            return commit
         batch.rows.append(row)
         batch.waiting.append(commit)
         if len(batch.rows) >= self._enough:
@@ -166,7 +172,7 @@ class GroupCommit:
 
         It waits for no quiet moment: under load there may be none.
         """
-        if self._working:
+        if self._working and not self._closed:
             seen: Commit = self._loop.create_future()
             self._open.watching.append(seen)
             await seen
@@ -185,8 +191,10 @@ class GroupCommit:
         self._wake.set()
         self._come_together.set()
         await self._task
+        self._closed = True
+        error = self._storage_error or sqlite3.ProgrammingError(_CLOSED)
         for batch in (*self._full, self._open):
-            self._refuse(batch, self._storage_error)
+            self._refuse(batch, error)
         return self._owed
 
     async def _run(self) -> None:

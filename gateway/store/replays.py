@@ -19,10 +19,12 @@ from gateway.store.database import Database
 
 _FORGET_EVERY = 300.0
 KEPT_SECONDS = 86_400
+# In place of an answer's status: the work was done or broken off, and no answer is kept.
+NOT_KEPT = 1
 
 
 class Stored(Struct, frozen=True):
-    """An answer given before; status 0 while the first request for it runs, or since it broke."""
+    """An answer given before; status 0 while the first request for it runs, or since a crash."""
 
     status: int
     headers: list[tuple[str, str]]
@@ -66,25 +68,33 @@ class Replays:
         )
 
     async def finish(
-        self, account: int, key: str, status: int, headers: list[tuple[str, str]], body: bytes
+        self,
+        account: int,
+        key: str,
+        call: int,
+        status: int,
+        headers: list[tuple[str, str]],
+        body: bytes,
     ) -> None:
-        """Keep the answer."""
+        """Keep the answer of the call that has taken the key."""
         await self._database.write(
             "UPDATE replays SET status = ?, headers = ?, answer = ?"
-            " WHERE account = ? AND digest = ?",
+            " WHERE account = ? AND digest = ? AND call = ?",
             (
                 status,
                 msgspec.json.encode(headers).decode(),
                 body,
                 account,
                 _digest(key.encode()),
+                call,
             ),
         )
 
-    async def forget(self, account: int, key: str) -> None:
-        """Give the key back: the request was refused before anything was done."""
+    async def forget(self, account: int, key: str, call: int) -> None:
+        """Give the key back, if this call has it: it ended before anything was done."""
         await self._database.write(
-            "DELETE FROM replays WHERE account = ? AND digest = ?", (account, _digest(key.encode()))
+            "DELETE FROM replays WHERE account = ? AND digest = ? AND call = ?",
+            (account, _digest(key.encode()), call),
         )
 
     async def forget_old(self) -> None:

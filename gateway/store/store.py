@@ -59,22 +59,33 @@ class Store:
     async def move(self, account: int, kind: int, nanos: int, note: bytes) -> None:
         """Bring money into an account or take it out; a running server knows at once."""
         at = int(self.clock.time() * 1000)
-        if self._rolling is None:
-            self.ledger.start()
-        error = await self.ledger.move(at, account, kind, nanos, note)
+        self.ledger.start()
+        written = self.ledger.move(at, account, kind, nanos, note)
+        try:
+            error = await written
+        except asyncio.CancelledError:
+            # Whoever asked has left, but the money moves all the same.
+            self.ledger.tell(written, lambda error: self._moved(account, nanos, error))
+            raise
+        self._moved(account, nanos, error)
         if error is not None:
             raise ValueError(f"The ledger could not be written: {error}. Nothing has changed.")
-        for tell in self.on_money:
-            tell(account, nanos)
+
+    def _moved(self, account: int, nanos: int, error: Exception | None) -> None:
+        if error is None:
+            for tell in self.on_money:
+                tell(account, nanos)
 
     async def close(self) -> list[Row]:
         """Put everything away; the charges that storage would not take."""
         if self._closed:
             return []
         self._closed = True
-        for task in (self._rolling, self._forgetting):
-            if task is not None:
-                task.cancel()
+        tasks = [task for task in (self._rolling, self._forgetting) if task is not None]
+        for task in tasks:
+            task.cancel()
+        # What one of them has begun goes on in the database's thread: it must end before the next.
+        await asyncio.gather(*tasks, return_exceptions=True)
         owed = await self.ledger.close()
         if self._rolling is not None and not owed:
             await self.books.roll_at_end()

@@ -46,6 +46,18 @@ class Verdict(Struct):
             self.problems.append(problem)
 
 
+class _Open(Struct):
+    """A call that is not settled: its first entry, who made it, what is held for it."""
+
+    seq: int
+    who: tuple[int, int, int]
+    held: int = 0
+
+
+def _who(row: sqlite3.Row) -> tuple[int, int, int]:
+    return row["account"], row["key"], row["child"]
+
+
 class _Account(Struct):
     wallet: int = 0
     held: int = 0
@@ -75,14 +87,17 @@ class _Audit:
         self._file = file
         self._verdict = Verdict()
         self._accounts: dict[int, _Account] = {}
-        self._holds: dict[int, tuple[int, int]] = {}
+        self._holds: dict[int, _Open] = {}
         self._rolled: dict[tuple[int, ...], list[int]] = {}
+        self._stretches: dict[tuple[int, ...], list[int]] = {}
+        self._open_from = 0
         self._at_mark: dict[int, _Account] = {}
         self._prices = {
             row[0]: row[1].encode() for row in file.execute("SELECT digest, row FROM prices")
         }
         self._boots = {row[0] for row in file.execute("SELECT n FROM boots")}
         self._floors = {row[0]: row[1] for row in file.execute("SELECT n, floor FROM accounts")}
+        self._keys = dict(file.execute("SELECT n, account FROM keys").fetchall())
         self._mark = file.execute("SELECT * FROM marks").fetchone()
 
     def run(self) -> Verdict:
@@ -100,6 +115,7 @@ class _Audit:
             self._entry(row)
             if row["seq"] == self._mark["seq"]:
                 self._at_mark = {n: msgspec.structs.replace(a) for n, a in self._accounts.items()}
+                self._open_from = min((held.seq for held in self._holds.values()), default=0)
         if self._mark["seq"] >= expected:
             verdict.note(f"entries {expected} to {self._mark['seq']}: missing, though summed up")
         for call in self._holds:
@@ -123,6 +139,8 @@ class _Audit:
             setattr(account, leg, getattr(account, leg) + row[leg])
         if row["account"] not in self._floors:
             note(f"entry {seq}: there is no account {row['account']}")
+        if self._keys.get(row["key"], row["account"]) != row["account"]:
+            note(f"entry {seq}: key {row['key']} is not of account {row['account']}")
         floor = self._floors.get(row["account"])
         below = floor is not None and account.wallet + account.held < floor
         if below and row["kind"] == SETTLE and row["revenue"] > 0:
@@ -138,21 +156,27 @@ class _Audit:
         call = row["call"]
         if call // CALLS_PER_BOOT not in self._boots:
             self._verdict.note(f"entry {row['seq']}: belongs to no start of the gateway")
-        held, who = self._holds.get(call, (0, row["account"]))
-        if row["kind"] == EXTEND and call not in self._holds:
-            self._verdict.note(f"entry {row['seq']}: adds to a hold that is not there")
-        if who != row["account"]:
-            self._verdict.note(f"entry {row['seq']}: another account's call")
-        self._holds[call] = (held + row["held"], who)
+        opened = self._holds.get(call)
+        if opened is None:
+            if row["kind"] == EXTEND:
+                self._verdict.note(f"entry {row['seq']}: adds to a hold that is not there")
+            opened = self._holds[call] = _Open(row["seq"], _who(row))
+        elif row["kind"] == HOLD:
+            self._verdict.note(f"entry {row['seq']}: holds for a call that has its hold")
+        if opened.who != _who(row):
+            self._verdict.note(f"entry {row['seq']}: another's call")
+        opened.held += row["held"]
 
     def _settle(self, row: sqlite3.Row) -> None:
         verdict, call, seq = self._verdict, row["call"], row["seq"]
         verdict.calls += 1
-        held, who = self._holds.pop(call, (None, row["account"]))
-        if held is None:
+        opened = self._holds.pop(call, None)
+        if opened is None:
             verdict.note(f"entry {seq}: settles a call for which nothing was held any more")
-        elif held != -row["held"] or who != row["account"]:
-            verdict.note(f"entry {seq}: lets go {-row['held']}, but {held} was held")
+        elif opened.held != -row["held"]:
+            verdict.note(f"entry {seq}: lets go {-row['held']}, but {opened.held} was held")
+        elif opened.who != _who(row):
+            verdict.note(f"entry {seq}: charges {_who(row)} for a call of {opened.who}")
         if not 0 <= row["revenue"] <= -row["held"]:
             verdict.note(f"entry {seq}: charges {row['revenue']}, outside what was held")
         verdict.flagged += row["flag"] != 0
@@ -161,6 +185,8 @@ class _Audit:
         if seq <= self._mark["seq"]:
             failed = not 200 <= row["status"] < 300
             what = (row["at"] // 3_600_000, row["account"], row["key"], row["child"], row["way"])
+            for stretch in (what, what[:1]):
+                self._stretches.setdefault(stretch, [seq, seq])[1] = seq
             sums = self._rolled.setdefault(what, [0] * len(_ROLLED))
             figures = (
                 1, failed, row["flag"] != 0, row["input"], row["output"], row["cached"],
@@ -204,8 +230,32 @@ class _Audit:
         self._agree("roll-up of hour", "SELECT hour, * FROM rollups", self._rolled)
         self._agree("roll-up of day", "SELECT day, * FROM days", by_day)
         calls = sum(sums[0] for sums in self._rolled.values())
+        self._where_calls_lie()
         if self._mark["calls"] != calls:
             note(f"the mark counts {self._mark['calls']} calls, the entries {calls}")
+
+    def _where_calls_lie(self) -> None:
+        """Searches and recovery look only where these say; what they leave out is never seen."""
+        note = self._verdict.note
+        kept = {
+            tuple(row)[:-2]: list(row)[-2:]
+            for query in (
+                "SELECT hour, account, key, child, way, first, last FROM rollups",
+                "SELECT hour, first, last FROM spans",
+            )
+            for row in self._file.execute(query)
+        }
+        for what in sorted(kept.keys() | self._stretches.keys()):
+            if kept.get(what) != self._stretches.get(what):
+                note(
+                    f"hour {what}: its calls are looked for in {kept.get(what)}, "
+                    f"they are in {self._stretches.get(what)}"
+                )
+        if self._mark["open_from"] > (self._open_from or self._mark["seq"] + 1):
+            note(
+                f"open calls are looked for from entry {self._mark['open_from']} on, "
+                f"but entry {self._open_from} is of one"
+            )
 
     def _agree(self, name: str, query: str, counted: dict[tuple[int, ...], list[int]]) -> None:
         kept: dict[tuple[int, ...], Any] = {}

@@ -20,7 +20,7 @@ class Proxies:
         """The nearest address that is no trusted proxy's; None when it can't be known."""
         if peer is None or not self._networks or not self._trusts(peer):
             return _plain(peer)
-        hops = headers.get("X-Forwarded-For", "").split(",")[-_MOST_HOPS:]
+        hops = ",".join(_lines(headers)).split(",")[-_MOST_HOPS:]
         for hop in reversed(hops):
             address = _plain(hop.strip())
             if address is None:
@@ -35,6 +35,15 @@ class Proxies:
             return False
         parsed = ip_address(plain)
         return any(parsed in network for network in self._networks)
+
+
+def _lines(headers: Mapping[str, str]) -> Sequence[str]:
+    """All lines of the header: some proxies add one of their own below what the client wrote."""
+    getall = getattr(headers, "getall", None)
+    if getall is None:
+        return [headers.get("X-Forwarded-For", "")]
+    lines: list[str] = getall("X-Forwarded-For", [])
+    return lines
 
 
 def _plain(text: str | None) -> str | None:

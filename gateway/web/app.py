@@ -124,7 +124,7 @@ class App:
             self._fail(request, sink, record, self._unexpected(record, error), endpoint)
         finally:
             if isinstance(sink, RecordingSink):
-                await sink.complete(done=record.fault is None or record.sent_upstream > 0)
+                await sink.complete(_was_done(record))
             self._close(endpoint, connection, record)
         return sink.sent()
 
@@ -237,6 +237,15 @@ class App:
             site.health.call(record, now)
         if site.open_calls == 0 and site.on_idle is not None:
             site.on_idle()
+
+
+def _was_done(record: Record) -> bool:
+    """Whether anything may have come of a request, so that it must not be done again."""
+    fault = record.fault
+    if record.operation.startswith("admin_"):  # what fails on our side may fail after the deed
+        return fault is None or fault.kind.status >= 500
+    left = record.status == errors.CLIENT_CLOSED.status
+    return record.sent_upstream > 0 or (fault is None and not left)
 
 
 __all__ = ["App", "Endpoint", "Sent"]

@@ -5,6 +5,9 @@ A sink that records holds the end of its answer back until the answer is durable
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
+import sqlite3
 from collections.abc import Awaitable, Callable
 
 from msgspec import Struct
@@ -13,7 +16,7 @@ from gateway import errors
 from gateway.domain import Key
 from gateway.errors import Fault, invalid
 from gateway.ports import Headers
-from gateway.store.replays import Replays, Stored
+from gateway.store.replays import NOT_KEPT, Replays, Stored
 from gateway.web.replying import HttpSink
 
 _LONGEST_KEY = 255
@@ -26,17 +29,19 @@ class Ticket(Struct, frozen=True):
     replays: Replays
     account: int
     key: str
+    call: int
 
 
 class RecordingSink(HttpSink):
     """Keeps what it writes, when the request has taken a key; else it is like any other."""
 
-    __slots__ = ("_headers", "_kept", "_pieces", "_status", "_whole", "ticket")
+    __slots__ = ("_headers", "_kept", "_over", "_pieces", "_status", "_whole", "ticket")
 
     ticket: Ticket | None
     _whole: bytes | None
     _pieces: list[bytes]
     _kept: int
+    _over: bool
     _status: int
     _headers: Headers
 
@@ -47,6 +52,7 @@ class RecordingSink(HttpSink):
         self._pieces = []
         self._kept = self._status = 0
         self._headers = ()
+        self._over = False
 
     def start(self, status: int, headers: Headers) -> None:
         """Open a streamed answer."""
@@ -66,6 +72,8 @@ class RecordingSink(HttpSink):
         """The end is held back until `complete`."""
         if getattr(self, "ticket", None) is None:
             super().end()
+        else:
+            self._over = True
 
     def reply(self, status: int, headers: Headers, body: bytes) -> None:
         """A whole answer is held back until `complete`."""
@@ -74,6 +82,7 @@ class RecordingSink(HttpSink):
             return
         self.started = self.ended = True
         self._status, self._headers, self._whole = status, headers, body
+        self._kept, self._over = len(body), True
 
     async def complete(self, done: bool) -> None:
         """Keep the answer, then let the client see its end; or give the key back."""
@@ -81,16 +90,23 @@ class RecordingSink(HttpSink):
         if ticket is None:
             return
         self.ticket = None
-        body = b"".join(self._pieces) if self._whole is None else self._whole
-        if not done:
-            await ticket.replays.forget(ticket.account, ticket.key)
-        elif self._status and self._kept <= _MOST_KEPT:
-            headers = list(self._headers)
-            await ticket.replays.finish(ticket.account, ticket.key, self._status, headers, body)
+        # What storage does now is no reason to keep from the client what was made and paid for.
+        with contextlib.suppress(sqlite3.Error, ValueError):
+            await self._keep(ticket, done)
         if self._whole is not None:
             super().reply(self._status, self._headers, self._whole)
         elif self.started:
             super().end()
+
+    async def _keep(self, ticket: Ticket, done: bool) -> None:
+        mine = (ticket.account, ticket.key, ticket.call)
+        if not done:
+            await ticket.replays.forget(*mine)
+        elif self._over and self._kept <= _MOST_KEPT:
+            body = b"".join(self._pieces) if self._whole is None else self._whole
+            await ticket.replays.finish(*mine, self._status, list(self._headers), body)
+        else:  # too long, or cut off: half an answer must not be repeated as a whole one
+            await ticket.replays.finish(*mine, NOT_KEPT, [], b"")
 
 
 async def once(
@@ -109,11 +125,16 @@ async def once(
     if not 1 <= len(given) <= _LONGEST_KEY or not given.isprintable():
         raise invalid(f"An Idempotency-Key has 1 to {_LONGEST_KEY} characters.")
     assert key.account is not None
-    stored = await replays.begin(key.account.n, given, request, call)
+    try:
+        stored = await replays.begin(key.account.n, given, request, call)
+    except asyncio.CancelledError:
+        # The key is taken all the same, and nothing was done for it.
+        await replays.forget(key.account.n, given, call)
+        raise
     if stored is not None:
         _repeat(sink, stored, of_this_start=stored.call >> 40 == call >> 40)
         return
-    sink.take(Ticket(replays, key.account.n, given))
+    sink.take(Ticket(replays, key.account.n, given, call))
     await work()
 
 
@@ -122,6 +143,13 @@ def _repeat(sink: HttpSink, stored: Stored, of_this_start: bool) -> None:
         raise Fault(
             errors.IDEMPOTENCY_MISMATCH,
             "This Idempotency-Key was used for another request. Use a new key for a new request.",
+        )
+    if stored.status == NOT_KEPT:
+        raise Fault(
+            errors.IDEMPOTENCY_IN_USE,
+            "The first request with this Idempotency-Key was begun, and its answer was broken off "
+            "or too long to be kept. It is not run again; use a new key to do so.",
+            cause="not_kept",
         )
     if stored.status == 0:
         raise Fault(

@@ -75,7 +75,7 @@ async def _make(path: Path, calls: int) -> None:
         for start in range(0, 2 * calls, BATCH):
             end = min(start + BATCH, 2 * calls)
             file.execute(ROWS, {**values, "start": start, "end": end})
-            file.executescript(roll_script(start, end))
+            file.executescript(roll_script(end))
 
 
 async def _time(path: Path) -> str:

@@ -204,3 +204,15 @@ def test_reasoning_outside_of_bytes_that_are_no_text() -> None:
     """A figure may stand beside a name that is not UTF-8: such an object is not billed from."""
     usage = reasoning_outside(b'{"prompt_tokens":7,"completion_tokens":5,"x\xff":1}')
     assert usage.problem
+
+
+@pytest.mark.parametrize(("total", "output"), [(15, 5), (22, 12), (None, 5)])
+def test_reasoning_beside_the_answer(total: int | None, output: int) -> None:
+    """A total that only adds up with it says that the provider counts it apart: so it is output."""
+    details = {"reasoning_tokens": 7} if output == 12 else {"reasoning_tokens": 3}
+    raw = {"prompt_tokens": 10, "completion_tokens": 5, "completion_tokens_details": details}
+    if total is not None:
+        raw["total_tokens"] = total
+    usage = openai_usage(json.dumps(raw).encode())
+    assert (usage.output, usage.problem) == (output, "")
+    assert usage.reasoning == details["reasoning_tokens"]

@@ -274,3 +274,18 @@ async def test_a_provider_that_fails_is_not_paid(gateway: Gateway, fake: FakeUps
 def test_the_test_catalog_has_no_groups() -> None:
     """The text added here is what makes groups."""
     assert "groups" not in CATALOG
+
+
+async def test_two_names_for_one_ceiling(gateway: Gateway, fake: FakeUpstream) -> None:
+    """Some hosts know the one, some the other: money is set aside for whichever is larger."""
+    store = gateway.server.store
+    rich = await payer(store, 10**12)
+    both = {"max_completion_tokens": 16, "max_tokens": 5_000}
+    assert (await call(gateway, rich.secret, **both)).status == 200
+    assert entries(store.database.path, rich.account)[1]["held"] > 5_000 * OUT
+    poor = await payer(store, 1_000 * OUT, name="poor")
+    got = await call(gateway, poor.secret, **both)
+    most = int(dict(got.headers)["x-gateway-max-tokens"])
+    sent = fake.requests[-1].json()
+    assert 900 < most < 1_000
+    assert (sent["max_completion_tokens"], sent["max_tokens"]) == (16, most)

@@ -79,7 +79,7 @@ async def test_the_server_sees_it_at_once(
         ("keys.revoke", {"key": "nobody"}, "No key has the id or name 'nobody'"),
         ("keys.create", {"name": ""}, "1 to 200"),
         ("keys.create", {"name": "x" * 500}, "1 to 200"),
-        ("keys.create", {"name": "a", "expires_at": 1 << 64}, "too large"),
+        ("keys.create", {"name": "a", "expires_at": 1 << 64}, "a moment in unix seconds"),
         ("keys.create", {"name": "a", "expires_at": -5}, "CHECK"),
     ],
 )

@@ -79,6 +79,17 @@ TAMPERING = {
     "the mark": "UPDATE marks SET seq = 1000",
     "tokens": "UPDATE entries SET output = output + 1 WHERE seq = 9",
     "a flag": "UPDATE entries SET flag = 2 WHERE seq = 9",
+    "another key's call": "UPDATE entries SET key = key + 1 WHERE seq = 9",
+    "another derived key's": "UPDATE entries SET child = 7 WHERE seq = 8",
+    "a second hold": "UPDATE entries SET kind = 1, held = 5, wallet = -5, revenue = 0, call ="
+    " (SELECT call FROM entries WHERE seq = 8) WHERE seq = 10",
+    "a day": "UPDATE days SET output = output + 1 WHERE way = 1",
+    "a lost day": "DELETE FROM days WHERE way = 2",
+    "a span's begin": "UPDATE spans SET first = first + 1",
+    "a span's end": "UPDATE spans SET last = last - 1",
+    "a lost span": "DELETE FROM spans",
+    "a stretch": "UPDATE rollups SET first = first + 1",
+    "where open calls begin": "UPDATE marks SET open_from = seq + 2",
     "a status": "UPDATE entries SET status = 500 WHERE seq = 9",
 }
 

@@ -131,7 +131,8 @@ def written(value: Decimal) -> str:
 
 def _row(lines: Mapping[str, Decimal]) -> Row:
     rates = {name: _rate(name, amount) for name, amount in lines.items()}
-    answers = ("output_per_mtok", "reasoning_per_mtok", "audio_output_per_mtok")
+    answers = ("output_per_mtok", "reasoning_per_mtok", "audio_output_per_mtok",
+        "image_output_per_mtok")  # fmt: skip
     input_rate, output_rate = rates.get("input_per_mtok"), rates.get("output_per_mtok")
     request = rates.get("per_request")
     whole = b""

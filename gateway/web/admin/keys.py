@@ -15,6 +15,7 @@ from gateway.core.money.amounts import nanos_of
 from gateway.domain import DEFAULT_SCOPES, Fidelity, Key
 from gateway.errors import Fault
 from gateway.schemas.views import key_view
+from gateway.store.commands import is_child_id
 from gateway.web.admin.common import act, commands, listed, page_limit, unknown
 from gateway.web.exchange import Exchange
 
@@ -60,6 +61,7 @@ async def create(exchange: Exchange) -> None:
         given["account"] = wanted.account or _own(me)
         if not _is_admin(me):
             _check_narrower(me, wanted)
+            given["account"] = _own(me)
         return await commands(exchange).create_key(
             **given, parent=None if _is_admin(me) else me.n, actor=me.id
         )
@@ -91,6 +93,12 @@ async def _revoke(exchange: Exchange, me: Key, given: str) -> None:
     """A key by its id, or a derived one by `key id.its own id`."""
     root, dot, child = unquote(given).partition(".")
     key = await _found(exchange, me, root)
+    if _is_admin(key) and not _is_admin(me):
+        raise Fault(
+            errors.INSUFFICIENT_SCOPE, "A key with the scope 'admin' is for admins to revoke."
+        )
+    if dot and not is_child_id(child):
+        raise unknown("key")
     exchange.answer(await commands(exchange).revoke_key(f"{key.id}{dot}{child}", actor=me.id))
 
 
@@ -133,6 +141,8 @@ def _check_narrower(me: Key, wanted: NewKey) -> None:
         raise _too_wide("allow")
     if me.ips and not (wanted.ips and all(_inside(me, one) for one in wanted.ips)):
         raise _too_wide("ips")
+    if me.strict and wanted.fidelity != "strict":
+        raise _too_wide("fidelity")
     for name in ("rpm", "tpm", "concurrency", "expires_at"):
         mine, theirs = getattr(me, name), getattr(wanted, name)
         if mine is not None and (theirs is None or theirs > mine):

@@ -36,6 +36,14 @@ def refused(routes, text="{}", needs=NO_NEEDS, **more):
     return caught.value
 
 
+HELD = (
+    route("open", training=True, retention=30, region="us"),
+    route("quiet", provider="other", training=False, retention=30, region="eu-west-1", cost="2"),
+    route("deaf", provider="third", retention=0, zdr=True, region="eu", cost="3"),
+    route("dumb", provider="fourth", cost="4"),
+)
+
+
 # --- steadiness
 
 
