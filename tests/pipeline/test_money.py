@@ -140,7 +140,8 @@ async def test_a_stream_that_runs_out_of_money(gateway: Gateway, fake: FakeUpstr
     assert done == "[DONE]"
     assert last["choices"] == [{"index": 0, "finish_reason": "length", "delta": {}}]
     assert (last["id"], last["model"], last["gateway"]["reason"]) == ("s1", "up", "no_money")
-    assert 3_000 < len(shown) <= 3_400
+    # 3,333 tokens are 2,666 of these words, by their bytes; what is read at once comes on top.
+    assert 2_500 < len(shown) <= 3_400
     await gateway.server.store.ledger.flush()
     rows = entries(gateway.server.store.database.path, poor.account)
     sound(rows, {poor.account: 0})
