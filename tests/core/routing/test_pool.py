@@ -141,7 +141,9 @@ def test_a_route_that_fails_with_everybody_closes_and_probes_once():
     assert closed.why == "route"
     assert 5.0 <= (closed.wait or 0) <= 6.25
     assert names(pool, upstream="other")
-    probe = begun(pool, 8.0, upstream="m")
+    probe, other = pool.pick(8.0, upstream="m"), pool.pick(8.0, upstream="m")
+    assert pool.began(probe, 8.0)
+    assert not pool.began(other, 8.0)  # chosen as a probe as well, and too late
     assert refused(pool, 8.0, upstream="m") == Refused(1.0, "route")
     changes = pool.answered(probe, 9.0, 1.0)
     assert {(c.credential, c.phase) for c in changes} >= {("", "recovering")}
