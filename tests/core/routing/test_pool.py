@@ -167,6 +167,15 @@ def test_a_probe_ends_with_the_first_byte_and_a_broken_stream_counts_all_the_sam
     assert (state.calls, state.failed) == (2, 1)
 
 
+def test_a_good_call_counts_once_though_it_is_told_of_twice():
+    pool = pool_of(Member("a"))
+    pick = begun(pool, upstream="m")
+    pool.answered(pick, 2.0, 1.0)
+    pool.ended(pick, 90.0, "ok", seconds=89.0)
+    (own,) = [state for state in pool.states(90.0) if state.credential and state.upstream]
+    assert (own.calls, own.failed, own.latency, own.in_flight) == (1, 0, 1.0, 0)
+
+
 def test_the_client_s_mistakes_do_not_count_against_anybody():
     pool = pool_of(Member("a"))
     for outcome in ("rejected", "unknown") * 20:
