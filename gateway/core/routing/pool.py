@@ -21,7 +21,7 @@ from gateway.core.routing.causes import Outcome
 from gateway.core.routing.drawing import chosen
 from gateway.core.routing.seats import Account, Lane, Member, Seat
 
-Turned = Literal["nobody", "route", "tried", "too_large", "busy"]
+Because = Literal["nobody", "route", "tried", "too_large", "busy"]
 
 
 class Refused(Struct, frozen=True):
@@ -32,7 +32,7 @@ class Refused(Struct, frozen=True):
     """
 
     wait: float | None
-    why: Turned
+    why: Because
 
 
 class Pick(Struct):

@@ -142,7 +142,9 @@ class Talks:
         self.questions = questions
         self.served: Counter[str] = Counter()
         self.random = Random(seed)
-        self.pool = Pool(tuple(Member(f"c{n}") for n in range(count)), self.random.random)
+        members = tuple(Member(f"c{n}", concurrency=12) for n in range(count))
+        self.pool = Pool(members, self.random.random)
+        self.running: list[Pick] = []
         self.affinity = Affinity()
         self.caches: dict[str, set[int]] = defaultdict(set)
         self.talks: list[list[dict[str, object]]] = []
@@ -179,9 +181,13 @@ class Talks:
             assert self.pool.began(pick, self.now)
             tried.append(pick.name)
             good = pick.name != self.down
-            self.pool.ended(pick, self.now, "ok" if good else "failed", seconds=0.01)
             if good:
+                self.pool.answered(pick, self.now, 0.3 + 0.2 * self.random.random())
+                self.running.append(pick)
                 break
+            self.pool.ended(pick, self.now, "failed")
+        if len(self.running) > 40:
+            self.pool.ended(self.running.pop(self.random.randrange(40)), self.now, "ok")
         self.most_tries = max(self.most_tries, len(tried))
         self.affinity.keep(self.now, keys, Place("m", pick.name))
         return pick.name

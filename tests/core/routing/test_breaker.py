@@ -65,7 +65,7 @@ def test_what_is_older_than_the_window_is_forgotten():
     assert breaker.until  # 5 of 9
     breaker = Breaker(CREDENTIAL_RULE, never)
     for now in (0.0, 40.0, 80.0, 120.0):
-        for good in (False, False, True):
+        for good in (False, False, True, False):
             breaker.ended(breaker.began(now), now, good=good)
     assert not breaker.until
 

@@ -141,7 +141,9 @@ def test_a_route_that_fails_with_everybody_closes_and_probes_once():
     assert closed.why == "route"
     assert 5.0 <= (closed.wait or 0) <= 6.25
     assert names(pool, upstream="other")
-    probe = begun(pool, 8.0, upstream="m")
+    probe, other = pool.pick(8.0, upstream="m"), pool.pick(8.0, upstream="m")
+    assert pool.began(probe, 8.0)
+    assert not pool.began(other, 8.0)  # chosen as a probe as well, and too late
     assert refused(pool, 8.0, upstream="m") == Refused(1.0, "route")
     changes = pool.answered(probe, 9.0, 1.0)
     assert {(c.credential, c.phase) for c in changes} >= {("", "recovering")}
@@ -163,6 +165,15 @@ def test_a_probe_ends_with_the_first_byte_and_a_broken_stream_counts_all_the_sam
     pool.ended(probe, 13.0, "failed")
     (state,) = [s for s in pool.states(13.0) if s.credential and not s.why and s.calls and s.failed]
     assert (state.calls, state.failed) == (2, 1)
+
+
+def test_a_good_call_counts_once_though_it_is_told_of_twice():
+    pool = pool_of(Member("a"))
+    pick = begun(pool, upstream="m")
+    pool.answered(pick, 2.0, 1.0)
+    pool.ended(pick, 9.0, "ok", seconds=8.0)
+    (own,) = [state for state in pool.states(9.0) if state.credential and state.upstream]
+    assert (own.calls, own.failed, own.latency, own.in_flight) == (1, 0, 1.0, 0)
 
 
 def test_the_client_s_mistakes_do_not_count_against_anybody():

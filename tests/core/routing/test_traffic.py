@@ -133,22 +133,23 @@ def test_little_traffic_finds_out_too(seed: int, rate: float):
     assert len(traffic.lost) <= 1
 
 
-@pytest.mark.parametrize("seed", range(8))
-def test_who_returns_is_not_flooded(seed: int):
+@pytest.mark.parametrize("seed", range(4))
+@pytest.mark.parametrize("seconds", [0.02, 0.4, 4.0])
+def test_who_returns_is_not_flooded(seed: int, seconds: float):
     """Away for minutes, then well again: at most half as much again as its usual share."""
     back = 100.0 + 130.0 + seed
 
     def fate(name: str, now: float) -> Fate:
-        return DOWN if name == "b" and now < back else OK
+        return DOWN if name == "b" and now < back else ("ok", seconds, None)
 
     traffic = Traffic(seed, three(), fate, rate=60.0).run(400.0)
     usual = 20.0
+    first = min(when for when, who in traffic.picks if who == "b" and when > back)
+    early = sum(who == "b" and first < when < first + 6 for when, who in traffic.picks)
     assert traffic.busiest("b", back, 5.0) <= 1.5 * usual
     assert traffic.busiest("b", back, 1.0) <= 2.0 * usual  # what chance alone makes of 20 a second
     assert traffic.share("b", since=traffic.now - 100.0) == pytest.approx(1 / 3, abs=0.05)
-    first = min(when for when, who in traffic.picks if who == "b" and when > back)
-    early = sum(who == "b" and first < when < first + 6 for when, who in traffic.picks)
-    assert early < 6 * usual * 0.6  # it began small
+    assert early < 6 * usual * 0.4  # it began small
 
 
 @pytest.mark.parametrize("seed", range(4))
@@ -179,11 +180,15 @@ def test_credentials_limited_together_do_not_return_together():
     assert max(Counter(int(end * 2) for end in ends).values()) <= 15
 
 
-@pytest.mark.parametrize("seed", range(5))
+@pytest.mark.parametrize("seed", range(3))
 @pytest.mark.parametrize("count", [1, 3, 200])
-def test_where_everything_fails_retries_stay_within_a_tenth(seed: int, count: int):
+@pytest.mark.parametrize("bad", [
+    ("failed", 0.05, None), ("rate_limited", 0.05, 1.0), ("timed_out", 5.0, None),
+    ("refused", 0.05, None),
+])  # fmt: skip
+def test_where_everything_fails_retries_stay_within_a_tenth(seed: int, count: int, bad: Fate):
     members = tuple(Member(f"c{n}") for n in range(count))
-    traffic = Traffic(seed, members, always(("failed", 0.05, None)), 100.0).run(120.0)
+    traffic = Traffic(seed, members, always(bad), 50.0).run(60.0)
     assert len(traffic.picks) <= 1.1 * traffic.offered
 
 
