@@ -245,7 +245,7 @@ def _asked(
     hard = plan.choice or preferences.require_parameters is True
     routes = _capable(plan, routes, needs, hard, preferences.require_parameters is True)
     routes = _roomy(plan, routes, needs)
-    if luck is not None and sort is None:
+    if luck is not None:
         routes = ranked.weighed(sort, routes, needs).drawn(luck)
     if preferences.order:
         routes = _by_order(plan, routes, preferences.order)

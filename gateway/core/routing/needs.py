@@ -98,7 +98,7 @@ def needs_of(operation: str, body: JsonBody, tokens_in: int | None = None) -> Ne
         said = body.get(name)
         if said is not None:
             wants |= read(said)
-    if operation != "completions" and _MEDIA.search(raw):
+    if _MEDIA.search(raw):
         wants |= _media(body.get(_CONVERSATION.get(operation, "messages")) or b"", _DEEPEST)
     return Needs(wants, counted, _most_out(body))
 
@@ -145,7 +145,7 @@ class _Part(Struct, gc=False):
 
 
 _decode_parts = msgspec.json.Decoder(list[_Part]).decode
-_DEEPEST = 4
+_DEEPEST = 3  # messages, their parts, and the parts of what a tool gave back
 _CONVERSATION = {"responses": "input"}
 
 

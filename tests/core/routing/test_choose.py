@@ -129,6 +129,8 @@ def test_other_kinds_compare_by_their_own_units():
     dear = route("b", kind="image", lines={"per_image": "0.05", "per_request": "0.01"})
     assert usual_cost(cheap) == 40_000_000
     assert usual_cost(dear) == 60_000_000
+    tokens = {"input_per_mtok": "5", "image_output_per_mtok": "40"}
+    assert usual_cost(route("c", kind="image", lines=tokens)) == 45_000_000
     assert usual_cost(route("t", cost="1")) == 3_000_000 + 4_000_000
 
 

@@ -49,6 +49,8 @@ SCHEMA = {"type": "json_schema", "json_schema": {"name": "s", "schema": {}}}
         ("chat", body(**SAY, reasoning_effort="none"), ()),
         ("chat", body(**SAY, reasoning={"effort": "low"}), ("reasoning",)),
         ("chat", body(**SAY, reasoning={"enabled": False}), ()),
+        ("chat", body(**SAY, reasoning={}), ()),
+        ("chat", body(**SAY, reasoning=None), ()),
         ("chat", body(**SAY, modalities=["text", "audio"]), ("audio output",)),
         ("chat", body(**SAY, modalities=["text"]), ()),
         ("messages", body(**SAY, thinking={"type": "enabled", "budget_tokens": 9}), ("reasoning",)),
@@ -87,6 +89,12 @@ SCHEMA = {"type": "json_schema", "json_schema": {"name": "s", "schema": {}}}
 def test_each_dialect_says_what_it_needs(operation, asked, words):
     """And nothing else is read into it."""
     assert needs_of(operation, asked).words == words
+
+
+def test_embeddings_need_room_alone():
+    """They have no answer that could take any."""
+    asked = body(model="m", input=["hi"], tools=[TOOL], max_tokens=9)
+    assert needs_of("embeddings", asked, 70) == Needs(0, 70)
 
 
 @pytest.mark.parametrize(

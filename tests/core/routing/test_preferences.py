@@ -93,6 +93,7 @@ def test_all_that_can_be_said():
         ('{"provider":{"regions":[]}}', "provider.regions"),
         ('{"models":"a"}', "models"),
         ('{"models":[null]}', "models"),
+        ('{"models":["' + "m" * 201 + '"]}', "models"),
         ('{"models":["' + '","'.join("abcdefghijklmnopq") + '"]}', "models"),
         ('{"route":"fastest"}', "route"),
     ],

@@ -82,3 +82,5 @@ def test_needs_are_not_looked_for_in_vain(shipped):
     assert not needs_matter(one, NO_PREFERENCES)
     assert needs_matter(one, asked('{"zdr":true}'))
     assert needs_matter(more, NO_PREFERENCES)
+    lone = plan_of(resolve("x", catalog(route("a"), auto={"x": "best"}), DAY))
+    assert needs_matter(lone, NO_PREFERENCES)
