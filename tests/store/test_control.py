@@ -80,7 +80,7 @@ async def test_the_server_sees_it_at_once(
         ("keys.create", {"name": ""}, "1 to 200"),
         ("keys.create", {"name": "x" * 500}, "1 to 200"),
         ("keys.create", {"name": "a", "expires_at": 1 << 64}, "a moment in unix seconds"),
-        ("keys.create", {"name": "a", "expires_at": -5}, "CHECK"),
+        ("keys.create", {"name": "a", "expires_at": -5}, "a moment in unix seconds"),
     ],
 )
 async def test_refusals_have_words(

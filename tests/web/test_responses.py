@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from tests.matrix.stage import Everyone, everyone
+from tests.matrix.everyone import Everyone, everyone
 from tests.money import Payer, payer
 from tests.rawclient import Answer, ask, request
 

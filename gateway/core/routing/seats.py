@@ -15,6 +15,9 @@ from gateway.core.routing.draw import Draw
 
 HALF_LIFE = 30.0  # seconds in which a latency that nobody has confirmed comes half way to the mean
 _NEWEST = 0.2  # what the newest latency counts in the smoothed one
+# Added to both of two that are compared: a few milliseconds (a new connection) are no reason to leave
+# anybody out.
+_NOISE = 0.05
 _FIRST_GUESS = 1.0  # second to the first byte, where nothing was ever measured
 # The heaviest weights keep their proportion to the mean as whole numbers of this grain.
 _GRAIN = 16
@@ -146,7 +149,7 @@ class Seat:
     def cost(self, now: float) -> float:
         """How long a call would have to wait here, in comparison: load times latency."""
         load = self.account.limits.concurrency.count / (self.share * self.recovered(now)) + 1.0
-        return load * self.expected(now)
+        return load * (self.expected(now) + _NOISE)
 
     def expected(self, now: float) -> float:
         """Its latency, on its way back to the lane's mean if it was long not measured."""

@@ -145,14 +145,17 @@ def figures(usage: dict[str, Any] | None) -> dict[str, int] | None:
         return None
     into = usage.get("prompt_tokens_details") or {}
     out = usage.get("completion_tokens_details") or {}
+    output, thought = usage.get("completion_tokens", 0), out.get("reasoning_tokens") or 0
+    if thought and usage.get("total_tokens") == usage["prompt_tokens"] + output + thought:
+        output += thought  # xAI counts what was thought beside what was said
     return {
         "input": usage["prompt_tokens"],
-        "output": usage.get("completion_tokens", 0),
+        "output": output,
         "cached": into.get("cached_tokens")
         or usage.get("cached_tokens")
         or usage.get("prompt_cache_hit_tokens")
         or 0,
-        "reasoning": out.get("reasoning_tokens") or 0,
+        "reasoning": thought,
     }
 
 
