@@ -15,8 +15,8 @@ from gateway.core.routing.draw import Draw
 
 HALF_LIFE = 30.0  # seconds in which a latency that nobody has confirmed comes half way to the mean
 _NEWEST = 0.2  # what the newest latency counts in the smoothed one
-# Added to both of two that are compared: a few milliseconds (a new connection) are no reason to leave
-# anybody out.
+# Added to both of two that are compared: a few milliseconds (a new connection) are no reason to
+# leave anybody out.
 _NOISE = 0.05
 _FIRST_GUESS = 1.0  # second to the first byte, where nothing was ever measured
 # The heaviest weights keep their proportion to the mean as whole numbers of this grain.
