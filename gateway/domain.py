@@ -248,6 +248,7 @@ class Key(Struct, frozen=True):
     session: str | None = None
     makers: tuple[Maker, ...] = ()
     strict: bool = False  # its calls are refused rather than adapted to what a provider can take
+    provider: str | None = None  # JSON: what it wants of routing where a request says nothing
 
 
 class Channel(Struct, frozen=True):

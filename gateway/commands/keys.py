@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import click
+import msgspec
 
 from gateway.arguments import (
     db_option,
@@ -47,6 +48,12 @@ def keys() -> None:
     default="adapt",
     help="strict: refuse what a provider cannot be told in full.",
 )
+@click.option(
+    "--provider",
+    default=None,
+    metavar="JSON",
+    help='What it wants of routing, as requests say it: \'{"data_collection": "deny"}\'.',
+)
 @db_option
 @prefix_option
 @json_option
@@ -56,6 +63,7 @@ def create_key(
     expires: str | None,
     ips: Sequence[str],
     scopes: Sequence[str],
+    provider: str | None,
     db: Path,
     prefix: str,
     as_json: bool,
@@ -72,6 +80,7 @@ def create_key(
         fail(str(error))
     wanted = {"name": name, "allow": list(allow), "expires_at": expires_at, **limits}
     wanted |= {"ips": list(ips)} | ({"scopes": list(scopes)} if scopes else {})
+    wanted["provider"] = None if provider is None else _object(provider)
     made = run_command(db, "keys.create", wanted, prefix, may_make=True)
     if as_json:
         print_json(made)
@@ -163,3 +172,12 @@ def derive_key(
     else:
         click.echo(made)
         click.echo(f"It can be revoked alone: gateway keys revoke {child}", err=True)
+
+
+def _object(text: str) -> dict[str, Any]:
+    """The JSON object that stands in an option."""
+    try:
+        found: dict[str, Any] = msgspec.json.decode(text, type=dict[str, Any])
+    except msgspec.DecodeError as error:
+        fail(f"--provider is a JSON object, such as '{{\"zdr\": true}}': {error}.")
+    return found

@@ -11,7 +11,7 @@ from gateway.core.body import JsonBody
 from gateway.core.money.rows import canonical, rows_of
 from gateway.core.routing.needs import NO_NEEDS, Needs, needs_of
 from gateway.core.routing.plan import Plan
-from gateway.core.routing.preferences import NO_PREFERENCES, Preferences
+from gateway.core.routing.preferences import NO_PREFERENCES, Preferences, merged
 from gateway.domain import ANONYMOUS, Channel, Key, Provider, Route
 from gateway.errors import Fault
 from gateway.pipeline.desk import Standing
@@ -47,6 +47,13 @@ class Wanted(Struct, frozen=True):
     body: JsonBody
     preferences: Preferences = NO_PREFERENCES
     tokens_in: int = 0
+
+    @classmethod
+    def by(
+        cls, standing: Standing, operation: str, body: JsonBody, asked: Preferences, tokens_in: int
+    ) -> Wanted:
+        """What a request wants, over what its key wants as a rule."""
+        return cls(operation, body, merged(standing.preferences, asked), tokens_in)
 
     @property
     def needs(self) -> Needs:

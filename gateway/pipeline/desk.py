@@ -13,6 +13,7 @@ from gateway import errors
 from gateway.core.limits import Limits
 from gateway.core.money.rows import PLAIN, scale_of
 from gateway.core.purse import Purse
+from gateway.core.routing.preferences import NO_PREFERENCES, Preferences, defaults_of
 from gateway.domain import Account, Child, Key, Period
 from gateway.errors import Fault, storage_fault
 from gateway.pipeline.catalogs import Group, Routes
@@ -36,6 +37,7 @@ class Standing(Struct):
     scale: int = PLAIN
     unlimited: bool = False  # no purse has an end, so none needs to be looked into
     selective: bool = False  # not every route may be used, so each must be looked at
+    preferences: Preferences = NO_PREFERENCES  # where a request says nothing
     catalog: object = None
 
 
@@ -121,6 +123,9 @@ class Desk:
             purses=purses,
             unlimited=all(purse.limit is None for purse in purses),
             selective=bool(key.allow or key.children) or group is not None,
+            preferences=NO_PREFERENCES
+            if key.provider is None
+            else defaults_of(key.provider.encode()),
             group=group,
             scale=scale_of(group.multiplier) if group is not None else PLAIN,
             catalog=catalog,

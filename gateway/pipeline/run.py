@@ -120,9 +120,9 @@ async def _admitted(services: Services, ask: Ask, record: Record) -> Job:
     standing = services.desk.known(key, catalog) or await services.desk.load(key, catalog)
     body, wishes = _read(await ask.read_body(), ask, record)
     tokens_in = input_tokens(body.raw)
-    wanted = Wanted(ask.operation, body, wishes.preferences, tokens_in)
+    wanted = Wanted.by(standing, ask.operation, body, wishes.preferences, tokens_in)
     found = None
-    if wishes.preferences is NO_PREFERENCES:
+    if wanted.preferences is NO_PREFERENCES:
         found = known_candidates(services, standing, ask.operation, record.model)
     if found is None:
         found = await candidates(services, standing, wanted, record.model)

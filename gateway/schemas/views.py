@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+import msgspec
+
 from gateway.core.money.amounts import dollars
 from gateway.domain import Account, Key, KeyChange
 
@@ -40,6 +42,7 @@ def key_view(key: Key) -> dict[str, Any]:
         ],
         "session": key.session,
         "fidelity": "strict" if key.strict else "adapt",
+        "provider": None if key.provider is None else msgspec.json.decode(key.provider),
     }
 
 

@@ -10,7 +10,9 @@ from typing import Any
 import msgspec
 
 from gateway.core.money.amounts import MOST, NANOS, dollars, nanos_of
+from gateway.core.routing.preferences import defaults_of
 from gateway.domain import DEFAULT_SCOPES, Account, Fidelity, Period
+from gateway.errors import Fault
 from gateway.schemas.views import account_view, change_view, key_view
 from gateway.store import calls, usage
 from gateway.store.ledger import ADJUST, TOP_UP
@@ -52,6 +54,7 @@ class Commands:
         period: Period = "none",
         expires_at: int | None = None,
         fidelity: Fidelity = "adapt",
+        provider: Mapping[str, Any] | None = None,
         parent: int | None = None,
         actor: str = "command line",
     ) -> Any:
@@ -70,6 +73,7 @@ class Commands:
             expires_at=expires_at,
             parent=parent,
             strict=fidelity == "strict",
+            provider=_preferences(provider),
         )
         await self._note(actor, "key.create", made.key.id, {"name": name})
         return change_view(made)
@@ -239,3 +243,15 @@ class Commands:
             "calls": self.calls,
             "receipt": self.receipt,
         }
+
+
+def _preferences(given: Mapping[str, Any] | None) -> str | None:
+    """A key's preferences as they are kept, once they are known to be good ones."""
+    if not given:
+        return None
+    kept = msgspec.json.encode(given)
+    try:
+        defaults_of(kept)
+    except Fault as fault:
+        raise CommandError(fault.message) from None
+    return kept.decode()

@@ -147,6 +147,7 @@ class SqliteKeys:
         scopes: Sequence[str] = DEFAULT_SCOPES,
         parent: int | None = None,
         strict: bool = False,
+        provider: str | None = None,
     ) -> KeyChange:
         """Make a key; its secret is in the answer and nowhere else, ever."""
         limits = {"rpm": rpm, "tpm": tpm, "concurrency": concurrency}
@@ -172,6 +173,7 @@ class SqliteKeys:
             "created_at": int(self._clock.time()),
             "expires_at": expires_at,
             "strict": strict,
+            "provider": provider,
         }
         await self._database.write(
             f"INSERT INTO keys ({', '.join(columns)}) VALUES ({', '.join('?' * len(columns))})",
@@ -287,4 +289,5 @@ def _key(row: Row) -> Key:
         period=row["period"],
         makers=msgspec.json.decode(row["makers"] or "[]", type=tuple[Maker, ...]),
         strict=bool(row["strict"]),
+        provider=row["provider"],
     )

@@ -27,6 +27,8 @@ def test_help(command: list[str]) -> None:
     "arguments",
     [
         ["keys", "create", "k", "--expires", "someday"],
+        ["keys", "create", "k", "--provider", "{"],
+        ["keys", "create", "k", "--provider", '{"zdr": 1}'],
         ["keys", "create", "k", "--expires", "999999999d"],
         ["keys", "create", "k", "--expires", "99999999999d"],
         ["keys", "create", "k", "--expires", ""],

@@ -327,6 +327,21 @@ async def test_what_a_client_prefers(stage: Stage) -> None:
     assert lost.status == 502
 
 
+async def test_what_a_key_prefers(stage: Stage) -> None:
+    """A key's own preferences hold where a request says nothing, and protect what it can't."""
+    keys = stage.gateway.server.store.keys
+    made = await keys.create("careful", provider='{"zdr": true, "max_price": {"prompt": 9}}')
+    stage.gateway.key = str(made.secret)
+    for asked in ({}, {"zdr": False}, {"order": ["one"]}):
+        answer = await stage.call("big", provider=asked)
+        assert header(answer, "x-gateway-route") == "big-two"
+    by_slug = await stage.call("big-one")
+    assert (by_slug.status, by_slug.json()["error"]["param"]) == (400, "provider.zdr")
+    assert not stage.one.requests
+    dear = await stage.call("big", provider={"max_price": {"prompt": 5}})
+    assert (dear.status, dear.json()["error"]["param"]) == (400, "provider.max_price")
+
+
 async def test_choices(stage: Stage) -> None:
     """Auto models, suffixes, what a request needs, and names that are over."""
 

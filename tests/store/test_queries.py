@@ -170,7 +170,8 @@ async def test_older_files_gain_their_sums(path: Path, clock: Any) -> None:
     await store.close()
     with closing(sqlite3.connect(path, isolation_level=None)) as file:
         file.executescript(
-            "ALTER TABLE keys DROP COLUMN strict; DROP TABLE days; DROP TABLE spans;"
+            "ALTER TABLE keys DROP COLUMN provider; ALTER TABLE keys DROP COLUMN strict;"
+            "DROP TABLE days; DROP TABLE spans;"
             "DROP INDEX rollups_by_key;"
             "DROP INDEX rollups_by_account; DROP INDEX rollups_by_way; DROP INDEX rollups_flagged;"
             "DROP INDEX rollups_failed; CREATE INDEX rollups_by_key ON rollups (key, hour);"

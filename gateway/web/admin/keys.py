@@ -37,6 +37,7 @@ class NewKey(Struct, forbid_unknown_fields=True):
     period: Literal["none", "day", "week", "month"] = "none"
     expires_at: int | None = None
     fidelity: Fidelity = "adapt"
+    provider: dict[str, Any] | None = None
 
 
 new_key = msgspec.json.Decoder(NewKey)
@@ -61,6 +62,8 @@ async def create(exchange: Exchange) -> None:
         given["account"] = wanted.account or _own(me)
         if not _is_admin(me):
             _check_narrower(me, wanted)
+            if me.provider is not None:
+                given["provider"] = msgspec.json.decode(me.provider)
             given["account"] = _own(me)
         return await commands(exchange).create_key(
             **given, parent=None if _is_admin(me) else me.n, actor=me.id
@@ -143,6 +146,9 @@ def _check_narrower(me: Key, wanted: NewKey) -> None:
         raise _too_wide("ips")
     if me.strict and wanted.fidelity != "strict":
         raise _too_wide("fidelity")
+    # Preferences protect data: they are handed on as they are.
+    if me.provider and wanted.provider not in (None, msgspec.json.decode(me.provider)):
+        raise _too_wide("provider")
     for name in ("rpm", "tpm", "concurrency", "expires_at"):
         mine, theirs = getattr(me, name), getattr(wanted, name)
         if mine is not None and (theirs is None or theirs > mine):

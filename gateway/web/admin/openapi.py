@@ -38,6 +38,7 @@ _OBJECTS: dict[str, dict[str, Any]] = {
         "budget": _MAYBE_AMOUNT, "period": _TEXT, "created_at": _NUMBER,
         "expires_at": _MAYBE_NUMBER, "revoked_at": _MAYBE_NUMBER,
         "fidelity": {"type": "string", "enum": ["adapt", "strict"]},
+        "provider": {"type": ["object", "null"]},
     },
     "Call": {
         "id": _MAYBE, "object": _TEXT, "at": {"type": "number"}, "account": _MAYBE, "key": _MAYBE,

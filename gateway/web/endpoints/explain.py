@@ -45,7 +45,7 @@ async def explain(exchange: Exchange) -> None:
     headers = exchange.request.headers
     asked = Asked(headers.get("x-max-cost"), headers.get("x-gateway-fidelity"))
     wishes = wishes_of(operation, body, known, asked)
-    wanted = Wanted(operation, body, wishes.preferences, input_tokens(raw))
+    wanted = Wanted.by(standing, operation, body, wishes.preferences, input_tokens(raw))
     found = await candidates(services, standing, wanted, known.model)
     candidate = found[0]
     order = Order(

@@ -31,7 +31,7 @@ async def quote(exchange: Exchange) -> None:
     known = decode_as(raw, decoder)
     wishes = wishes_of(operation, body, known, Asked())
     tokens = input_tokens(raw)
-    wanted = Wanted(operation, body, wishes.preferences, tokens)
+    wanted = Wanted.by(standing, operation, body, wishes.preferences, tokens)
     quotes = [
         priced(candidate, standing.scale, tokens, wishes)
         for candidate in await candidates(services, standing, wanted, known.model)

@@ -50,6 +50,23 @@ async def test_a_strict_key_makes_strict_keys(gateway: Gateway) -> None:
     assert (await do(gateway, "POST", "keys", str(made.secret), body)).status == 201
 
 
+async def test_preferences_are_handed_on(gateway: Gateway, admin: str) -> None:
+    """What protects data at the maker protects it at every key it makes."""
+    wanted = {"name": "m", "scopes": MANAGER, "provider": {"zdr": True}}
+    made = await do(gateway, "POST", "keys", admin, wanted)
+    assert (made.status, made.json()["provider"]) == (201, {"zdr": True})
+    mine = made.json()["key"]
+    body: dict[str, Any] = {"name": "c", "scopes": ["inference"]}
+    child = await do(gateway, "POST", "keys", mine, body)
+    assert (child.status, child.json()["provider"]) == (201, {"zdr": True})
+    for other in ({}, {"zdr": False}, {"zdr": True, "sort": "price"}):
+        lax = await do(gateway, "POST", "keys", mine, {**body, "provider": other})
+        assert (lax.status, lax.error["param"]) == (403, "provider")
+    bad = await do(gateway, "POST", "keys", admin, {"name": "m", "provider": {"zdr": 1}})
+    assert bad.status == 400
+    assert "provider.zdr" in bad.error["message"]
+
+
 async def test_the_own_account_is_the_own_account(gateway: Gateway) -> None:
     """Even where it is named like another one's id."""
     store = gateway.server.store
