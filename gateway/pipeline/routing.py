@@ -5,6 +5,7 @@ The decisions are gateway.core.routing's; here they get the catalog in force, th
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable
 from random import random
 
@@ -44,6 +45,7 @@ class Routing:
         self._figures: dict[str, Figures] = {}
         self._turn = 0
         self._turns_at = 0.0
+        self._curious: set[asyncio.Future[None]] = set()
 
     def plan(self, name: str, catalog: Routes) -> Plan:
         """What a model name stands for today, or a 404."""
@@ -90,6 +92,26 @@ class Routing:
         """Tell whoever listens what a call has changed."""
         for change in changes:
             self.on_change(provider, change)
+
+    def told(self) -> None:
+        """A call has been answered or has failed: others may have waited to hear it."""
+        if self._curious:
+            for one in self._curious:
+                if not one.done():
+                    one.set_result(None)
+            self._curious.clear()
+
+    async def word(self, seconds: float) -> None:
+        """Wait until any call has been answered or has failed, or for so long."""
+        one = asyncio.get_running_loop().create_future()
+        self._curious.add(one)
+        try:
+            async with asyncio.timeout(seconds):
+                await one
+        except TimeoutError:
+            pass
+        finally:
+            self._curious.discard(one)
 
     def streamed(self, slug: str, tokens: int, seconds: float) -> None:
         """A stream of so many tokens took so long from its first piece to its end."""

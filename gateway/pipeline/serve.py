@@ -84,17 +84,39 @@ class Attempts:
     async def next(self, last: Fault | None = None) -> Try:
         """The next to try; the `last` fault, or a 503, where nobody is left."""
         first = self._queue
+        if last is not None:
+            return await self._again(last)
         found = await self._any()
         if found is not None:
             return found
-        if last is None and self._wait is not None and self._wait <= _PATIENCE:
+        if self._wait is not None and self._wait <= _PATIENCE:
             # Nobody has failed this call: those that rest are asked once they are back.
             await asyncio.sleep(self._wait)
             self._queue = first
             found = await self._any()
         if found is None:
-            raise last or self._all_away()
+            raise self._all_away()
         return found
+
+    async def _again(self, last: Fault) -> Try:
+        """Somebody who goes well, or whom the budget allows to bother.
+
+        Where neither is there yet, but calls are on their way, it waits for how they end: of many
+        calls that begin at once none knows who is good before the first is answered.
+        """
+        clock = self._services.clock
+        ends = clock.monotonic() + _PATIENCE
+        while True:
+            found = await self._any()
+            if found is None:
+                raise last
+            now, seat = clock.monotonic(), found.pick.seat
+            if self._tries.again(now, proven=seat.proven(now)):
+                return found
+            found.pool.ended(found.pick, now, "unknown")
+            if not seat.in_flight or now >= ends:
+                raise last
+            await self._routing.word(ends - now)
 
     async def _any(self) -> Try | None:
         """Whoever of those that are left can take the call now."""
@@ -158,6 +180,7 @@ class Attempts:
         now = self._services.clock.monotonic()
         changes = tried.pool.answered(tried.pick, now, now - tried.began)
         self._routing.changed(tried.candidate.route.provider.name, changes)
+        self._routing.told()
 
     def done(self, tried: Try, outcome: Outcome, fault: Fault | None = None) -> None:
         """It is over, however it went."""
@@ -172,6 +195,7 @@ class Attempts:
         )
         route = tried.candidate.route
         self._routing.changed(route.provider.name, changes)
+        self._routing.told()
         if outcome == "ok":
             self._tries.succeeded()
             if self._keys:
@@ -197,7 +221,7 @@ class Attempts:
         if verdict.again == "never":
             return False
         self._narrow(tried, verdict)
-        return self._tries.again(self._services.clock.monotonic())
+        return self._tries.left(self._services.clock.monotonic())
 
     def _narrow(self, tried: Try, verdict: Verdict) -> None:
         """Leave out what the failure has ruled out."""

@@ -7,153 +7,29 @@ import json
 from collections import Counter
 from collections.abc import AsyncIterator
 from pathlib import Path
-from typing import Any
 
 import aiohttp
 import pytest
 
-from tests.fake_upstream import Exchange, FakeUpstream, chunk, head
-from tests.harness import Gateway, running
+from tests.fake_upstream import Exchange, chunk, head
+from tests.harness import Gateway
 from tests.money import charges, entries, until
-from tests.rawclient import Answer, ask, chat, request
-
-CATALOG = """
-version: 1
-surfaces: {{"/v1": {{style: openai}}}}
-providers:
-  one:
-    adapter: openai-compatible
-    base_url: "{one}/v1"
-    timeouts: {{first_byte: 5, idle: 5, first_token: 0.3}}
-    credentials:
-      - {{name: a, api_key: sk-aaaaaaaaaaaaaaaa}}
-      - {{name: b, api_key: sk-bbbbbbbbbbbbbbbb}}
-      - {{name: c, api_key: sk-cccccccccccccccc}}
-  two:
-    adapter: openai-compatible
-    base_url: "{two}/v1"
-    needs_credential: false
-    zdr: true
-    data: {{training: false}}
-groups:
-  free: {{rpm: 1000, tpm: 10000000, routes: {{free: true}}}}
-anonymous: {{group: free, rpm: 1000, per: ip}}
-auto:
-  auto-cheap: {{choose: cheapest, among: {{models: [big, small]}}}}
-models:
-  big:
-    name: Big
-    vendor: Fake
-    kind: chat
-    context: 8000
-    capabilities: [streaming, tools]
-    fallbacks: [small]
-    routes:
-      big-one:
-        provider: one
-        upstream: big
-        price: {{input_per_mtok: "3.00", output_per_mtok: "15.00"}}
-      big-two:
-        provider: two
-        upstream: big-2
-        context: 64000
-        price: {{input_per_mtok: "6.00", output_per_mtok: "30.00"}}
-  small:
-    name: Small
-    vendor: Fake
-    kind: chat
-    context: 8000
-    capabilities: [streaming]
-    routes:
-      small-two:
-        provider: two
-        upstream: small-2
-        price: {{input_per_mtok: "1.00", output_per_mtok: "2.00"}}
-  old:
-    name: Old
-    vendor: Fake
-    kind: chat
-    routes:
-      old-one:
-        provider: one
-        upstream: old
-        sunset: 2020-01-01
-        successor: small
-        price: {{input_per_mtok: "1", output_per_mtok: "1"}}
-"""
-USAGE = {"prompt_tokens": 10, "completion_tokens": 5, "total_tokens": 15}
-
-
-def completion(text: str) -> dict[str, Any]:
-    message = {"role": "assistant", "content": text}
-    choice = {"index": 0, "message": message, "finish_reason": "stop"}
-    head_ = {"id": "c", "object": "chat.completion", "created": 1, "model": "m"}
-    return {**head_, "choices": [choice], "usage": USAGE}
-
-
-def delta(change: dict[str, Any], finish: str | None = None) -> dict[str, Any]:
-    choice = {"index": 0, "delta": change, "finish_reason": finish}
-    head_ = {"id": "c", "object": "chat.completion.chunk", "created": 1, "model": "m"}
-    return {**head_, "choices": [choice]}
-
-
-class Stage:
-    """A gateway before two providers, one with three credentials."""
-
-    def __init__(self, gateway: Gateway, one: FakeUpstream, two: FakeUpstream) -> None:
-        self.gateway, self.one, self.two = gateway, one, two
-        self.calls = 0
-
-    async def call(self, model: str = "big-one", **more: Any) -> Answer:
-        self.calls += 1  # each is a conversation of its own, unless it says which
-        turn = {"role": "user", "content": f"hello {self.calls}"}
-        raw = request(chat(**{"model": model, "messages": [turn], **more}), self.gateway.key)
-        return await asyncio.wait_for(ask(self.gateway.server.port, raw), 15)
-
-    async def charged(self) -> list[int]:
-        await self.gateway.idle()
-        await self.gateway.server.store.ledger.flush()
-        return charges(entries(self.gateway.server.settings.db))
+from tests.pipeline.pool_stage import (
+    Stage,
+    delta,
+    fails,
+    header,
+    says,
+    staged,
+    text_of,
+)
+from tests.rawclient import ask, chat, request
 
 
 @pytest.fixture
 async def stage(tmp_path: Path) -> AsyncIterator[Stage]:
-    async with FakeUpstream() as one, FakeUpstream() as two:
-        one.handler, two.handler = says("one"), says("two")
-        text = CATALOG.format(one=one.url, two=two.url)
-        async with running(tmp_path, text=text) as gateway:
-            yield Stage(gateway, one, two)
-
-
-def says(text: str) -> Any:
-    async def handler(exchange: Exchange) -> None:
-        if exchange.request.json().get("stream"):
-            end = {**delta({}), "choices": [], "usage": USAGE}
-            await exchange.sse([delta({"content": text}), delta({}, "stop"), end])
-        else:
-            await exchange.send_json(200, completion(text))
-
-    return handler
-
-
-def fails(status: int, code: str = "oops", *lines: tuple[str, str]) -> Any:
-    async def handler(exchange: Exchange) -> None:
-        await exchange.send_json(status, {"error": {"message": "no", "code": code}}, lines)
-
-    return handler
-
-
-def text_of(answer: Answer) -> str:
-    assert answer.status == 200, answer.body
-    if answer.body.startswith(b"data:"):
-        events = [e[6:] for e in answer.body.split(b"\n\n") if e.startswith(b"data: {")]
-        choices = [choice for e in events for choice in json.loads(e)["choices"]]
-        return "".join(choice["delta"].get("content", "") for choice in choices)
-    return str(answer.json()["choices"][0]["message"]["content"])
-
-
-def header(answer: Answer, name: str) -> str | None:
-    return dict(answer.headers).get(name)
+    async with staged(tmp_path) as made:
+        yield made
 
 
 @pytest.mark.parametrize("stream", [False, True], ids=["whole", "streamed"])
@@ -306,80 +182,18 @@ async def test_content_that_is_refused(stage: Stage) -> None:
     assert text_of(await stage.call(models=["small"])) == "two"
 
 
-async def test_what_a_client_prefers(stage: Stage) -> None:
-    """`provider` orders and excludes, and no provider sees it."""
-
-    async def routed(**provider: Any) -> str | None:
-        return header(await stage.call("big", provider=provider), "x-gateway-route")
-
-    assert await routed(order=["two"]) == "big-two"
-    assert await routed(only=["two"]) == "big-two"
-    assert await routed(ignore=["two"]) == "big-one"
-    assert await routed(zdr=True) == "big-two"
-    assert await routed(data_collection="deny") == "big-two"
-    assert await routed(max_price={"prompt": 4}) == "big-one"
-    assert all(b'"provider"' not in r.body for r in [*stage.one.requests, *stage.two.requests])
-    refused = await stage.call("big", provider={"max_price": {"prompt": 0.5}})
-    assert refused.status == 400
-    assert refused.json()["error"]["param"] == "provider.max_price"
-    stage.one.handler = fails(500)
-    lost = await stage.call("big-one", provider={"allow_fallbacks": False})
-    assert lost.status == 502
-
-
-async def test_what_a_key_prefers(stage: Stage) -> None:
-    """A key's own preferences hold where a request says nothing, and protect what it can't."""
-    keys = stage.gateway.server.store.keys
-    made = await keys.create("careful", provider='{"zdr": true, "max_price": {"prompt": 9}}')
-    stage.gateway.key = str(made.secret)
-    for asked in ({}, {"zdr": False}, {"order": ["one"]}):
-        answer = await stage.call("big", provider=asked)
-        assert header(answer, "x-gateway-route") == "big-two"
-    by_slug = await stage.call("big-one")
-    assert (by_slug.status, by_slug.json()["error"]["param"]) == (400, "provider.zdr")
-    assert not stage.one.requests
-    dear = await stage.call("big", provider={"max_price": {"prompt": 5}})
-    assert (dear.status, dear.json()["error"]["param"]) == (400, "provider.max_price")
-
-
-async def test_choices(stage: Stage) -> None:
-    """Auto models, suffixes, what a request needs, and names that are over."""
-
-    async def routed(model: str, **more: Any) -> str | None:
-        return header(await stage.call(model, **more), "x-gateway-route")
-
-    tools = [{"type": "function", "function": {"name": "f", "parameters": {"type": "object"}}}]
-    assert await routed("auto-cheap") == "small-two"
-    assert await routed("auto-cheap", tools=tools) == "big-one"
-    assert await routed("big:floor") == "big-one"
-    gone = await stage.call("old")
-    assert gone.status == 404
-    assert "Use 'small' instead" in gone.json()["error"]["message"]
-
-
-async def test_a_conversation_stays_where_its_cache_is_warm(stage: Stage) -> None:
-    """Every turn goes to the credential that served the last; when that one fails, elsewhere."""
-    used: list[str] = []
-    broken: set[str] = set()
+@pytest.mark.parametrize("status", [500, 401, 429])
+async def test_many_at_once_before_anybody_is_known(stage: Stage, status: int) -> None:
+    """No call is lost to one bad credential of three, however many begin in the same moment."""
 
     async def handler(exchange: Exchange) -> None:
-        key = (exchange.request.header("authorization") or "")[-1]
-        used.append(key)
-        await (fails(429) if key in broken else says("one"))(exchange)
+        bad = (exchange.request.header("authorization") or "").endswith("b")
+        await (fails(status) if bad else says("one"))(exchange)
 
     stage.one.handler = handler
-    turns = [{"role": "user", "content": "a long beginning " * 50}]
-    for number in range(12):
-        assert text_of(await stage.call(messages=turns)) == "one"
-        turns += [
-            {"role": "assistant", "content": "one"},
-            {"role": "user", "content": f"turn {number}"},
-        ]
-    assert len(set(used)) == 1
-    broken.add(used[-1])
-    before = len(used)
-    assert text_of(await stage.call(messages=turns)) == "one"
-    assert len(used) == before + 2  # the one that is broken, and the next
+    alone = {"allow_fallbacks": False}
+    answers = await asyncio.gather(*(stage.call(provider=alone) for _ in range(60)))
+    assert [answer.status for answer in answers] == [200] * 60
 
 
 async def test_a_dearer_route_needs_its_money(stage: Stage) -> None:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 from msgspec import Struct
 
 PER_CALL = 0.08  # of a retry, for each call that is offered
@@ -11,7 +9,6 @@ AT_START = 2.0  # so that the first calls of a quiet gateway can be tried again
 MOST = 10.0
 MOST_TRIES = 3
 LEAST_TIME = 0.05  # seconds that a further try needs at the very least
-FIRST_PAUSE, LONGEST_PAUSE = 0.1, 2.0
 
 
 class RetryBudget:
@@ -49,27 +46,32 @@ class Tries(Struct):
     ends: float
     most: int = MOST_TRIES
     made: int = 0
+    paid: int = 0
 
     def first(self) -> None:
         """The first try, which is free."""
         self.budget.offered()
         self.made = 1
 
-    def again(self, now: float, wait: float = 0.0) -> bool:
-        """True if the call may be tried once more after `wait` seconds; it is then counted."""
-        if self.made >= self.most or now + wait + LEAST_TIME > self.ends:
+    def left(self, now: float) -> bool:
+        """Whether its number and its time allow for one more."""
+        return self.made < self.most and now + LEAST_TIME <= self.ends
+
+    def again(self, now: float, *, proven: bool = False) -> bool:
+        """True if the call may be tried once more; it is then counted.
+
+        Where calls go well a further one makes no outage worse, so it costs nothing.
+        """
+        if not self.left(now):
             return False
-        if not self.budget.take():
-            return False
+        if not proven:
+            if not self.budget.take():
+                return False
+            self.paid += 1
         self.made += 1
         return True
 
     def succeeded(self) -> None:
         """The last try brought an answer: the retries that led to it were worth their while."""
-        if self.made > 1:
-            self.budget.helped(self.made - 1)
-
-
-def pause(made: int, chance: Callable[[], float]) -> float:
-    """Seconds before a further try at the same place: anything up to a bound that doubles."""
-    return chance() * min(FIRST_PAUSE * 2.0 ** max(made - 1, 0), LONGEST_PAUSE)
+        if self.paid:
+            self.budget.helped(self.paid)

@@ -146,6 +146,13 @@ class Seat:
             return 1.0
         return min(own.share(now), whole.share(now))
 
+    def proven(self, now: float) -> bool:
+        """Whether calls go well here at this time: the last one did, and it was lately."""
+        breaker = self.breaker
+        window = breaker.window
+        done_well = not window.row and window.calls > window.bad and window.fresh(now)
+        return done_well and not breaker.until
+
     def cost(self, now: float) -> float:
         """How long a call would have to wait here, in comparison: load times latency."""
         load = self.account.limits.concurrency.count / (self.share * self.recovered(now)) + 1.0

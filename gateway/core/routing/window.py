@@ -29,6 +29,10 @@ class Window:
         """How many there were."""
         return self._good + self._good_before + self.bad
 
+    def fresh(self, now: float) -> bool:
+        """Whether anything was counted lately."""
+        return now < self._ends + _HALF
+
     def count(self, now: float, good: bool) -> None:
         """One more call has ended."""
         if now >= self._ends:

@@ -79,10 +79,17 @@ class Traffic:
         tries.first()
         self._try(tries, ())
 
-    def _try(self, tries: Tries, tried: tuple[str, ...]) -> None:
+    def _try(self, tries: Tries, tried: tuple[str, ...], until: float = 0.0) -> None:
+        """As the pipeline: a further try is free at who goes well, or waits to know who does."""
         pick = self.pool.pick(self.now, upstream="m", tokens=10, exclude=tried)
         if isinstance(pick, Refused):
             self.lost.append(self.now)
+            return
+        if tried and not tries.again(self.now, proven=pick.seat.proven(self.now)):
+            if pick.seat.in_flight and self.now < until:
+                self._later(0.1, lambda: self._try(tries, tried, until))
+            else:
+                self.lost.append(self.now)
             return
         assert self.pool.began(pick, self.now)
         self.picks.append((self.now, pick.name))
@@ -98,8 +105,8 @@ class Traffic:
         if outcome == "ok":
             self.answered.append(self.now)
             tries.succeeded()
-        elif tries.again(self.now):
-            self._try(tries, (*tried, pick.name))
+        elif tries.left(self.now):
+            self._try(tries, (*tried, pick.name), self.now + 2.0)
         else:
             self.lost.append(self.now)
 
@@ -119,9 +126,30 @@ def test_one_of_three_that_always_fails_gets_nearly_nothing(seed: int, bad: Fate
     traffic.run(600.0)
     slow = 40 if bad[1] > 1 else 0  # those on their way when the first of them fail
     assert sum(who == "b" for _, who in traffic.picks) <= slow + 0.01 * len(traffic.picks)
-    assert len(traffic.lost) <= slow + 5
+    assert not traffic.lost
     route = [change for _, change in traffic.changes if not change.credential]
     assert not route  # the route is well: others serve it
+
+
+@pytest.mark.parametrize("seed", range(4))
+@pytest.mark.parametrize("bad", [DOWN, ("timed_out", 10.0, None), ("refused", 0.1, None)])
+def test_nor_does_anybody_notice_when_it_is_busy(seed: int, bad: Fate):
+    """Many calls at once, from the very first moment, when nobody is known to be good."""
+    traffic = Traffic(seed, three(), lambda name, now: bad if name == "b" else OK, 300.0)
+    traffic.run(60.0)
+    assert not traffic.lost
+
+
+@pytest.mark.parametrize("seed", range(3))
+@pytest.mark.parametrize("bad", [DOWN, ("timed_out", 1.0, None), ("timed_out", 10.0, None)])
+@pytest.mark.parametrize("rate", [3.0, 300.0])
+def test_an_outage_after_good_days_stays_within_a_tenth(seed: int, bad: Fate, rate: float):
+    """All who were good a moment ago are tried again for nothing, until the first has failed."""
+    traffic = Traffic(seed, three(), lambda name, now: bad if now > 160.0 else OK, rate)
+    traffic.run(60.0)
+    offered, made = traffic.offered, len(traffic.picks)
+    traffic.run(120.0)
+    assert len(traffic.picks) - made <= 1.1 * (traffic.offered - offered)
 
 
 @pytest.mark.parametrize("seed", range(5))

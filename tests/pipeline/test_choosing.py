@@ -1,0 +1,101 @@
+"""Which route a call takes: what the client, the key and the name say, and where it is warm."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.fake_upstream import Exchange
+from tests.pipeline.pool_stage import (
+    Stage,
+    fails,
+    header,
+    says,
+    staged,
+    text_of,
+)
+
+
+@pytest.fixture
+async def stage(tmp_path: Path) -> AsyncIterator[Stage]:
+    async with staged(tmp_path) as made:
+        yield made
+
+
+async def test_what_a_client_prefers(stage: Stage) -> None:
+    """`provider` orders and excludes, and no provider sees it."""
+
+    async def routed(**provider: Any) -> str | None:
+        return header(await stage.call("big", provider=provider), "x-gateway-route")
+
+    assert await routed(order=["two"]) == "big-two"
+    assert await routed(only=["two"]) == "big-two"
+    assert await routed(ignore=["two"]) == "big-one"
+    assert await routed(zdr=True) == "big-two"
+    assert await routed(data_collection="deny") == "big-two"
+    assert await routed(max_price={"prompt": 4}) == "big-one"
+    assert all(b'"provider"' not in r.body for r in [*stage.one.requests, *stage.two.requests])
+    refused = await stage.call("big", provider={"max_price": {"prompt": 0.5}})
+    assert refused.status == 400
+    assert refused.json()["error"]["param"] == "provider.max_price"
+    stage.one.handler = fails(500)
+    lost = await stage.call("big-one", provider={"allow_fallbacks": False})
+    assert lost.status == 502
+
+
+async def test_what_a_key_prefers(stage: Stage) -> None:
+    """A key's own preferences hold where a request says nothing, and protect what it can't."""
+    keys = stage.gateway.server.store.keys
+    made = await keys.create("careful", provider='{"zdr": true, "max_price": {"prompt": 9}}')
+    stage.gateway.key = str(made.secret)
+    for asked in ({}, {"zdr": False}, {"order": ["one"]}):
+        answer = await stage.call("big", provider=asked)
+        assert header(answer, "x-gateway-route") == "big-two"
+    by_slug = await stage.call("big-one")
+    assert (by_slug.status, by_slug.json()["error"]["param"]) == (400, "provider.zdr")
+    assert not stage.one.requests
+    dear = await stage.call("big", provider={"max_price": {"prompt": 5}})
+    assert (dear.status, dear.json()["error"]["param"]) == (400, "provider.max_price")
+
+
+async def test_choices(stage: Stage) -> None:
+    """Auto models, suffixes, what a request needs, and names that are over."""
+
+    async def routed(model: str, **more: Any) -> str | None:
+        return header(await stage.call(model, **more), "x-gateway-route")
+
+    tools = [{"type": "function", "function": {"name": "f", "parameters": {"type": "object"}}}]
+    assert await routed("auto-cheap") == "small-two"
+    assert await routed("auto-cheap", tools=tools) == "big-one"
+    assert await routed("big:floor") == "big-one"
+    gone = await stage.call("old")
+    assert gone.status == 404
+    assert "Use 'small' instead" in gone.json()["error"]["message"]
+
+
+async def test_a_conversation_stays_where_its_cache_is_warm(stage: Stage) -> None:
+    """Every turn goes to the credential that served the last; when that one fails, elsewhere."""
+    used: list[str] = []
+    broken: set[str] = set()
+
+    async def handler(exchange: Exchange) -> None:
+        key = (exchange.request.header("authorization") or "")[-1]
+        used.append(key)
+        await (fails(429) if key in broken else says("one"))(exchange)
+
+    stage.one.handler = handler
+    turns = [{"role": "user", "content": "a long beginning " * 50}]
+    for number in range(12):
+        assert text_of(await stage.call(messages=turns)) == "one"
+        turns += [
+            {"role": "assistant", "content": "one"},
+            {"role": "user", "content": f"turn {number}"},
+        ]
+    assert len(set(used)) == 1
+    broken.add(used[-1])
+    before = len(used)
+    assert text_of(await stage.call(messages=turns)) == "one"
+    assert len(used) == before + 2  # the one that is broken, and the next
