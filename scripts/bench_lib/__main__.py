@@ -14,7 +14,7 @@ import time
 from dataclasses import asdict
 from pathlib import Path
 
-from bench_lib import install, ledger, measure, peers, processes, profile, report, runs
+from bench_lib import choosing, install, ledger, measure, peers, processes, profile, report, runs
 from bench_lib.foreign import LiteLLM, Portkey
 
 PEERS = ("gateway", "caddy", "nginx", "bare", "portkey", "litellm")
@@ -57,6 +57,9 @@ def arguments() -> argparse.Namespace:
         "--ledger", type=int, metavar="CALLS", help="instead, time a ledger of so many calls"
     )
     parser.add_argument("--ledger-file", type=Path, metavar="FILE", help="keep that ledger here")
+    parser.add_argument(
+        "--choosing", action="store_true", help="instead, time the choice of a route"
+    )
     options = parser.parse_args()
     unknown = set(options.only.split(",")) - set(PEERS)
     if unknown:
@@ -255,6 +258,8 @@ def main() -> None:
         options = arguments()
         if options.ledger:
             print(ledger.measure(options.ledger, options.ledger_file))
+        elif options.choosing:
+            print(choosing.measure())
         else:
             run(options)
     except KeyboardInterrupt:
