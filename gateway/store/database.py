@@ -7,6 +7,7 @@ touched; it is certainly never recreated. Reads go over connections of their own
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import fcntl
 import os
 import sqlite3
@@ -100,8 +101,7 @@ class Database:
             try:
                 await self._writer.executescript(sql)
             except BaseException:
-                if self._writer.in_transaction:
-                    await self._writer.execute("ROLLBACK")
+                await self._undo()
                 raise
 
     @asynccontextmanager
@@ -113,10 +113,18 @@ class Database:
                 yield self._writer
                 await self._writer.execute("COMMIT")
             except BaseException:
-                # The file may be what failed; then the transaction has ended by itself.
-                if self._writer.in_transaction:
-                    await self._writer.execute("ROLLBACK")
+                await self._undo()
                 raise
+
+    async def _undo(self) -> None:
+        """Give up a transaction, unless it has ended by itself.
+
+        The file may be what failed. And a script goes on in its thread when who waits for it is
+        cancelled: it may be over before this comes to its turn, and the cancellation must go on.
+        """
+        if self._writer.in_transaction:
+            with contextlib.suppress(sqlite3.Error):
+                await self._writer.execute("ROLLBACK")
 
     async def close(self) -> None:
         """Close the file and let others have it."""

@@ -178,3 +178,27 @@ async def test_the_tables_refuse_nonsense(database: Database, row: tuple[object,
             " VALUES ('i', 1, 'p', ?, ?, ?)",
             row,
         )
+
+
+LONG = """
+BEGIN IMMEDIATE;
+CREATE TABLE counted (n INTEGER);
+INSERT INTO counted WITH RECURSIVE c (n) AS
+    (SELECT 1 UNION ALL SELECT n + 1 FROM c WHERE n < 300000)
+    SELECT n FROM c;
+COMMIT;
+"""
+
+
+async def test_a_cancelled_script_stays_cancelled(path: Path) -> None:
+    """It goes on in its thread and may be over before it could be undone: that is no other end."""
+    database = await Database.open(path)
+    running = asyncio.create_task(database.script(LONG))
+    while not database._writer.in_transaction:  # noqa: ASYNC110 - a thread has no event
+        await asyncio.sleep(0)
+    running.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await running
+    assert not database._writer.in_transaction
+    assert await database.write("CREATE TABLE after_it (n INTEGER)") == -1
+    await database.close()
