@@ -240,9 +240,7 @@ class Server:
         loop = asyncio.get_running_loop()
 
         def ended(name: str) -> None:
-            services.admitted_for = None  # routes may have become possible
-            services.admitted.clear()
-            services.built.clear()
+            services.known.forget()  # routes may have become possible
             if name in self.plugins.adapters:
                 self.log.event("info", "adapter_loaded", adapter=name)
             else:

@@ -37,6 +37,7 @@ ENDPOINT_OF = {
     "music": "music/generations",
     "realtime": "realtime",
 }
+_MOST_DRAWN = 1_000
 _SERVED_KINDS = frozenset(KIND_OF.values())
 
 
@@ -67,9 +68,9 @@ def known_candidates(
     """What `candidates` found before for a name of one route, if nothing has changed."""
     if standing.selective:
         return None
-    if services.admitted_for is not services.catalog.current:
+    if services.known.catalog is not services.catalog.current:
         return None
-    return services.admitted.get((operation, model))
+    return services.known.named.get((operation, model))
 
 
 async def candidates(
@@ -80,21 +81,29 @@ async def candidates(
     A name of one route means the same to each call of a key that may use everything.
     """
     catalog = services.catalog.current
-    if services.admitted_for is not catalog:
-        services.admitted_for = catalog
-        services.admitted.clear()
-        services.built.clear()
+    known = services.known
+    if known.catalog is not catalog:
+        known.forget(catalog)
     plan = services.routing.plan(model, catalog)
     allowed_routes = _permitted(standing, plan, model)
     _check_kind(allowed_routes[0], wanted.operation, model)
     routes = _ordered(services, standing, plan, allowed_routes, wanted)
+    lasting = not standing.selective and wanted.preferences is NO_PREFERENCES
+    drawn = wanted.operation, id(routes)
+    kept = known.drawn.get(drawn) if lasting else None
+    if kept is not None and kept[0] is routes:
+        return kept[1]
     found = [
         await _entered(services, candidate, wanted.operation)
         for candidate in _ready(services, routes, wanted.operation, model)
     ]
-    single = len(plan.routes) == 1 and plan.warning is None and not plan.choice
-    if single and not standing.selective and services.admitted_for is catalog:
-        services.admitted[wanted.operation, model] = found
+    if lasting and known.catalog is catalog:
+        # A name that has an end means something else on another day.
+        if len(plan.routes) == 1 and plan.routes[0].sunset is None and not plan.choice:
+            known.named[wanted.operation, model] = found
+        if len(known.drawn) >= _MOST_DRAWN:
+            known.drawn.clear()
+        known.drawn[drawn] = routes, found
     return found
 
 
@@ -161,7 +170,7 @@ async def _entered(services: Services, candidate: Candidate, operation: str) -> 
         services.prices.add(route.price.digest)
     if candidate.way != way:
         candidate = structs.replace(candidate, way=way)
-        services.built[operation, route.slug] = candidate
+        services.known.built[operation, route.slug] = candidate
     return candidate
 
 
@@ -223,6 +232,8 @@ def _check_loading(services: Services, routes: tuple[Route, ...], model: str) ->
 def _permitted(standing: Standing, plan: Plan, model: str) -> tuple[Route, ...]:
     """The plan's routes that are open to a key; a choice that is open is so with all its routes."""
     key, group = standing.key, standing.group
+    if group is None and not key.allow and not key.children:
+        return plan.routes
     named = plan.choice and all(
         patterns is None or any(fnmatchcase(model, one) for one in patterns)
         for patterns in (key.allow or None, *(child.models for child in key.children))
@@ -269,7 +280,7 @@ def _check_kind(route: Route, operation: str, model: str) -> None:
 def _implemented(services: Services, routes: tuple[Route, ...], operation: str) -> list[Candidate]:
     found: list[Candidate] = []
     for route in routes:
-        known = services.built.get((operation, route.slug))
+        known = services.known.built.get((operation, route.slug))
         if known is None or known.route is not route:
             known = _made(services, route, operation)
         if known is not None:

@@ -43,6 +43,7 @@ class Routing:
         self._pools: dict[str, tuple[Provider, Pool]] = {}
         self._speeds: dict[str, float] = {}
         self._figures: dict[str, Figures] = {}
+        self._figured: set[str] = set()  # the names whose routes all have figures this turn
         self._turn = 0
         self._turns_at = 0.0
         self._curious: set[asyncio.Future[None]] = set()
@@ -128,9 +129,12 @@ class Routing:
             self._turns_at = now + _TURN
             self._turn += 1
             self._figures = {}
-        for route in plan.routes:
-            if route.slug not in self._figures:
-                self._figures[route.slug] = self._of(route)
+            self._figured.clear()
+        if plan.name not in self._figured:
+            self._figured.add(plan.name)
+            for route in plan.routes:
+                if route.slug not in self._figures:
+                    self._figures[route.slug] = self._of(route)
         return self._figures
 
     def _of(self, route: Route) -> Figures:

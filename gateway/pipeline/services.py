@@ -32,6 +32,23 @@ class Candidate(Struct, frozen=True):
     asked: bool = True  # the client named it itself, be it as a fallback
 
 
+class Known(Struct):
+    """What was worked out of the catalog in force: candidates by operation and name, by operation
+    and route, and of each order of routes that was drawn."""
+
+    catalog: Routes | None = None
+    named: dict[tuple[str, str], list[Candidate]] = {}
+    built: dict[tuple[str, str], Candidate] = {}
+    drawn: dict[tuple[str, int], tuple[tuple[Route, ...], list[Candidate]]] = {}
+
+    def forget(self, catalog: Routes | None = None) -> None:
+        """Begin anew, for this catalog."""
+        self.catalog = catalog
+        self.named.clear()
+        self.built.clear()
+        self.drawn.clear()
+
+
 class Services(Struct):
     """The ports, the catalog in force, the adapters it uses, and what was worked out from both."""
 
@@ -47,9 +64,7 @@ class Services(Struct):
     logins: Logins
     routing: Routing
     first_call: int = 0
-    admitted: dict[tuple[str, str], list[Candidate]] = {}
-    built: dict[tuple[str, str], Candidate] = {}
-    admitted_for: Routes | None = None
+    known: Known = field(default_factory=Known)
     ways: dict[tuple[str, str, str], int] = {}
     prices: set[str] = set()
     loading: Mapping[str, object] = {}  # adapters that are still being imported

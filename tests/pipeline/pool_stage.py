@@ -66,6 +66,17 @@ models:
         provider: two
         upstream: small-2
         price: {{input_per_mtok: "1.00", output_per_mtok: "2.00"}}
+  ending:
+    name: Ending
+    vendor: Fake
+    kind: chat
+    routes:
+      ending-two:
+        provider: two
+        upstream: ending
+        sunset: 2090-12-31
+        successor: small
+        price: {{input_per_mtok: "1", output_per_mtok: "1"}}
   old:
     name: Old
     vendor: Fake

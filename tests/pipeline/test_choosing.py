@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -74,6 +75,20 @@ async def test_choices(stage: Stage) -> None:
     gone = await stage.call("old")
     assert gone.status == 404
     assert "Use 'small' instead" in gone.json()["error"]["message"]
+
+
+async def test_an_end_is_seen_while_it_comes(stage: Stage) -> None:
+    """A gateway that runs for years warns in time, and refuses on the day."""
+    clock = stage.gateway.server.site.services.clock
+    day = 86_400.0
+    last = datetime(2090, 12, 31, tzinfo=UTC).timestamp()
+    said = []
+    for now in (last - 90 * day, last - 10 * day, last + 1.5 * day):
+        clock.time = lambda now=now: now  # type: ignore[method-assign]
+        for _ in range(2):
+            answer = await stage.call("ending-two")
+            said.append((answer.status, header(answer, "Warning") is not None))
+    assert said == [(200, False)] * 2 + [(200, True)] * 2 + [(404, False)] * 2
 
 
 async def test_a_conversation_stays_where_its_cache_is_warm(stage: Stage) -> None:

@@ -75,7 +75,7 @@ async def said(gateway: Gateway, fake: FakeUpstream, pieces: list[bytes], **more
 
     fake.handler = handler
     gateway.server.plugins.adapters["openai-compatible"] = ADAPTER
-    gateway.server.site.services.admitted.clear()
+    gateway.server.site.services.known.forget()
     return await ask(gateway.server.port, request(chat(**more), gateway.key))
 
 

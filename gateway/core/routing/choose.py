@@ -33,11 +33,15 @@ _TIERS = {"frontier": 0, "balanced": 1, "fast": 2}
 _NO_TIER = 3
 
 
-class Ordered(Struct, frozen=True):
-    """Routes in order, and the running sum of the weights by which the first may be drawn."""
+class Ordered(Struct):
+    """Routes in order, and the running sum of the weights by which the first may be drawn.
+
+    The same draw gives the very same tuple, so that who makes something of it can keep that.
+    """
 
     routes: tuple[Route, ...]
     weights: tuple[float, ...] = ()
+    known: dict[int, tuple[Route, ...]] = field(default_factory=dict)
 
     def drawn(self, luck: float | None) -> tuple[Route, ...]:
         """With one of the best, drawn by its weight, before the others; `luck` is in [0, 1)."""
@@ -47,7 +51,11 @@ class Ordered(Struct, frozen=True):
         at = min(bisect_right(weights, luck * weights[-1]), len(weights) - 1)
         if at == 0:
             return self.routes
-        return (self.routes[at], *self.routes[:at], *self.routes[at + 1 :])
+        found = self.known.get(at)
+        if found is None:
+            found = (self.routes[at], *self.routes[:at], *self.routes[at + 1 :])
+            self.known[at] = found
+        return found
 
 
 class Ranked(Struct):
