@@ -300,6 +300,7 @@ def _made(services: Services, route: Route, operation: str) -> Candidate | None:
         route=route,
         operation=serves,
         adapter=adapter,
+        credentials={one.name: one for one in (ANONYMOUS, *route.provider.credentials)},
         channels=_channels(route.provider),
         options=options,
         rows=rows_of(route.price),

@@ -11,7 +11,7 @@ from gateway.core.routing.affinity import Place
 from gateway.core.routing.budget import Tries
 from gateway.core.routing.causes import Outcome, Verdict, classify
 from gateway.core.routing.pool import Pick, Pool, Refused
-from gateway.domain import ANONYMOUS, Credential
+from gateway.domain import Credential
 from gateway.errors import NO_UPSTREAM, Fault
 from gateway.pipeline.record import Record
 from gateway.pipeline.services import Candidate, Services
@@ -86,7 +86,7 @@ class Attempts:
         first = self._queue
         if last is not None:
             return await self._again(last)
-        found = await self._any()
+        found = self._begin(first[0]) or await self._any()
         if found is not None:
             return found
         if self._wait is not None and self._wait <= _PATIENCE:
@@ -155,7 +155,9 @@ class Attempts:
         pool = self._routing.pool(provider)
         sticky = self._sticky
         wanted = sticky.credential if sticky is not None and sticky.route == route.slug else None
-        excluded = [name for slug, name in self._excluded if slug == route.slug]
+        excluded: list[str] = []
+        if self._excluded:
+            excluded = [name for slug, name in self._excluded if slug == route.slug]
         for _ in range(_MOST_BEGUN):
             now = self._services.clock.monotonic()
             pick = pool.pick(
@@ -172,7 +174,7 @@ class Attempts:
                     self._wait = pick.wait if known is None else min(known, pick.wait)
                 return None
             if pool.began(pick, now):
-                return Try(candidate, _named(candidate, pick.name), pool, pick, now)
+                return Try(candidate, candidate.credentials[pick.name], pool, pick, now)
         return None
 
     def answered(self, tried: Try) -> None:
@@ -258,10 +260,3 @@ def outcome_of(error: BaseException) -> Outcome:
 def _context(candidate: Candidate) -> int:
     route = candidate.route
     return route.context or route.model.context or 0
-
-
-def _named(candidate: Candidate, name: str) -> Credential:
-    for credential in candidate.route.provider.credentials:
-        if credential.name == name:
-            return credential
-    return ANONYMOUS

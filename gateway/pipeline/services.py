@@ -8,7 +8,7 @@ from msgspec import Struct, field
 
 from gateway.core.limits import AddressLimits
 from gateway.core.money.rows import Rows
-from gateway.domain import Channel, Route
+from gateway.domain import Channel, Credential, Route
 from gateway.pipeline.catalogs import Catalogs, Routes
 from gateway.pipeline.desk import Desk
 from gateway.pipeline.mishaps import Mishaps
@@ -18,11 +18,12 @@ from gateway.sdk import Adapter, Operation
 
 
 class Candidate(Struct, frozen=True):
-    """A route that could serve a call, how its provider does it, and over which channels."""
+    """A route that could serve a call, how its provider does it, as whom, over which channels."""
 
     route: Route
     operation: Operation
     adapter: Adapter
+    credentials: Mapping[str, Credential]
     channels: Mapping[str, Channel]
     options: Mapping[str, str]
     rows: Rows

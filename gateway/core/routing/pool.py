@@ -200,12 +200,11 @@ class Pool:
         seat.lane.in_flight -= 1
         if seconds is not None and not pick.heard and outcome in _TIMED:
             seat.measured(now, seconds)
-        if pick.heard and outcome in _GOOD:
-            outcome = "unknown"  # what was good of it has been counted
-        changes = _told(pick, now, outcome, retry_after)
         if account.parked:
             account.wake()
-        return changes
+        if pick.heard and outcome in _GOOD:
+            return ()  # what was good of it has been counted
+        return _told(pick, now, outcome, retry_after)
 
     def bench(self, name: str, now: float, seconds: float = math.inf) -> bool:
         """Keep a credential out by order of the operator; False if there is none of that name."""
