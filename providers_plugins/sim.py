@@ -9,6 +9,7 @@ from a `sim` object in the request body: {"sim": {"pace": 0.1, "cut": 5}}. Known
   delay        seconds before anything is answered
   status       answer with this HTTP status
   retry_after  and this Retry-After
+  code         the error's code; with status 200 an error in a stream, after `cut` tokens or none
   cut          break the connection after this many tokens
   usage        0: report no usage
 
@@ -72,6 +73,7 @@ class Behaviour(Struct, frozen=True, forbid_unknown_fields=True):
     delay: Seconds = 0.0
     status: Annotated[int, Meta(ge=200, le=599)] = 200
     retry_after: str | None = None
+    code: Annotated[str, Meta(max_length=64, pattern=r"^[\w.-]+$")] | None = None
     cut: Count | None = None
     usage: bool = True
 
@@ -160,6 +162,8 @@ def _whole(
     body: dict[str, Any] = {**_head(call, kind), "choices": [choice]}
     if behaviour.usage:
         body["usage"] = _usage(prompt, answer)
+    if behaviour.code is not None:
+        return Script(200, [_JSON], [_send(_error(behaviour))])
     whole = _send(body)
     if behaviour.cut is not None:
         return Script(200, [_JSON], [Send(whole.text[: len(whole.text) // 2]), Cut()])
@@ -170,16 +174,19 @@ def _streamed(
     call: Call, behaviour: Behaviour, prompt: str, answer: list[str], chunk: Any
 ) -> Script:
     def steps() -> Iterator[Step]:
-        yield _event(chunk(call, None, None))
+        breaks = behaviour.cut
+        if behaviour.code is None or breaks is not None:
+            yield _event(chunk(call, None, None))
+        else:
+            breaks = 0  # nothing of an answer comes before the error
         for place, token in enumerate(answer):
-            if place == behaviour.cut:
-                yield Cut()
-                return
+            if place == breaks:
+                break
             if behaviour.pace:
                 yield Wait(behaviour.pace)
             yield _event(chunk(call, token, None))
-        if behaviour.cut is not None:
-            yield Cut()
+        if breaks is not None:
+            yield _event(_error(behaviour)) if behaviour.code is not None else Cut()
             return
         yield _event(chunk(call, None, _finish(answer)))
         if behaviour.usage:
@@ -212,14 +219,17 @@ def _head(call: Call, kind: str) -> dict[str, Any]:
 
 
 def _refusal(behaviour: Behaviour) -> Script:
-    kind, message = _MESSAGES.get(
-        behaviour.status, ("server_error", "The simulated provider is out of order.")
-    )
     headers = [_JSON]
     if behaviour.retry_after is not None:
         headers.append(("retry-after", behaviour.retry_after))
-    error = {"message": message, "type": kind, "code": None, "param": None}
-    return Script(behaviour.status, headers, [_send({"error": error})])
+    return Script(behaviour.status, headers, [_send(_error(behaviour))])
+
+
+def _error(behaviour: Behaviour) -> dict[str, Any]:
+    kind, message = _MESSAGES.get(
+        behaviour.status, ("server_error", "The simulated provider is out of order.")
+    )
+    return {"error": {"message": message, "type": kind, "code": behaviour.code, "param": None}}
 
 
 def _answer(behaviour: Behaviour, echo: str, ceiling: int | None) -> list[str]:

@@ -282,11 +282,27 @@ async def _tried(
             attempts.done(tried, over)
 
 
-def _patience(tried: Try, attempts: Attempts, record: Record) -> asyncio.Timeout:
+class _NoHurry:
+    """What a timeout is where there is none: every call passes here, so it does nothing."""
+
+    async def __aenter__(self) -> _NoHurry:
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        """Let whatever ends it pass."""
+
+    def reschedule(self, when: float | None) -> None:
+        """There is nothing to put off."""
+
+
+_NO_HURRY = _NoHurry()
+
+
+def _patience(tried: Try, attempts: Attempts, record: Record) -> asyncio.Timeout | _NoHurry:
     """How long a stream may keep everybody waiting for its first piece, if another is there."""
     limit = tried.candidate.route.provider.timeouts.first_token
     patient = limit is None or not record.stream or not attempts.others
-    return asyncio.timeout(None if patient else limit)
+    return _NO_HURRY if patient else asyncio.timeout(limit)
 
 
 async def _turn_to(job: Job, candidate: Candidate, record: Record) -> None:

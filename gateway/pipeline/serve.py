@@ -34,7 +34,28 @@ class Try(Struct):
 
 
 class Attempts:
-    """What has been tried of one call, and what may be tried still."""
+    """What has been tried of one call, and what may be tried still.
+
+    Every open stream carries one, so it is kept small.
+    """
+
+    __slots__ = (
+        "_elsewhere",
+        "_excluded",
+        "_given_up",
+        "_keys",
+        "_more",
+        "_only_asked",
+        "_queue",
+        "_record",
+        "_routing",
+        "_services",
+        "_sticky",
+        "_tokens",
+        "_too_small",
+        "_tries",
+        "_wait",
+    )
 
     def __init__(
         self,
@@ -52,10 +73,10 @@ class Attempts:
         self._record = record
         self._more: More | None = more
         self._keys = keys
-        self._excluded: set[tuple[str, str]] = set()
+        self._excluded: tuple[tuple[str, str], ...] = ()
         self._sticky: Place | None = None
         self._wait: float | None = None
-        self._given_up: set[str] = set()
+        self._given_up: tuple[str, ...] = ()
         self._too_small = -1
         self._only_asked = False
         self._elsewhere = False
@@ -229,12 +250,12 @@ class Attempts:
         """Leave out what the failure has ruled out."""
         route = tried.candidate.route
         if verdict.again == "credential":
-            self._excluded.add((route.slug, tried.pick.name))
+            self._excluded = (*self._excluded, (route.slug, tried.pick.name))
             if verdict.outcome == "failed":  # as likely the host's fault: another one goes first
                 self._queue = [*self._queue[1:], *self._queue[:1]]
                 self._elsewhere = True
             return
-        self._given_up.add(route.slug)
+        self._given_up = (*self._given_up, route.slug)
         if verdict.again == "larger":
             self._too_small = max(self._too_small, _context(tried.candidate))
         elif verdict.again == "asked":

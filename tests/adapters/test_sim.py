@@ -112,6 +112,19 @@ def test_pace_and_delay() -> None:
     assert refused.steps[0] == Wait(2.0)
 
 
+@pytest.mark.parametrize("cut", [None, 0, 2])
+def test_an_error_by_its_code(cut: int | None) -> None:
+    """Refused with it, or told of it in the stream: before everything, or after so many tokens."""
+    refused = json.loads(data(play(HELLO | {"sim": {"status": 400, "code": "too_long"}})))
+    assert refused["error"]["code"] == "too_long"
+    asked = {"code": "overloaded"} | ({} if cut is None else {"cut": cut})
+    *before, last = chunks(play(HELLO | {"sim": asked}, stream=True))
+    assert last["error"]["code"] == "overloaded"
+    assert len(before) == (0 if cut is None else cut + 1)
+    whole = json.loads(data(play(HELLO | {"sim": asked})))
+    assert whole["error"]["code"] == "overloaded"
+
+
 @pytest.mark.parametrize("cut", [0, 1, 2, 3, 99])
 def test_cut(cut: int) -> None:
     """The connection dies after that many tokens, before any end mark."""
@@ -166,6 +179,7 @@ def test_other_bodies_other_ids() -> None:
         {"tokens": 20_001},
         {"tokens": 1.5},
         {"cut": -1},
+        {"code": "no spaces"},
         {"text": 5},
         {"usage": "maybe"},
         {"retry_after": []},

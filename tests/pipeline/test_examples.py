@@ -33,6 +33,8 @@ async def attempt(gateway: Gateway, model: str, *, stream: bool = False) -> Answ
         ("try-error-first", False, "try-error-second", "2"),
         ("try-busy-first", False, "try-busy-second", "2"),
         ("try-overload-first", False, "try-overload-second", "2"),
+        ("try-crowded-first", True, "try-crowded-second", "2"),
+        ("try-long-first", False, "try-long-second", "2"),
         ("try-refused-first", False, "try-refused-second", "2"),
         ("try-slow-first", True, "try-slow-second", "2"),
         ("try-all", False, "try-steady-first", "3"),
@@ -79,6 +81,7 @@ async def test_a_choice_learns_who_fails(gateway: Gateway, model: str) -> None:
 
 async def test_the_page_asks_only_what_is_there(gateway: Gateway) -> None:
     told = set(re.findall(r"`try ([a-z:-]+)", (DOCS / "routing.md").read_text()))
-    assert len(told) == 9
+    assert len(told) == 12
     for name in told:
-        assert (await attempt(gateway, name, stream=True)).status == 200
+        answer = await attempt(gateway, name, stream=True)
+        assert answer.status == (400 if name == "try-policy-first" else 200)
