@@ -20,18 +20,31 @@ TABLE = pytest.StashKey[Counter[tuple[str, ...]]]()
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    config.stash[TABLE] = Counter()
+    counts = config.stash[TABLE] = Counter()
+    config.pluginmanager.register(Counting(counts))
 
 
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[None]):
-    """Count the recorded cases by provider, test and operation."""
+    """Note of a recorded case its provider, test and operation."""
     report = yield
     if report.when == "call" and item.path.name.startswith("test_corpus"):
         case = item.callspec.params["case"]
         what = item.originalname.removeprefix("test_")
-        item.config.stash[TABLE][case.parts[-3], what, case.parts[-2], report.outcome] += 1
+        report.recorded = [case.parts[-3], what, case.parts[-2], report.outcome]
     return report
+
+
+class Counting:
+    """Counts the recorded cases where the reports come together, whichever process ran them."""
+
+    def __init__(self, counts: Counter[tuple[str, ...]]) -> None:
+        self.counts = counts
+
+    def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
+        recorded = getattr(report, "recorded", None)
+        if recorded is not None:
+            self.counts[tuple(recorded)] += 1
 
 
 def pytest_terminal_summary(terminalreporter) -> None:

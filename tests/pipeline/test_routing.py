@@ -196,6 +196,20 @@ async def test_many_at_once_before_anybody_is_known(stage: Stage, status: int) -
     assert [answer.status for answer in answers] == [200] * 60
 
 
+@pytest.mark.parametrize("status", [500, 503, 429, 401])
+async def test_an_outage_of_all_is_made_no_worse(stage: Stage, status: int) -> None:
+    """After good days, with calls at once: at most 1.1 tries for each of them."""
+    for _ in range(30):
+        assert (await stage.call("big")).status == 200
+    before = len(stage.one.requests) + len(stage.two.requests)
+    stage.one.handler = stage.two.handler = fails(status)
+    for _ in range(40):
+        answers = await asyncio.gather(*(stage.call("big") for _ in range(10)))
+        assert {answer.status for answer in answers} <= {429, 502, 503}
+    asked = len(stage.one.requests) + len(stage.two.requests) - before
+    assert asked <= 1.1 * 400
+
+
 async def test_a_dearer_route_needs_its_money(stage: Stage) -> None:
     """Money that pays for the route asked for may not pay for the one that could serve."""
     store = stage.gateway.server.store

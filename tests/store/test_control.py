@@ -190,7 +190,7 @@ async def test_long_paths(tmp_path: Path, clock, shape: str) -> None:
     """A path longer than a socket address can hold works all the same."""
     folder = tmp_path
     if shape != "long name":
-        folder = tmp_path / ("d" * 120) / ("e" * 120)
+        folder = tmp_path / ("d" * 90) / ("e" * 90)
         folder.mkdir(parents=True)
     path = folder / (("n" * 200 if shape != "deep folders" else "gateway") + ".db")
     assert len(str(path)) > 108
