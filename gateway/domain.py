@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from decimal import Decimal
-from typing import Literal
+from typing import Literal, Protocol, TypeAlias
 
 from msgspec import UNSET, Struct, UnsetType, field
 
@@ -261,11 +262,41 @@ class Channel(Struct, frozen=True):
     ca_file: str | None = None
 
 
+class Source(Protocol):
+    """The bytes of a file, wherever the gateway keeps them; they can be had any number of times."""
+
+    def chunks(self) -> Iterator[bytes]: ...
+
+
+class File(Struct, frozen=True):
+    """A file that a client sent. An adapter says where it goes, and does not read it.
+
+    `milliseconds` is how long its sound lasts, as far as that can be told.
+    """
+
+    field: str
+    name: str
+    content_type: str
+    size: int
+    source: Source
+    milliseconds: int = 0
+
+
+class Encoded(Struct, frozen=True):
+    """A file's bytes in base64, as JSON holds them."""
+
+    file: File
+
+
+Piece: TypeAlias = bytes | File | Encoded
+
+
 class UpstreamRequest(Struct, frozen=True):
     """One HTTP request to a provider, fully written by an adapter.
 
-    `translated` says that the client spoke another dialect than the provider; `adapted` names the
-    client's fields that do not arrive as they were meant.
+    Where files are a part of it, `pieces` stand for the body: they are sent one after the other,
+    and no file is ever held whole. `translated` says that the client spoke another dialect than the
+    provider; `adapted` names the client's fields that do not arrive as they were meant.
     """
 
     method: str
@@ -274,6 +305,7 @@ class UpstreamRequest(Struct, frozen=True):
     body: bytes = b""
     translated: bool = False
     adapted: tuple[str, ...] = ()
+    pieces: tuple[Piece, ...] = ()
 
 
 class KeyChange(Struct, frozen=True):

@@ -15,7 +15,7 @@ from typing import Any
 
 from stevedore.named import NamedExtensionManager
 
-from gateway.sdk import CONTRACT, PASSTHROUGH, Adapter, Operation, clean
+from gateway.sdk import CONTRACT, PASSTHROUGH, Adapter, Job, Operation, clean
 
 GROUP = "gateway.providers"
 _NOT_INSTALLED = "not installed"
@@ -157,4 +157,11 @@ def contract_problem(loaded: object) -> str | None:
             given = getattr(operation, part)
             if given is not PASSTHROUGH and not callable(given):
                 return f"has an operation '{name}' whose '{part}' cannot be called"
+        for part in ("expects", "media", "session"):
+            given = getattr(operation, part)
+            if given is not None and not callable(given):
+                return f"has an operation '{name}' whose '{part}' cannot be called"
+        job: object = operation.job
+        if job is not None and not isinstance(job, Job):
+            return f"has an operation '{name}' whose 'job' is not a gateway.sdk.Job"
     return None

@@ -14,7 +14,7 @@ from gateway.core.script import Script
 from gateway.core.script import Send as ScriptSend
 from gateway.core.script import Wait as ScriptWait
 from gateway.core.usage import openai_usage, reasoning_outside
-from gateway.domain import Credential, UpstreamRequest, Usage
+from gateway.domain import Credential, Encoded, File, Piece, UpstreamRequest, Usage
 from gateway.errors import (
     INVALID_REQUEST,
     NO_UPSTREAM,
@@ -27,8 +27,22 @@ from gateway.errors import (
     invalid,
 )
 from gateway.sdk import normalise
-from gateway.sdk.adapter import CONTRACT, PASSTHROUGH, Adapter, Call, Operation, Reply
+from gateway.sdk.adapter import (
+    CONTRACT,
+    PASSTHROUGH,
+    Adapter,
+    Answered,
+    Call,
+    Dialogue,
+    Frames,
+    Further,
+    Job,
+    Operation,
+    Progress,
+    Reply,
+)
 from gateway.sdk.compatible import Quirks, adapted, bearer, compatible, with_stream_usage
+from gateway.sdk.forms import form
 from gateway.sdk.respell import Spelling
 
 __all__ = [
@@ -41,11 +55,20 @@ __all__ = [
     "UPSTREAM_ERROR",
     "UPSTREAM_TIMEOUT",
     "Adapter",
+    "Answered",
     "Call",
     "Credential",
+    "Dialogue",
+    "Encoded",
     "Fault",
+    "File",
+    "Frames",
+    "Further",
+    "Job",
     "JsonBody",
     "Operation",
+    "Piece",
+    "Progress",
     "ProviderError",
     "Quirks",
     "Reply",
@@ -63,6 +86,7 @@ __all__ = [
     "clean",
     "compatible",
     "fault_in_body",
+    "form",
     "invalid",
     "normalise",
     "openai_usage",

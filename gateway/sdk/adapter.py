@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from enum import Enum
-from typing import Final, Literal, TypeAlias
+from typing import Final, Literal, Protocol, TypeAlias
 
 from msgspec import Struct, field
 
@@ -18,7 +18,7 @@ from gateway.core.meter import Translator
 from gateway.core.talk.events import Reader
 from gateway.core.talk.model import Answer, Losses, Talk
 from gateway.core.usage import openai_usage
-from gateway.domain import Credential, UpstreamRequest, Usage
+from gateway.domain import Credential, File, UpstreamRequest, Usage
 from gateway.errors import Fault
 
 CONTRACT: Final = 1
@@ -36,17 +36,57 @@ class Call(Struct, frozen=True):
     options: Mapping[str, str] = field(default_factory=dict)
     now: float = 0.0  # unix seconds, for signatures
     id: str = ""  # the gateway's own name for the call
-    headers: Mapping[str, str] = field(
-        default_factory=dict
-    )  # of the client's, those in PASSED_HEADERS
+    headers: Mapping[str, str] = field(default_factory=dict)  # of the client's, what `hears` names
+    files: tuple[File, ...] = ()  # of a form; `body` then holds its other fields
+    boundary: str = ""  # nobody can guess it: what parts a form that is sent on
+
+
+class Progress(Struct, frozen=True):
+    """How far a job has come, as its provider tells it.
+
+    `id` is the provider's name for it. When it has succeeded, `url` says where its file is, or
+    `media` holds it. `memo` is what the next step needs to know; `soon` asks for that step at once.
+    `code` and `message` say why a job failed.
+    """
+
+    state: Literal["pending", "running", "succeeded", "failed"]
+    id: str = ""
+    percent: int = 0
+    url: str = ""
+    media: bytes = b""
+    content_type: str = ""
+    usage: Usage | None = None
+    code: str = ""
+    message: str = ""
+    memo: str = ""
+    soon: bool = False
 
 
 class Reply(Struct, frozen=True):
-    """A whole answer in the client's dialect, and what it used."""
+    """A whole answer in the client's dialect, and what it used.
 
-    body: bytes
+    `progress` stands for the answer of a job: what was asked for goes on by itself.
+    """
+
+    body: bytes = b""
     usage: Usage | None = None
     content_type: str = "application/json"
+    progress: Progress | None = None
+
+
+class Answered(Struct, frozen=True):
+    """What a further request brought."""
+
+    status: int
+    headers: Mapping[str, str]
+    body: bytes
+
+
+class Further(Struct, frozen=True):
+    """More requests that an answer needs, sent side by side; `then` is given what they brought."""
+
+    requests: tuple[UpstreamRequest, ...]
+    then: Callable[[tuple[Answered, ...]], Reply]
 
 
 class _PassThrough(Enum):
@@ -60,8 +100,46 @@ PASSTHROUGH: Final = _PassThrough.PASSTHROUGH
 PassThrough: TypeAlias = Literal[_PassThrough.PASSTHROUGH]
 
 Build: TypeAlias = Callable[[Call, Credential], UpstreamRequest]
-Parse: TypeAlias = Callable[[Call, int, Mapping[str, str], bytes], Reply]
+Parse: TypeAlias = Callable[[Call, int, Mapping[str, str], bytes], Reply | Further]
 OpenStream: TypeAlias = Callable[[Call], Translator]
+
+
+class Job(Struct, frozen=True):
+    """Work that a provider does in its own time. The operation's `parse` gives its first progress.
+
+    `poll` asks how far it has come; `result` asks for the file of one that has succeeded. A job
+    that `waits` is done when its first answer comes, which may take minutes.
+    """
+
+    poll: Callable[[Call, Progress, Credential], UpstreamRequest]
+    polled: Callable[[Call, Progress, int, Mapping[str, str], bytes], Progress]
+    result: Callable[[Call, Progress, Credential], UpstreamRequest]
+    cancel: Callable[[Call, Progress, Credential], UpstreamRequest] | None = None
+    waits: bool = False
+
+
+class Frames(Struct, frozen=True):
+    """What is to be sent either way, each a text message."""
+
+    to_provider: tuple[bytes, ...] = ()
+    to_client: tuple[bytes, ...] = ()
+
+
+class Dialogue(Protocol):
+    """Both sides of a session, in one place: a message from one may be answered to either."""
+
+    def opening(self) -> Frames: ...
+
+    def from_client(self, message: bytes) -> Frames: ...
+
+    def from_provider(self, message: bytes) -> Frames: ...
+
+    def take_usage(self) -> tuple[Usage, ...]:
+        """What each answer used since this was last asked."""
+        ...
+
+    @property
+    def fault(self) -> Fault | None: ...
 
 
 class Operation(Struct, frozen=True):
@@ -70,6 +148,11 @@ class Operation(Struct, frozen=True):
     With PASSTHROUGH the provider speaks the client's dialect and its bytes go through untouched;
     `usage` and `fault_in` then say how to read the usage object and an error inside a 200.
     `hears` names, in lower case, headers of the client's that `build` wants to see.
+
+    `expects` says what a call will use that is not counted in tokens: pictures, seconds,
+    characters; what the provider does not count is charged by it. `media` gives the content type of
+    answers that are bytes and not JSON: they are relayed as they come, through `stream`. With a
+    `job` the answer to a call is only its beginning; with a `session` it opens a websocket.
     """
 
     build: Build
@@ -79,6 +162,10 @@ class Operation(Struct, frozen=True):
     fault_in: Callable[[bytes], Fault | None] = fault_in_body
     fault: Callable[[int, Mapping[str, str], bytes], Fault] = provider_fault
     hears: tuple[str, ...] = ()
+    expects: Callable[[Call], Usage] | None = None
+    media: Callable[[Call, Mapping[str, str]], str | None] | None = None
+    job: Job | None = None
+    session: Callable[[Call], Dialogue] | None = None
 
 
 class Wire(Struct, frozen=True):

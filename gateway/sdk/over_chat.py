@@ -15,7 +15,7 @@ from gateway.core.talk.chat.answer import read_answer
 from gateway.core.talk.events import Broke, Ended, Event, Reader, Used
 from gateway.core.talk.model import Answer, Losses, Talk
 from gateway.domain import Credential, UpstreamRequest
-from gateway.sdk.adapter import PASSTHROUGH, Call, Operation, Wire
+from gateway.sdk.adapter import PASSTHROUGH, Call, Operation, Reply, Wire
 
 
 def over_chat(operation: Operation, *, cache_marks: bool = False) -> Wire:
@@ -29,6 +29,8 @@ def over_chat(operation: Operation, *, cache_marks: bool = False) -> Wire:
         if operation.parse is PASSTHROUGH:
             return read_answer(body, operation.usage, operation.fault_in)
         reply = operation.parse(_chatting(call, _WITH_USAGE), 200, headers, body)
+        if not isinstance(reply, Reply):
+            raise TypeError("a conversation is answered at once")
         answer = read_answer(reply.body)
         answer.usage = reply.usage or answer.usage
         return answer
