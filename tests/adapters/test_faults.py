@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from providers_plugins.minimax import fault_in as minimax_fault_in
-from providers_plugins.zhipu import fault as zhipu_fault
+from providers_plugins.minimax.chat import fault_in as minimax_fault_in
+from providers_plugins.zhipu.chat import fault as zhipu_fault
 
 MINIMAX = {
     1000: ("upstream_error", "provider_code"),

@@ -100,7 +100,7 @@ def thinking(call: Call, body: JsonBody, losses: Losses) -> JsonBody:
     return body.replace(changes)
 
 
-ADAPTER = compatible(
+CHAT = compatible(
     "minimax",
     quirks=Quirks(
         clamp={"temperature": (0.01, 1.0)},

@@ -70,7 +70,7 @@ def thinking(call: Call, body: JsonBody, losses: Losses) -> JsonBody:
     return body.replace(changes)
 
 
-ADAPTER = compatible(
+CHAT = compatible(
     "alibaba",
     quirks=Quirks(
         rename={"max_completion_tokens": "max_tokens"},

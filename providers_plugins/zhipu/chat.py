@@ -68,7 +68,7 @@ def tool_stream(call: Call, body: JsonBody, losses: Losses) -> JsonBody:
 
 fault = by_code(_CAUSES)
 
-ADAPTER = compatible(
+CHAT = compatible(
     "zhipu",
     quirks=Quirks(
         rename={"max_completion_tokens": "max_tokens", "user": "user_id"},

@@ -8,11 +8,11 @@ from msgspec import structs
 from gateway.sdk import compatible
 from gateway.sdk.talk import RESPONSES_WIRE, responses_operation, serves_itself
 
-_CHAT = compatible("openai")
+CHAT = compatible("openai")
 
-ADAPTER = structs.replace(
-    _CHAT,
-    operations={**_CHAT.operations, "responses": responses_operation()},
+TALK = structs.replace(
+    CHAT,
+    operations={**CHAT.operations, "responses": responses_operation()},
     wire=RESPONSES_WIRE,
     native=serves_itself,
 )
