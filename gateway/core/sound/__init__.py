@@ -1,0 +1,1 @@
+"""How long sound lasts, told from its bytes: pure, bounded in work and in memory."""
