@@ -9,11 +9,13 @@ import pytest
 
 from gateway.core.body import decode_as
 from gateway.errors import INVALID_REQUEST, Fault
-from gateway.schemas import chat, completions, embeddings
+from gateway.schemas import chat, completions, embeddings, images
 
 CHAT = {"model": "m", "messages": [{"role": "user", "content": "hi"}]}
 TEXT = {"model": "m", "prompt": "hi"}
 EMBED = {"model": "m", "input": "hi"}
+PAINT = {"model": "m", "prompt": "a cat"}
+EDIT = {**PAINT, "images": [{"image_url": "https://a.example/b.png"}]}
 WRONG = object()
 COUNTS: list[Any] = [0, -1, 1 << 32, 10**30, 1.5, "5", True, [], {}, 1e300]
 FLAGS: list[Any] = [0, 1, "true", [], {}]
@@ -61,10 +63,34 @@ EMBED_BAD = {
     "stream": [True, 1, "no"],
     "stream_options": [{}, {"include_usage": True}],
 }
+PAINT_BAD = {
+    "model": CHAT_BAD["model"],
+    "prompt": [None, "", 5, [], {}],
+    "n": [*COUNTS, 11],
+    "size": ["", 5, [], {}],
+    "quality": ["", 5, []],
+    "response_format": ["b64", "", 5, {}],
+    "background": ["", 5],
+    "output_format": ["", 5],
+    "output_compression": [-1, 101, 1.5, "50", True],
+    "moderation": ["", 5],
+    "style": ["", 5],
+    "user": [5, [], {}],
+    "stream": FLAGS,
+    "partial_images": [-1, 4, 1.5, "2", True],
+}
+EDIT_BAD = {
+    **PAINT_BAD,
+    "input_fidelity": ["", 5],
+    "images": [None, [], "x", {}, ["https://a.example"], [{"image_url": ""}], [{"image_url": 5}]],
+    "mask": ["x", 5, [], {"image_url": 5}],
+}
 OPERATIONS = (
     ("chat", chat.decoder, CHAT, CHAT_BAD),
     ("completions", completions.decoder, TEXT, TEXT_BAD),
     ("embeddings", embeddings.decoder, EMBED, EMBED_BAD),
+    ("images", images.decoder, PAINT, PAINT_BAD),
+    ("image_edits", images.edit_decoder, EDIT, EDIT_BAD),
 )
 BAD = [
     pytest.param(decoder, good, name, value, id=f"{operation}-{name}-{str(value)[:20]}")
@@ -158,3 +184,29 @@ def test_no_object(raw: bytes) -> None:
     """Anything but an object is refused as such."""
     with pytest.raises(Fault, match="must be a JSON object"):
         decode_as(raw, chat.decoder)
+
+
+def test_a_form_says_all_in_text() -> None:
+    """The values of a form are read as what they stand for; a bad one is named all the same."""
+    form = {**PAINT, "n": "2", "stream": "true", "output_compression": "50", "max_cost": "0.05"}
+    read = decode(images.form_decoder, form)
+    assert (read.n, read.stream, read.output_compression) == (2, True, 50)
+    for name, value in (("n", "11"), ("n", "two"), ("stream", "maybe"), ("prompt", "")):
+        with pytest.raises(Fault) as caught:
+            decode(images.form_decoder, form | {name: value})
+        assert caught.value.param == name
+
+
+@pytest.mark.parametrize(
+    ("wrong", "param"),
+    [
+        ({"images": [{"image_url": "u"}, {}]}, "images[1]"),
+        ({"images": [{"image_url": "u", "file_id": "f"}]}, "images[0]"),
+        ({"mask": {}}, "mask"),
+    ],
+)
+def test_an_address_is_one_of_two(wrong: dict[str, Any], param: str) -> None:
+    """A picture to edit has an address or the name of a file, not both and not neither."""
+    with pytest.raises(Fault) as caught:
+        decode(images.edit_decoder, EDIT | wrong)
+    assert caught.value.param == param
