@@ -14,8 +14,8 @@ RESERVED_PATHS = ("/api/status", "/healthz", "/readyz", "/metrics", "/admin")
 # First words of the operations below a surface: a surface inside another must not shadow one.
 _OPERATIONS = frozenset({
     "chat", "completions", "embedding-models", "embeddings", "files", "images", "audio", "keys",
-    "messages", "models", "music", "providers", "quote", "realtime", "receipts", "responses",
-    "transcription-models", "usage", "videos",
+    "messages", "models", "moderations", "music", "providers", "quote", "realtime", "receipts",
+    "rerank", "responses", "transcription-models", "usage", "videos",
 })  # fmt: skip
 _SURFACE = re.compile(r"(?:/[A-Za-z0-9][A-Za-z0-9._~-]*)+\Z")
 _SCHEMES = ("http", "https", "sim")
@@ -33,6 +33,8 @@ _ENOUGH: dict[str, tuple[tuple[str, ...], ...]] = {
         ("audio_input_per_mtok", "audio_output_per_mtok"),
     ),
     "embedding": (("input_per_mtok",),),
+    "moderation": (("per_request",), ("input_per_mtok",)),
+    "rerank": (("per_request",), ("input_per_mtok",)),
 }
 
 

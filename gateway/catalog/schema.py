@@ -49,7 +49,16 @@ Seconds = Annotated[
 ]
 
 Kind = Literal[
-    "chat", "image", "video", "speech", "transcription", "music", "realtime", "embedding"
+    "chat",
+    "image",
+    "video",
+    "speech",
+    "transcription",
+    "music",
+    "realtime",
+    "embedding",
+    "moderation",
+    "rerank",
 ]
 Tier = Literal["frontier", "balanced", "fast"]
 Capability = Literal[

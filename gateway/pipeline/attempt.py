@@ -7,9 +7,10 @@ from collections.abc import Mapping
 
 from msgspec import Struct
 
-from gateway.domain import Credential, UpstreamRequest
+from gateway.domain import Credential, File, UpstreamRequest, Usage
 from gateway.errors import INVALID_REQUEST, Fault
-from gateway.pipeline.mishaps import Mishaps, sound_fault, sound_request
+from gateway.pipeline.mishaps import Mishaps, sound_fault, sound_request, sound_usage
+from gateway.pipeline.operations import NOTHING, TALKS, expected
 from gateway.pipeline.record import Record
 from gateway.pipeline.services import Candidate, Services
 from gateway.ports import UpstreamReply
@@ -20,6 +21,14 @@ _ODD = re.compile(r"[^A-Za-z0-9_.\[\]*-]")
 _MOST_NAMED = 40
 
 
+class Form(Struct, frozen=True):
+    """A body that came in parts: its fields, its files, and what may part them when sent on."""
+
+    body: JsonBody
+    files: tuple[File, ...] = ()
+    boundary: str = ""
+
+
 class Order(Struct, frozen=True):
     """What is wanted of a provider, whichever it will be."""
 
@@ -28,6 +37,7 @@ class Order(Struct, frozen=True):
     stream: bool = False
     strict: bool = False
     heard: Mapping[str, str] = NOTHING_HEARD
+    form: Form | None = None
 
 
 class Attempt(Struct, frozen=True):
@@ -76,7 +86,7 @@ async def attempt(
 
 def call_of(candidate: Candidate, order: Order, now: float, name: str = "") -> Call:
     """What the adapter is told."""
-    route = candidate.route
+    route, form = candidate.route, order.form
     return Call(
         operation=order.operation,
         upstream=route.upstream,
@@ -88,7 +98,26 @@ def call_of(candidate: Candidate, order: Order, now: float, name: str = "") -> C
         now=now,
         id=name,
         headers=order.heard,
+        files=() if form is None else form.files,
+        boundary="" if form is None else form.boundary,
     )
+
+
+def expects(
+    candidate: Candidate, order: Order, mishaps: Mishaps, now: float, name: str = ""
+) -> Usage:
+    """What the call will use on this route that is not counted in tokens."""
+    if order.operation in TALKS:
+        return NOTHING
+    own = candidate.operation.expects
+    if own is None:
+        return expected(order.operation, order.body, () if order.form is None else order.form.files)
+    try:
+        return sound_usage(own(call_of(candidate, order, now, name))) or NOTHING
+    except Fault as fault:
+        raise sound_fault(fault) from None
+    except (Exception, SystemExit) as error:
+        raise mishaps.failed(candidate.route.provider.adapter, error) from error
 
 
 def fidelity(request: UpstreamRequest) -> str:

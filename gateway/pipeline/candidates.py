@@ -15,30 +15,11 @@ from gateway.core.routing.preferences import NO_PREFERENCES, Preferences, merged
 from gateway.domain import ANONYMOUS, Channel, Key, Provider, Route
 from gateway.errors import Fault
 from gateway.pipeline.desk import Standing
+from gateway.pipeline.operations import ENDPOINT_OF, OPERATIONS
 from gateway.pipeline.services import Candidate, Services
 from gateway.sdk.dialects import serving
 
-# Which kind of model each operation serves, and the endpoint that each kind is for.
-KIND_OF = {
-    "chat": "chat",
-    "messages": "chat",
-    "responses": "chat",
-    "count_tokens": "chat",
-    "completions": "chat",
-    "embeddings": "embedding",
-}
-ENDPOINT_OF = {
-    "chat": "chat/completions",
-    "embedding": "embeddings",
-    "image": "images/generations",
-    "video": "videos/generations",
-    "speech": "audio/speech",
-    "transcription": "audio/transcriptions",
-    "music": "music/generations",
-    "realtime": "realtime",
-}
 _MOST_DRAWN = 1_000
-_SERVED_KINDS = frozenset(KIND_OF.values())
 
 
 class Wanted(Struct, frozen=True):
@@ -196,7 +177,7 @@ def _ready(
         raise Fault(
             errors.NOT_IMPLEMENTED,
             f"'{model}' is listed, but this gateway cannot yet serve "
-            f"{ENDPOINT_OF[KIND_OF[operation]]} through its provider.",
+            f"{OPERATIONS[operation].path} through its provider.",
             cause="no_adapter",
         )
     priced = [c for c in found if not c.route.price.unpriced]
@@ -262,19 +243,10 @@ def _permitted(standing: Standing, plan: Plan, model: str) -> tuple[Route, ...]:
 
 def _check_kind(route: Route, operation: str, model: str) -> None:
     kind = route.model.kind
-    if kind == KIND_OF[operation]:
-        return
-    endpoint = ENDPOINT_OF[kind]
-    if kind in _SERVED_KINDS:
+    if kind != OPERATIONS[operation].model:
         raise errors.invalid(
-            f"'{model}' is a model of kind '{kind}': call POST /v1/{endpoint} instead.", "model"
+            f"'{model}' is a model of kind '{kind}': call /v1/{ENDPOINT_OF[kind]} instead.", "model"
         )
-    raise Fault(
-        errors.NOT_IMPLEMENTED,
-        f"'{model}' is listed, but this gateway does not serve {endpoint} yet.",
-        param="model",
-        cause="no_operation",
-    )
 
 
 def _implemented(services: Services, routes: tuple[Route, ...], operation: str) -> list[Candidate]:

@@ -9,11 +9,11 @@ from gateway.core.body import JsonBody, decode_as
 from gateway.core.estimate import input_tokens
 from gateway.errors import Fault
 from gateway.pipeline import relay
+from gateway.pipeline.admission import Ask
 from gateway.pipeline.admit import authenticate, limited
 from gateway.pipeline.attempt import Order, attempt, heard
 from gateway.pipeline.candidates import Wanted, candidates
 from gateway.pipeline.record import Record
-from gateway.pipeline.run import Ask
 from gateway.pipeline.serve import Attempts
 from gateway.pipeline.services import Candidate, Services
 from gateway.pipeline.wishes import Wishes, without_ours
@@ -31,6 +31,7 @@ async def count(services: Services, ask: Ask, sink: Sink, record: Record) -> Non
     catalog = services.catalog.current
     standing = services.desk.known(key, catalog) or await services.desk.load(key, catalog)
     raw = await ask.read_body()
+    assert isinstance(raw, bytes)
     record.bytes_in = len(raw)
     body = without_ours(JsonBody.parse(raw), Wishes())
     record.model = decode_as(raw, ask.decoder).model
@@ -61,7 +62,7 @@ async def _counted(
     try:
         sent = await attempt(services, counting, tried.credential, order, record)
         try:
-            counted = (await relay.whole(sent)).body
+            counted = (await relay.whole(sent, services.upstream)).body
         finally:
             sent.reply.close()
             record.upstream_done = services.clock.monotonic()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable
 
 import msgspec
@@ -11,26 +12,27 @@ from gateway.core.estimate import output_tokens
 from gateway.core.faults import fault_in_body
 from gateway.core.meter import StreamMeter, Translator
 from gateway.core.usage import decode_head, usage_of
-from gateway.domain import Usage
+from gateway.domain import UpstreamRequest, Usage
 from gateway.errors import Fault, upstream_error
 from gateway.pipeline.attempt import Attempt
 from gateway.pipeline.costs import cost_in_events, length_end
-from gateway.pipeline.mishaps import sound_fault, sound_reply, sound_usage
+from gateway.pipeline.mishaps import sound_fault, sound_reply, sound_request, sound_usage
 from gateway.pipeline.record import Record
 from gateway.pipeline.settle import whole_input
 from gateway.pipeline.strangers import kept, passing
 from gateway.pipeline.till import Till
 from gateway.pipeline.wishes import Wishes
-from gateway.ports import Clock, Headers, Sink
-from gateway.sdk import PASSTHROUGH, Reply
+from gateway.ports import Clock, Headers, Sink, Upstream
+from gateway.sdk import PASSTHROUGH, Answered, Further, Reply
 
 MAX_REPLY = 64 << 20
 _MAX_ERROR = 1 << 20
 _SHORTEST_SECRET = 6
+_MOST_FURTHER = 32
 _EVENT_STREAM = "text/event-stream"
 
 
-async def whole(attempt: Attempt) -> Reply:
+async def whole(attempt: Attempt, upstream: Upstream) -> Reply:
     """The provider's whole answer in the client's dialect, or the fault it stands for."""
     reply = attempt.reply
     operation = attempt.candidate.operation
@@ -39,13 +41,57 @@ async def whole(attempt: Attempt) -> Reply:
         raise await _refusal(attempt)
     body = await reply.read(MAX_REPLY)
     try:
-        if operation.parse is not PASSTHROUGH:
-            return sound_reply(operation.parse(attempt.call, reply.status, reply.headers, body))
-        return _passed(attempt, body)
+        if operation.parse is PASSTHROUGH:
+            return _passed(attempt, body)
+        made = operation.parse(attempt.call, reply.status, reply.headers, body)
+        if isinstance(made, Further):
+            made = made.then(await _brought(attempt, made.requests, upstream))
+        return sound_reply(made)
     except Fault as fault:
         raise _told(fault, attempt) from None
     except (Exception, SystemExit) as error:
         raise attempt.mishaps.failed(adapter, error) from error
+
+
+async def _brought(
+    attempt: Attempt, requests: tuple[UpstreamRequest, ...], upstream: Upstream
+) -> tuple[Answered, ...]:
+    """What further requests of the same call bring; the first that fails ends them all."""
+    if len(requests) > _MOST_FURTHER:
+        raise ValueError("no answer needs so many further requests")
+    channel = attempt.candidate.channels[attempt.credential.name]
+
+    async def bring(request: UpstreamRequest) -> Answered:
+        reply = await upstream.send(sound_request(request), channel)
+        try:
+            return Answered(reply.status, reply.headers, await reply.read(MAX_REPLY))
+        finally:
+            reply.close()
+
+    tasks = [asyncio.ensure_future(bring(request)) for request in requests]
+    try:
+        return tuple(await asyncio.gather(*tasks))
+    finally:
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+
+def media_type(attempt: Attempt) -> str | None:
+    """The content type of an answer that is bytes; None of any other."""
+    media, reply = attempt.candidate.operation.media, attempt.reply
+    if media is None or not 200 <= reply.status < 300:
+        return None
+    adapter = attempt.candidate.route.provider.adapter
+    try:
+        found: object = media(attempt.call, reply.headers)
+        if found is not None and not (isinstance(found, str) and found.isprintable()):
+            raise TypeError("a content type is one line of text")
+    except Fault as fault:
+        raise _told(fault, attempt) from None
+    except (Exception, SystemExit) as error:
+        raise attempt.mishaps.failed(adapter, error) from error
+    return found
 
 
 class Meter:
@@ -87,6 +133,27 @@ class Meter:
         return getattr(self._translator, "final", b"")
 
 
+class Through:
+    """The translator of bytes that are nobody's business; that they are all there is the wire's."""
+
+    __slots__ = ("events", "produced")
+    usage = None
+    fault = None
+    complete = True
+
+    def __init__(self) -> None:
+        self.events = self.produced = 0
+
+    def feed(self, data: bytes) -> bytes:
+        """The bytes as they are."""
+        self.produced += len(data)
+        return data
+
+    def finish(self) -> bytes:
+        """Nothing is held back."""
+        return b""
+
+
 class _Spent(Exception):  # noqa: N818 - it ends a stream that did nothing wrong
     """The money set aside is used up, and there is no more."""
 
@@ -95,7 +162,7 @@ class Stream:
     """Pumps a streamed answer into the sink as it arrives."""
 
     __slots__ = (
-        "_attempt", "_begun", "_clock", "_headers", "_meter", "_record", "_reply",
+        "_attempt", "_begun", "_clock", "_headers", "_media", "_meter", "_record", "_reply",
         "_second", "_show_cost", "_sink", "_till", "_translator", "stopped",
     )  # fmt: skip
 
@@ -110,8 +177,10 @@ class Stream:
         record: Record,
         clock: Clock,
         begun: Callable[[], None],
+        media: str | None = None,
     ) -> None:
         self._begun = begun
+        self._media = media or _EVENT_STREAM
         self._attempt = attempt
         self._reply = attempt.reply
         self._sink = sink
@@ -120,7 +189,7 @@ class Stream:
         self._clock = clock
         self._till = till
         self._show_cost = wishes.show_cost
-        self._translator = _translator(attempt, wishes.show_usage)
+        self._translator = _translator(attempt, wishes.show_usage, media)
         self._meter = meter
         self._second = meter.follow(self._translator)
         self.stopped = False
@@ -224,7 +293,7 @@ class Stream:
     def _start(self) -> None:
         self._record.first_byte = self._clock.monotonic()
         self._begun()
-        self._sink.start(200, [("Content-Type", _EVENT_STREAM), *self._headers])
+        self._sink.start(200, [("Content-Type", self._media), *self._headers])
 
 
 async def is_stream(attempt: Attempt) -> bool:
@@ -237,10 +306,12 @@ async def is_stream(attempt: Attempt) -> bool:
     return reply.headers.get("content-type", "").lower().startswith(_EVENT_STREAM)
 
 
-def _translator(attempt: Attempt, show_usage: bool) -> Translator:
+def _translator(attempt: Attempt, show_usage: bool, media: str | None) -> Translator:
     operation, mishaps = attempt.candidate.operation, attempt.mishaps
     adapter = attempt.candidate.route.provider.adapter
     if operation.stream is PASSTHROUGH:
+        if media is not None:
+            return Through()
         return passing(operation, adapter, mishaps, show_usage)
     try:
         return kept(operation.stream(attempt.call), adapter, mishaps)

@@ -10,6 +10,7 @@ import msgspec
 from gateway.core.estimate import output_tokens
 from gateway.core.money.checks import plausible, problem_of
 from gateway.domain import FLAGS, Route, Usage
+from gateway.pipeline.operations import NOTHING, TALKS
 from gateway.pipeline.record import Record
 from gateway.pipeline.services import Candidate
 from gateway.pipeline.till import Till
@@ -32,6 +33,8 @@ def finished(
     produced: int,
 ) -> Durable:
     """The provider answered to the end: what it counted, if that can be."""
+    if record.operation not in TALKS:
+        return _made(till, record, candidate, usage)
     if usage is None:
         return _charge(till, record, 200, _own(till, events, produced), "no_usage")
     usage = whole_input(usage, candidate)
@@ -68,6 +71,8 @@ def broken(
     if usage is not None:
         usage = whole_input(usage, candidate)
         if not (usage.problem or problem_of(usage) or _beyond(till, candidate.route, usage)):
+            if record.operation not in TALKS:
+                return _charge(till, record, status, _with_expected(till, usage))
             if not _behind(usage, produced):
                 return _charge(till, record, status, usage)
             # Who leaves before the last count has had what passed since the one before it.
@@ -76,10 +81,39 @@ def broken(
                 usage, input=usage.input or own.input, output=max(usage.output, own.output)
             )
             return _charge(till, record, status, usage, "abandoned" if left else "cut_off")
-    if produced or left:
+    if produced or (left and record.operation in TALKS):
         own = _own(till, events, produced)
         return _charge(till, record, status, own, "abandoned" if left else "cut_off")
     return till.release(status)
+
+
+def _made(till: Till, record: Record, candidate: Candidate, usage: Usage | None) -> Durable:
+    """What is no talk is charged by what was asked for, wherever its provider counts nothing."""
+    if usage is None:
+        row = candidate.rows.base
+        counted = row.input_fine or row.dearest_output
+        return _charge(till, record, 200, _own(till, 0, 0), "no_usage" if counted else "")
+    usage = whole_input(usage, candidate)
+    problem = usage.problem or problem_of(usage) or _beyond(till, candidate.route, usage)
+    if problem:
+        return _charge(till, record, 200, _own(till, 0, 0, usage.raw), "bad_usage", problem)
+    return _charge(till, record, 200, _with_expected(till, usage))
+
+
+def _with_expected(till: Till, usage: Usage) -> Usage:
+    """What the provider does not count is what the call was expected to use."""
+    expects = till.expects
+    if expects is NOTHING:
+        return usage
+    return msgspec.structs.replace(
+        usage,
+        images=usage.images or expects.images,
+        size=usage.size or expects.size,
+        characters=usage.characters or expects.characters,
+        milliseconds=usage.milliseconds or expects.milliseconds,
+        audio_input_ms=usage.audio_input_ms or expects.audio_input_ms,
+        audio_output_ms=usage.audio_output_ms or expects.audio_output_ms,
+    )
 
 
 def whole_input(usage: Usage, candidate: Candidate) -> Usage:
@@ -131,4 +165,4 @@ def _charge(
 def _own(till: Till, events: int, produced: int, raw: bytes = b"") -> Usage:
     """The gateway's own count, within what the call was allowed."""
     tokens = min(output_tokens(events, produced), max(till.ceiling, 0))
-    return Usage(input=till.tokens_in, output=tokens, raw=raw)
+    return _with_expected(till, Usage(input=till.tokens_in, output=tokens, raw=raw))

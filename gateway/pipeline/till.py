@@ -15,12 +15,13 @@ from gateway import errors
 from gateway.core.estimate import output_tokens
 from gateway.core.money.amounts import dollars
 from gateway.core.money.pricing import price_usage
-from gateway.core.money.quote import affordable_output, quote, quotes
+from gateway.core.money.quote import affordable_output, quote, quotes, units_of
 from gateway.core.money.receipt import encode_receipt
 from gateway.core.purse import NO_END, Purse
 from gateway.domain import FLAGS, Usage
 from gateway.errors import Fault, storage_fault
 from gateway.pipeline.desk import Standing
+from gateway.pipeline.operations import NOTHING
 from gateway.pipeline.services import Candidate, Services
 
 # What a stream sets aside at first, and then ahead of what it has produced.
@@ -36,7 +37,6 @@ _NOUNS = {
     "child": "the derived key's budget",
     "call": "the request's max_cost",
 }
-_NO_USAGE = Usage()
 
 
 class Till(Struct):
@@ -50,6 +50,9 @@ class Till(Struct):
     ceiling: int
     purses: tuple[Purse, ...]
     affords: int  # the output tokens that what is set aside pays for
+    expects: Usage = NOTHING  # what it will use that is not counted in tokens
+    units: int = 0  # the cost of that
+    least: int = SHORT_ANSWER  # fewer tokens than these are no answer
     watch_at: int = NO_END  # the count of output tokens at which `more` is due
     slice: int = FIRST_SLICE
     held: int = 0
@@ -74,10 +77,18 @@ class Till(Struct):
             self._return(0)
             raise storage_fault()
 
-    async def move(self, candidate: Candidate, ceiling: int, stream: bool) -> None:
+    def expect(self, expected: Usage) -> None:
+        """What the route at hand will use that is not counted in tokens."""
+        self.expects = expected
+        self.units = units_of(self.candidate.rows, expected)
+
+    async def move(
+        self, candidate: Candidate, ceiling: int, stream: bool, expected: Usage = NOTHING
+    ) -> None:
         """Set aside what the call may cost on another route; 402 if that is not there."""
         self.candidate = candidate
         self.ceiling = self.affords = ceiling
+        self.expect(expected)
         self.watch_at = NO_END
         self.slice = FIRST_SLICE
         amount, _ = self._wanted(stream)
@@ -96,7 +107,7 @@ class Till(Struct):
         if stream and limited and wanted > FIRST_SLICE:
             wanted = FIRST_SLICE
         scale = self.standing.scale
-        estimate, amount = quotes(self.candidate.rows, self.tokens_in, wanted, scale)
+        estimate, amount = quotes(self.candidate.rows, self.tokens_in, wanted, scale, self.units)
         if limited:
             wanted, amount = self._within_room(wanted, amount, estimate)
         self.affords = wanted
@@ -139,7 +150,7 @@ class Till(Struct):
         if amount <= room:
             return wanted, amount
         wanted = self._affordable(room, wanted)
-        if wanted < min(SHORT_ANSWER, self.ceiling):
+        if wanted < min(self.least, self.ceiling):
             raise self._refusal(room, estimate)
         return wanted, self._quote(wanted)
 
@@ -190,7 +201,7 @@ class Till(Struct):
 
     def release(self, status: int) -> Awaitable[Exception | None]:
         """Charge nothing: the call came to nothing."""
-        return self._close(status, 0, 0, _NO_USAGE, b"{}")
+        return self._close(status, 0, 0, NOTHING, b"{}")
 
     def _at_most(self, charge: int) -> int:
         """Take what was not set aside, as far as it is there."""
@@ -234,11 +245,12 @@ class Till(Struct):
         return min([purse.room(now) for purse in self.purses])
 
     def _quote(self, tokens_out: int) -> int:
-        return quote(self.candidate.rows, self.tokens_in, tokens_out, self.standing.scale)
+        rows, scale = self.candidate.rows, self.standing.scale
+        return quote(rows, self.tokens_in, tokens_out, scale, self.units)
 
     def _affordable(self, room: int, most: int) -> int:
         rows, scale = self.candidate.rows, self.standing.scale
-        return affordable_output(rows, self.tokens_in, room, most, scale)
+        return affordable_output(rows, self.tokens_in, room, most, scale, self.units)
 
     def _moment(self) -> int:
         return int(self.services.clock.time() * 1000)
@@ -246,10 +258,12 @@ class Till(Struct):
     def _refusal(self, room: int, estimate: int) -> Fault:
         now = self.services.clock.time()
         tightest = min(self.purses, key=lambda purse: purse.room(now))
+        needs = f"needs about ${dollars(estimate)} for its input and more for an answer"
+        if self.least > SHORT_ANSWER:
+            needs = f"may cost ${dollars(self._quote(self.ceiling))}"
         return Fault(
             errors.BUDGET_EXHAUSTED,
-            f"This call needs about ${dollars(estimate)} for its input and more for an answer; "
-            f"{_NOUNS[tightest.name]} has ${dollars(room)} left.",
+            f"This call {needs}; {_NOUNS[tightest.name]} has ${dollars(room)} left.",
             param="max_cost" if tightest.name == "call" else None,
             cause=f"no_money:{tightest.name}",
         )

@@ -12,12 +12,14 @@ from gateway.core.money.amounts import nanos_within
 from gateway.core.routing.preferences import NO_PREFERENCES, Preferences, preferences_of
 from gateway.domain import Route
 from gateway.errors import invalid
+from gateway.pipeline.operations import TALKS
 from gateway.sdk import with_stream_usage
 
 _OURS = ("usage", "max_cost", "fidelity", "provider", "models", "route")
 _USUAL_CEILING = 16_384
 _MOST_EVER = 1_000_000
 _OLD_DEFAULT = 16
+_COUNTED_IN = ("embeddings", "moderations", "rerank")  # what comes out is not counted
 
 
 # The members that bound an answer's length, and what each of them asks.
@@ -54,9 +56,14 @@ def wishes_of(operation: str, body: JsonBody, known: Any, asked: Asked) -> Wishe
     strict = _is_strict(known.fidelity) or _is_strict(asked.fidelity)
     preferences = preferences_of(body)
     ours = given is not None or known.fidelity is not None or preferences is not NO_PREFERENCES
-    if operation == "embeddings":
+    if operation not in TALKS:
         return Wishes(
-            max_cost=limit, max_tokens=0, ours=ours, preferences=preferences, strict=strict
+            max_cost=limit,
+            answers=getattr(known, "n", None) or 1,
+            max_tokens=0 if operation in _COUNTED_IN else None,
+            ours=ours,
+            preferences=preferences,
+            strict=strict,
         )
     usage = known.usage
     show_cost = usage is not None and _asks(body, "usage") and usage.include is True

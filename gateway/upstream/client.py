@@ -15,6 +15,7 @@ from gateway.upstream.pool import Pool
 from gateway.upstream.proxies import Proxies
 from gateway.upstream.reply import Reply
 from gateway.upstream.target import HeadWriter, Origin, opening, split
+from gateway.upstream.uploading import chunks_of, size_of
 
 _ROUTES = 1024
 
@@ -53,7 +54,9 @@ class HttpUpstream:
         """Send and return once the head of the answer is here."""
         method, body = request.method, request.body
         route = self._routes.get((method, request.url)) or self._route(method, request.url)
-        data = self._writer.write(route.start, method, request.headers, len(body)) + body
+        pieces = request.pieces
+        size = size_of(pieces) if pieces else len(body)
+        data = self._writer.write(route.start, method, request.headers, size) + body
         pool = self._pools.get(
             (route.origin, channel.provider, channel.credential, channel.ca_file)
         ) or self._pool(route.origin, channel)
@@ -64,13 +67,15 @@ class HttpUpstream:
             connection = await _acquired(pool, channel, total)
         reused = connection.used
         try:
-            return await connection.exchange(data, timeouts, total)
+            more = chunks_of(pieces) if pieces else None
+            return await connection.exchange(data, timeouts, total, more)
         except Fault as fault:
             # The provider closed the idle connection as we took it: it cannot have worked on this.
             if not reused or connection.answered or fault.cause != "reset":
                 raise
         connection = await _acquired(pool, channel, total, fresh=True)
-        return await connection.exchange(data, timeouts, total)
+        more = chunks_of(pieces) if pieces else None
+        return await connection.exchange(data, timeouts, total, more)
 
     async def close(self) -> None:
         """Cut every connection; whoever still waits gets a fault."""

@@ -6,7 +6,7 @@ import asyncio
 import math
 import select
 import socket
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Final, cast
 
 from gateway.domain import Timeouts
@@ -25,6 +25,8 @@ class Connection(asyncio.Protocol):
 
     __slots__ = (
         "_deadline",
+        "_drained",
+        "_half_sent",
         "_loop",
         "_now",
         "_on_free",
@@ -61,6 +63,8 @@ class Connection(asyncio.Protocol):
         self._transport: asyncio.Transport | None = None
         self._poll: Callable[[int], list[tuple[int, int]]] | None = None
         self._waiter: asyncio.Future[Reply] | None = None
+        self._drained: asyncio.Future[None] | None = None
+        self._half_sent = False
         self._reply: Reply | None = None
         self._timeouts = Timeouts()
         self._deadline = self._total = NEVER
@@ -68,8 +72,16 @@ class Connection(asyncio.Protocol):
 
     # --- one exchange ---
 
-    async def exchange(self, request: bytes, timeouts: Timeouts, total: float) -> Reply:
-        """Send the request and wait for the head of its answer."""
+    async def exchange(
+        self,
+        request: bytes,
+        timeouts: Timeouts,
+        total: float,
+        more: Iterable[bytes] | None = None,
+    ) -> Reply:
+        """Send the request, and `more` of its body at the provider's pace; wait for the answer's
+        head, which may come before all is sent.
+        """
         self.answered = False
         transport = self._transport
         if transport is None:
@@ -83,6 +95,8 @@ class Connection(asyncio.Protocol):
         self._waiter = waiter
         transport.write(request)
         try:
+            if more is not None:
+                await self._upload(more, waiter)
             return await waiter
         except asyncio.CancelledError:
             # Only what is still ours: an answer that ended meanwhile has given this connection
@@ -92,6 +106,36 @@ class Connection(asyncio.Protocol):
             elif not waiter.cancelled() and waiter.exception() is None:
                 waiter.result().close()
             raise
+        except OSError:  # of the file that was to be sent
+            self.cut()
+            raise
+
+    async def _upload(self, chunks: Iterable[bytes], waiter: asyncio.Future[Reply]) -> None:
+        """Send a long body; whoever answers before its end wants no more of it."""
+        self._half_sent = True
+        self._step = "idle"
+        for chunk in chunks:
+            transport = self._transport
+            if waiter.done() or transport is None:
+                return
+            transport.write(chunk)
+            self._deadline = self._now() + self._timeouts.idle
+            if self._drained is not None:
+                await asyncio.wait((self._drained, waiter), return_when="FIRST_COMPLETED")
+        self._half_sent = False
+        if not waiter.done():
+            self._step = "first_byte"
+            self._deadline = self._now() + self._timeouts.first_byte
+
+    def pause_writing(self) -> None:
+        """The provider does not keep up with what is sent."""
+        self._drained = self._loop.create_future()
+
+    def resume_writing(self) -> None:
+        """It has caught up."""
+        drained, self._drained = self._drained, None
+        if drained is not None and not drained.done():
+            drained.set_result(None)
 
     @property
     def fit(self) -> bool:
@@ -244,6 +288,7 @@ class Connection(asyncio.Protocol):
             or transport is None
             or transport.is_closing()
             or transport.get_write_buffer_size()
+            or self._half_sent
         ):
             self._bury()
             return

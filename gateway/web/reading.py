@@ -60,7 +60,7 @@ async def read_json(request: web.BaseRequest, connection: Connection, limit: int
         length = request.content_length
         if length is not None and length > limit:
             raise _too_large(limit)
-        _answer_expectation(request, connection)
+        answer_expectation(request, connection)
         body = await _read(content, connection, limit)
     return body if encoding == "identity" else _inflated(body, encoding, limit)
 
@@ -76,7 +76,8 @@ def _check_type(value: str | None) -> None:
         )
 
 
-def _answer_expectation(request: web.BaseRequest, connection: Connection) -> None:
+def answer_expectation(request: web.BaseRequest, connection: Connection) -> None:
+    """Tell a client that waits for it to go on."""
     expected = request.headers.get("Expect")
     if expected is None:
         return

@@ -22,6 +22,7 @@ _STATUS_LINES = {
     status.value: f"HTTP/1.1 {status.value} {status.phrase}\r\n".encode() for status in HTTPStatus
 }
 _JSON = ("Content-Type", "application/json")
+_EVENT_STREAM = "text/event-stream"
 
 
 class Sent(web.StreamResponse):
@@ -50,6 +51,7 @@ class HttpSink:
     __slots__ = (
         "_chunked",
         "_connection",
+        "_events",
         "_head_only",
         "_keep_alive",
         "_record",
@@ -71,6 +73,7 @@ class HttpSink:
         self._chunked = modern
         self._keep_alive = modern and request.keep_alive
         self._head_only = request.method == "HEAD"
+        self._events = True
         self.started = False
         self.ended = False
 
@@ -89,6 +92,7 @@ class HttpSink:
         if not self._chunked:
             self._keep_alive = False
         self.started = True
+        self._events = ("Content-Type", _EVENT_STREAM) in headers
         self._transport.write(self._head(status, [*framing, *caching, *headers]))
 
     def write(self, data: bytes) -> None:
@@ -121,6 +125,10 @@ class HttpSink:
             self.reply(fault.kind.status, told, error_body(fault, manner, self._record.id))
             return
         self._keep_alive = False
+        if not self._events:  # bytes have no place for words: that they are not all must show
+            self.ended = True
+            self._transport.close()
+            return
         self.write(error_event(fault, manner, self._record.id, self._record.sequence))
         self.end()
 

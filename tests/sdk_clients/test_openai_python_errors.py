@@ -49,7 +49,7 @@ async def test_errors_of_the_gateway(client: AsyncOpenAI, gateway: Gateway) -> N
         (client.with_options(api_key=str(narrow.secret)), {}, openai.PermissionDeniedError,
          "model_not_allowed"),
         (client, {"model": "nope"}, openai.NotFoundError, "model_not_found"),
-        (client, {"model": "image-slug"}, openai.InternalServerError, "not_implemented"),
+        (client, {"model": "foreign-slug"}, openai.InternalServerError, "not_implemented"),
         (client, {"model": "keyless-slug"}, openai.InternalServerError, "no_upstream"),
         (client, {"temperature": 9}, openai.BadRequestError, "invalid_request"),
     ]  # fmt: skip

@@ -153,8 +153,8 @@ async def test_metrics_stay_bounded(gateway: Gateway) -> None:
         ("chat/completions", "nope", 404, "model_not_found"),
         ("chat/completions", "keyless-slug", 503, "no_upstream"),
         ("chat/completions", "foreign-slug", 501, "not_implemented"),
-        ("chat/completions", "image-slug", 501, "not_implemented"),
-        ("chat/completions", "ears-slug", 501, "not_implemented"),
+        ("chat/completions", "image-slug", 400, "invalid_request"),
+        ("chat/completions", "ears-slug", 400, "invalid_request"),
         ("chat/completions", "embed-slug", 400, "invalid_request"),
         ("embeddings", "fake-slug", 400, "invalid_request"),
     ],
@@ -162,7 +162,7 @@ async def test_metrics_stay_bounded(gateway: Gateway) -> None:
 async def test_models_that_cannot_be_called(
     gateway: Gateway, fake: FakeUpstream, path: str, model: str, status: int, code: str
 ) -> None:
-    """Each says why: not here, no credential, no adapter, no endpoint yet, another endpoint."""
+    """Each says why: not here, no credential, no adapter, another endpoint."""
     body = chat(model=model) if path.startswith("chat") else {"model": model, "input": "x"}
     answer = await ask(gateway.server.port, request(body, gateway.key, path=f"/v1/{path}"))
     assert (answer.status, answer.error["code"]) == (status, code)

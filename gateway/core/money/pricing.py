@@ -61,16 +61,23 @@ def _lines(rates: Mapping[str, Rate], usage: Usage) -> list[tuple[Rate, int]]:
     counted = (
         ("input_per_mtok", max(0, fresh)),
         ("output_per_mtok", max(0, made)),
+        *unit_counts(usage),
+        ("per_request", 1),
+    )
+    lines += [(rates[name], amount) for name, amount in counted if amount and name in rates]
+    return lines
+
+
+def unit_counts(usage: Usage) -> tuple[tuple[str, int], ...]:
+    """What is counted in other units than tokens, by the price line for it."""
+    return (
         ("per_image", usage.images),
         ("per_second", usage.milliseconds),
         ("per_minute", usage.milliseconds),
         ("audio_input_per_minute", usage.audio_input_ms),
         ("audio_output_per_minute", usage.audio_output_ms),
         ("per_mchar", usage.characters),
-        ("per_request", 1),
     )
-    lines += [(rates[name], amount) for name, amount in counted if amount and name in rates]
-    return lines
 
 
 def _input_parts(rates: Mapping[str, Rate], usage: Usage) -> list[tuple[str, int]]:

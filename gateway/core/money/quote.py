@@ -1,32 +1,48 @@
-"""What a call may cost, before it is made; and how long an answer some money pays for."""
+"""What a call may cost, before it is made; and how long an answer some money pays for.
+
+`units` is what a call costs beside its tokens, in fine units.
+"""
 
 from __future__ import annotations
 
-from gateway.core.money.pricing import rounded
+from gateway.core.money.pricing import rounded, unit_counts
 from gateway.core.money.rows import FINE, PLAIN, Rows
+from gateway.domain import Usage
 
 
-def quote(rows: Rows, input_tokens: int, output_tokens: int, scale: int = PLAIN) -> int:
+def units_of(rows: Rows, expected: Usage) -> int:
+    """What pictures, seconds and characters cost, in fine units."""
+    rates = rows.at(expected.input, expected.size).rates
+    return sum(
+        rates[name].fine * quantity for name, quantity in unit_counts(expected) if name in rates
+    )
+
+
+def quote(
+    rows: Rows, input_tokens: int, output_tokens: int, scale: int = PLAIN, units: int = 0
+) -> int:
     """Nanodollars for this much input and output, each output token at the dearest it can be."""
     row = rows.at(input_tokens, "")
     fine = row.input_fine * input_tokens + row.request_fine + row.dearest_output * output_tokens
-    return rounded(fine, scale)
+    return rounded(fine + units, scale)
 
 
-def quotes(rows: Rows, input_tokens: int, output_tokens: int, scale: int) -> tuple[int, int]:
+def quotes(
+    rows: Rows, input_tokens: int, output_tokens: int, scale: int, units: int = 0
+) -> tuple[int, int]:
     """The same for the input alone, and for both."""
     row = rows.at(input_tokens, "")
     fine = row.input_fine * input_tokens + row.request_fine
-    more = row.dearest_output * output_tokens
+    more = row.dearest_output * output_tokens + units
     return rounded(fine, scale), rounded(fine + more, scale)
 
 
 def affordable_output(
-    rows: Rows, input_tokens: int, nanos: int, most: int, scale: int = PLAIN
+    rows: Rows, input_tokens: int, nanos: int, most: int, scale: int = PLAIN, units: int = 0
 ) -> int:
     """The most output tokens, up to `most`, whose quote is within `nanos`; -1 if none is."""
     row = rows.at(input_tokens, "")
-    fixed = row.input_fine * input_tokens + row.request_fine
+    fixed = row.input_fine * input_tokens + row.request_fine + units
     left = nanos * FINE * PLAIN - fixed * scale
     if left < 0:
         return -1

@@ -1,32 +1,53 @@
-"""POST chat/completions, messages, completions, embeddings: only schema and limit differ."""
+"""The endpoints whose answers come from providers: only schema and limit differ."""
 
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
-from typing import Any
+from typing import Any, TypeVar
 
 import msgspec
-from msgspec import Struct
+from msgspec import Struct, structs
 
+from gateway.domain import Key
+from gateway.pipeline.admission import Ask
+from gateway.pipeline.attempt import Form
 from gateway.pipeline.counting import count
-from gateway.pipeline.run import Ask, run
-from gateway.schemas import chat, completions, embeddings, messages
+from gateway.pipeline.run import run
+from gateway.schemas import (
+    chat,
+    completions,
+    embeddings,
+    images,
+    messages,
+    moderations,
+    rerank,
+    speech,
+    transcription,
+)
 from gateway.web.exchange import Exchange
+from gateway.web.forms import FormReader
 from gateway.web.replays import RecordingSink
 
 MIB = 1 << 20
 ReadBody = Callable[[], Awaitable[bytes]]
+ReadAny = Callable[[], Awaitable[bytes | Form]]
+Given = TypeVar("Given", bytes, Form)
 
 
 class Inference(Struct, frozen=True):
-    """An endpoint whose answer comes from a provider."""
+    """An endpoint whose answer comes from a provider. One with a `form` decoder takes files."""
 
     operation: str
     decoder: msgspec.json.Decoder[Any]
     limit: int
+    form: msgspec.json.Decoder[Any] | None = None
+    form_limit: int = 0
+    only_form: bool = False
 
     def __call__(self, exchange: Exchange) -> Awaitable[None]:
         """Run the call."""
+        if self.form is not None and self._comes_in_parts(exchange):
+            return self._with_files(exchange, self.form)
         if isinstance(exchange.sink, RecordingSink):
             return self._once(exchange)
         return run(
@@ -36,7 +57,7 @@ class Inference(Struct, frozen=True):
             exchange.record,
         )
 
-    def ask(self, exchange: Exchange, read_body: ReadBody) -> Ask:
+    def ask(self, exchange: Exchange, read_body: ReadAny) -> Ask:
         """The call as the pipeline takes it."""
         return Ask(
             operation=self.operation,
@@ -47,19 +68,41 @@ class Inference(Struct, frozen=True):
             headers=exchange.request.headers,
         )
 
+    def _comes_in_parts(self, exchange: Exchange) -> bool:
+        given = exchange.request.headers.get("Content-Type", "")
+        return self.only_form or given.strip().lower().startswith("multipart/")
+
     async def _once(self, exchange: Exchange) -> None:
         """Run the call once for its Idempotency-Key; repeat its answer after that."""
         key = await exchange.key("inference")
-        body = await exchange.body_reader(self.limit)()
-        ask = self.ask(exchange, already(body))
+        raw = await exchange.body_reader(self.limit)()
+        await self._repeatable(exchange, key, raw, self.ask(exchange, already(raw)))
+
+    async def _repeatable(self, exchange: Exchange, key: Key, told: bytes, ask: Ask) -> None:
         services, sink, record = exchange.site.services, exchange.sink, exchange.record
-        await exchange.once(key, body, lambda: run(services, ask, sink, record))
+        await exchange.once(key, told, lambda: run(services, ask, sink, record))
+
+    async def _with_files(self, exchange: Exchange, decoder: msgspec.json.Decoder[Any]) -> None:
+        """The same for a form, whose files are let go of when the call is over."""
+        reader = FormReader(exchange.request, exchange.connection, self.form_limit, decoder)
+        try:
+            if isinstance(exchange.sink, RecordingSink):
+                key = await exchange.key("inference")
+                form = await reader.read()
+                told = form.body.raw + b"\n" + reader.digest
+                ask = structs.replace(self.ask(exchange, already(form)), decoder=decoder)
+                await self._repeatable(exchange, key, told, ask)
+                return
+            ask = structs.replace(self.ask(exchange, reader.read), decoder=decoder)
+            await run(exchange.site.services, ask, exchange.sink, exchange.record)
+        finally:
+            reader.close()
 
 
-def already(body: bytes) -> ReadBody:
+def already(body: Given) -> Callable[[], Awaitable[Given]]:
     """A reader for a body that has been read."""
 
-    async def read() -> bytes:
+    async def read() -> Given:
         return body
 
     return read
@@ -69,6 +112,19 @@ CHAT = Inference("chat", chat.decoder, 32 * MIB)
 MESSAGES = Inference("messages", messages.decoder, 32 * MIB)
 COMPLETIONS = Inference("completions", completions.decoder, 8 * MIB)
 EMBEDDINGS = Inference("embeddings", embeddings.decoder, 16 * MIB)
+IMAGES = Inference("images", images.decoder, 32 * MIB)
+IMAGE_EDITS = Inference(
+    "image_edits", images.edit_decoder, 64 * MIB, images.form_decoder, 256 * MIB
+)
+SPEECH = Inference("speech", speech.decoder, 2 * MIB)
+TRANSCRIPTIONS = Inference(
+    "transcriptions", transcription.decoder, MIB, transcription.decoder, 512 * MIB, only_form=True
+)
+TRANSLATIONS = Inference(
+    "translations", transcription.decoder, MIB, transcription.decoder, 512 * MIB, only_form=True
+)
+MODERATIONS = Inference("moderations", moderations.decoder, 32 * MIB)
+RERANK = Inference("rerank", rerank.decoder, 16 * MIB)
 _COUNT = Inference("count_tokens", messages.count_decoder, 32 * MIB)
 
 

@@ -18,16 +18,16 @@ from gateway.core.talk.responses import (
 )
 from gateway.domain import Key
 from gateway.errors import Fault, invalid
-from gateway.pipeline.run import Ask
+from gateway.pipeline.admission import Ask
 from gateway.schemas import responses
-from gateway.web.endpoints.inference import MIB, Inference, ReadBody
+from gateway.web.endpoints.inference import MIB, Inference, ReadAny
 from gateway.web.exchange import JSON, Exchange
 
 
 class Conversation:
     """One call: what it refers to is put in front of it, and its answer is kept for the next."""
 
-    def __init__(self, exchange: Exchange, read_body: ReadBody) -> None:
+    def __init__(self, exchange: Exchange, read_body: ReadAny) -> None:
         self._exchange = exchange
         self._read_body = read_body
         self._account = ""
@@ -36,6 +36,7 @@ class Conversation:
     async def read(self) -> bytes:
         """The body, with all that came before it."""
         raw = await self._read_body()
+        assert isinstance(raw, bytes)
         site = self._exchange.site
         if not site.keeps_responses:
             return raw
@@ -61,7 +62,7 @@ class Conversation:
 class Responses(Inference, frozen=True):
     """POST responses."""
 
-    def ask(self, exchange: Exchange, read_body: ReadBody) -> Ask:
+    def ask(self, exchange: Exchange, read_body: ReadAny) -> Ask:
         """The call as the pipeline takes it."""
         conversation = Conversation(exchange, read_body)
         return Ask(

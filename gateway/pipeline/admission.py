@@ -1,0 +1,184 @@
+"""Admission: a call's key, body, model and limits; what it asks for and what it may cost."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Mapping
+from typing import Any
+
+import msgspec
+from msgspec import Struct
+
+from gateway.core.body import JsonBody, decode_as
+from gateway.core.estimate import input_tokens
+from gateway.core.limits import Ticket
+from gateway.core.purse import NO_END, Purse
+from gateway.core.routing.affinity import conversation_keys
+from gateway.core.routing.preferences import NO_PREFERENCES
+from gateway.domain import Usage
+from gateway.errors import INSUFFICIENT_SCOPE, Fault
+from gateway.pipeline.admit import authenticate, limited
+from gateway.pipeline.attempt import NOTHING_HEARD, Form, Order, expects, heard
+from gateway.pipeline.candidates import Wanted, candidates, known_candidates, warning_of
+from gateway.pipeline.desk import Standing
+from gateway.pipeline.operations import TALKS
+from gateway.pipeline.record import Record
+from gateway.pipeline.services import Candidate, Services
+from gateway.pipeline.till import Till
+from gateway.pipeline.wishes import Asked, Wishes, ceiling, wishes_of, without_ours
+
+_USUAL_ANSWER = 1_024
+
+
+class Ask(Struct, frozen=True):
+    """A call as the edge hands it in. The body is read only once the key is good."""
+
+    operation: str
+    secret: bytes | None
+    decoder: msgspec.json.Decoder[Any]
+    read_body: Callable[[], Awaitable[bytes | Form]]
+    address: Callable[[], str | None]
+    headers: Mapping[str, str]
+    keep: Callable[[bytes], None] | None = None  # is given the whole answer, once it is complete
+
+
+class Admitted(Struct):
+    """An admitted call on its way."""
+
+    body: JsonBody
+    wishes: Wishes
+    standing: Standing
+    candidate: Candidate
+    till: Till
+    asked: JsonBody  # the body as the route at hand is sent it
+    ticket: Ticket | None = None
+    keep: Callable[[bytes], None] | None = None
+    heard: Mapping[str, str] = NOTHING_HEARD
+    candidates: list[Candidate] = []
+    wanted: Wanted | None = None
+    keys: tuple[int, ...] = ()
+    talks: bool = True
+    form: Form | None = None
+
+    @property
+    def strict(self) -> bool:
+        """Whether the request or its key wants nothing lost."""
+        return self.wishes.strict or self.standing.key.strict
+
+    @property
+    def tokens(self) -> int:
+        """What the call is likely to use of its key's tokens a minute."""
+        if not self.talks:
+            return self.till.tokens_in
+        wishes = self.wishes
+        most = _USUAL_ANSWER if wishes.max_tokens is None else wishes.max_tokens
+        return self.till.tokens_in + min(most * wishes.answers, self.till.ceiling)
+
+
+async def admitted(services: Services, ask: Ask, record: Record) -> Admitted:
+    """The call, once its key, its body, its model and its limits allow it."""
+    key = await authenticate(services, ask.secret, ask.address)
+    record.key = key.id
+    if key.session is not None and ask.headers.get("x-session-id") not in (None, key.session):
+        raise Fault(
+            INSUFFICIENT_SCOPE,
+            "This derived key is for one session, and the request names another.",
+            param="x-session-id",
+            cause="other_session",
+        )
+    catalog = services.catalog.current
+    standing = services.desk.known(key, catalog) or await services.desk.load(key, catalog)
+    given = await ask.read_body()
+    body, wishes = _read(given, ask, record)
+    tokens_in = input_tokens(body.raw)
+    wanted = Wanted.by(standing, ask.operation, body, wishes.preferences, tokens_in)
+    found = None
+    if wanted.preferences is NO_PREFERENCES:
+        found = known_candidates(services, standing, ask.operation, record.model)
+    if found is None:
+        found = await candidates(services, standing, wanted, record.model)
+        warning = warning_of(services, record.model)
+        if warning is not None:
+            record.headers = (*record.headers, ("Warning", warning))
+    candidate = found[0]
+    job = _job(services, standing, candidate, body, wishes, record, tokens_in)
+    job.candidates, job.wanted = found, wanted
+    if ask.operation not in TALKS:
+        _measure(services, job, ask.operation, given, record)
+    if len(found) > 1 or len(candidate.route.provider.credentials) > 1:
+        session = ask.headers.get("x-session-id") or key.session
+        job.keys = conversation_keys(body.raw, (standing.who[0], record.model), session)
+    if standing.limits.any or not key.n:
+        job.ticket = limited(services, standing, candidate, job.tokens, ask.address, record)
+    job.keep = ask.keep
+    job.heard = _heard(found, ask.headers)
+    return job
+
+
+def _read(given: bytes | Form, ask: Ask, record: Record) -> tuple[JsonBody, Wishes]:
+    """The checked body, and what of it is meant for the gateway.
+
+    What was decoded is let go here: a long stream need not carry it.
+    """
+    if isinstance(given, Form):
+        body = given.body
+        record.bytes_in = len(body.raw) + sum(file.size for file in given.files)
+    else:
+        body = JsonBody.parse(given)
+        record.bytes_in = len(given)
+    known = decode_as(body.raw, ask.decoder)
+    record.model = known.model
+    record.stream = known.stream is True
+    headers = ask.headers
+    asked = Asked(headers.get("x-max-cost"), headers.get("x-gateway-fidelity"))
+    return body, wishes_of(ask.operation, body, known, asked)
+
+
+def _job(
+    services: Services,
+    standing: Standing,
+    candidate: Candidate,
+    body: JsonBody,
+    wishes: Wishes,
+    record: Record,
+    tokens_in: int,
+) -> Admitted:
+    most = ceiling(wishes, candidate.route)
+    purses = standing.purses
+    if wishes.max_cost is not None:
+        purses = (*purses, Purse("call", wishes.max_cost))
+    till = Till(
+        services,
+        standing,
+        candidate,
+        record.number + services.first_call,
+        tokens_in,
+        most,
+        purses,
+        most,
+    )
+    theirs = without_ours(body, wishes) if wishes.ours else body
+    return Admitted(theirs, wishes, standing, candidate, till, theirs)
+
+
+def _measure(
+    services: Services, job: Admitted, operation: str, given: bytes | Form, record: Record
+) -> None:
+    """For what is no talk: its files, and what it will use that is not counted in tokens."""
+    job.talks = False
+    job.form = given if isinstance(given, Form) else None
+    job.till.least = NO_END
+    job.till.expect(expects_on(services, job, operation, job.candidate, record))
+
+
+def expects_on(
+    services: Services, job: Admitted, operation: str, candidate: Candidate, record: Record
+) -> Usage:
+    order = Order(operation, job.body, record.stream, heard=job.heard, form=job.form)
+    return expects(candidate, order, services.mishaps, services.clock.time(), record.id)
+
+
+def _heard(found: list[Candidate], headers: Mapping[str, str]) -> Mapping[str, str]:
+    """What any of the adapters that may be asked wants to hear."""
+    if len(found) == 1:
+        return heard(found[0], headers)
+    return {name: told for one in found for name, told in heard(one, headers).items()}

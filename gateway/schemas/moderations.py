@@ -1,0 +1,24 @@
+"""POST moderations, straight through."""
+
+from __future__ import annotations
+
+import msgspec
+from msgspec import Raw, Struct
+
+from gateway.schemas.chat import Text, text_or_list
+
+
+class ModerationRequest(Struct):
+    """The known fields. A client may leave the model to the provider; here it must name one."""
+
+    model: Text
+    input: Raw
+    stream: None = None
+    max_cost: str | float | None = None
+    fidelity: str | None = None
+
+    def __post_init__(self) -> None:
+        text_or_list(self.input, "input")
+
+
+decoder = msgspec.json.Decoder(ModerationRequest)

@@ -1,0 +1,199 @@
+"""Forms off the wire: fields as a JSON object, files where any number of tries can read them.
+
+A short file stays in memory; a longer one goes to a temporary file without a name, which is gone
+with its last reader, however the process ends.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import tempfile
+from collections.abc import Iterator
+from secrets import token_hex
+from typing import Any
+
+import msgspec
+from aiohttp import web
+
+from gateway.core.body import JsonBody, decode_as
+from gateway.core.multipart import Event, Parser, PartBegun, PartData, PartEnded, boundary_of
+from gateway.core.sound.length import length_of
+from gateway.domain import File
+from gateway.errors import REQUEST_TOO_LARGE, Fault, invalid
+from gateway.pipeline.attempt import Form
+from gateway.web.connection import Connection
+from gateway.web.reading import answer_expectation
+
+_IN_MEMORY = 256 << 10
+_CHUNK = 128 << 10
+_HEAD, _TAIL = 256 << 10, 64 << 10
+_MOST_TEXT = 1 << 20
+_SOUND = ("audio/", "video/", "application/octet-stream")
+
+
+class Spool:
+    """The bytes of one file; a `domain.Source`."""
+
+    def __init__(self) -> None:
+        self.size = 0
+        self._memory = bytearray()
+        self._file: int | None = None
+        self._digest = hashlib.sha256()
+
+    def write(self, data: bytes) -> None:
+        """Take more of them."""
+        self.size += len(data)
+        self._digest.update(data)
+        if self._file is None:
+            self._memory += data
+            if len(self._memory) <= _IN_MEMORY:
+                return
+            with tempfile.TemporaryFile(buffering=0) as opened:
+                self._file = os.dup(opened.fileno())
+            data = bytes(self._memory)
+            self._memory = bytearray()
+        rest = memoryview(data)
+        while rest:
+            rest = rest[os.write(self._file, rest) :]
+
+    def read(self, at: int, size: int) -> bytes:
+        """A stretch of them."""
+        if self._file is None:
+            return bytes(self._memory[at : at + size])
+        return os.pread(self._file, size, at)
+
+    def chunks(self) -> Iterator[bytes]:
+        """All of them, some at a time."""
+        at = 0
+        while chunk := self.read(at, _CHUNK):
+            at += len(chunk)
+            yield chunk
+
+    @property
+    def digest(self) -> str:
+        """What tells them from any others."""
+        return self._digest.hexdigest()
+
+    def close(self) -> None:
+        """Let go of them."""
+        self._memory = bytearray()
+        if self._file is not None:
+            os.close(self._file)
+            self._file = None
+
+
+class FormReader:
+    """Reads one request's form and owns its files until `close`."""
+
+    def __init__(
+        self, request: web.BaseRequest, connection: Connection, limit: int, decoder: Any
+    ) -> None:
+        self._request = request
+        self._connection = connection
+        self._limit = limit
+        self._decoder = decoder
+        self._fields: dict[str, list[str]] = {}
+        self._files: list[tuple[PartBegun, Spool]] = []
+        self._text: bytearray | None = None
+        self._part: PartBegun | None = None
+        self._text_size = 0
+
+    async def read(self) -> Form:
+        """The whole form, once it has come."""
+        request = self._request
+        if request.headers.get("Content-Encoding", "identity").strip().lower() != "identity":
+            raise invalid("A form is not taken with a content encoding; send it as it is.")
+        parser = Parser(boundary_of(request.headers.get("Content-Type", "")))
+        if (request.content_length or 0) > self._limit:
+            raise self._too_large()
+        answer_expectation(request, self._connection)
+        content = request.content
+        self._connection.reading_body(content)
+        size = 0
+        try:
+            while piece := await content.readany():
+                size += len(piece)
+                if size > self._limit:
+                    raise self._too_large()
+                for event in parser.feed(piece):
+                    self._take(event)
+        except web.RequestPayloadError:
+            raise invalid("The request body's framing is broken; it was not processed.") from None
+        finally:
+            self._connection.reading_body(None)
+        parser.end()
+        return Form(self._body(), tuple(_file(*one) for one in self._files), token_hex(24))
+
+    @property
+    def digest(self) -> bytes:
+        """What tells this form's files from any others."""
+        told = [f"{part.name} {part.filename} {spool.digest}" for part, spool in self._files]
+        return "\n".join(told).encode("utf-8", "surrogatepass")
+
+    def close(self) -> None:
+        """Let go of the files."""
+        for _, spool in self._files:
+            spool.close()
+
+    def _take(self, event: Event) -> None:
+        if isinstance(event, PartBegun):
+            self._part = event
+            self._text = bytearray() if event.filename is None else None
+            if event.filename is not None:
+                self._files.append((event, Spool()))
+        elif isinstance(event, PartData):
+            if self._text is None:
+                self._files[-1][1].write(event.data)
+                return
+            self._text_size += len(event.data)
+            if self._text_size > _MOST_TEXT:
+                raise Fault(
+                    REQUEST_TOO_LARGE, f"The form's text fields are larger than {_MOST_TEXT} bytes."
+                )
+            self._text += event.data
+        elif isinstance(event, PartEnded) and self._part is not None and self._text is not None:
+            name = self._part.name
+            try:
+                self._fields.setdefault(name, []).append(self._text.decode())
+            except UnicodeDecodeError:
+                raise invalid(f"The field '{name[:100]}' is not UTF-8 text.", name[:100]) from None
+
+    def _body(self) -> JsonBody:
+        """The fields as JSON, those that are known in the types that they have."""
+        told: dict[str, Any] = {}
+        for name, values in self._fields.items():
+            many = name.endswith("[]")
+            plain = name.removesuffix("[]")
+            if plain in told or (len(values) > 1 and not many):
+                raise invalid(f"The field '{plain[:100]}' appears twice in the form.", plain[:100])
+            told[plain] = values if many else values[0]
+        raw = msgspec.json.encode(told)
+        known = decode_as(raw, self._decoder)
+        for name in known.__struct_fields__:
+            value = getattr(known, name)
+            if name in told and not isinstance(value, msgspec.Raw):
+                told[name] = value
+        return JsonBody.parse(msgspec.json.encode(told))
+
+    def _too_large(self) -> Fault:
+        return Fault(
+            REQUEST_TOO_LARGE,
+            f"The request body is larger than this endpoint's limit of {self._limit} bytes.",
+        )
+
+
+def _file(part: PartBegun, spool: Spool) -> File:
+    sound = part.content_type.startswith(_SOUND) or not part.content_type
+    length = 0
+    if sound:
+        tail = spool.read(max(0, spool.size - _TAIL), _TAIL)
+        length = length_of(spool.read(0, _HEAD), tail, spool.size, spool.read)
+    return File(
+        field=part.name,
+        name=part.filename or "",
+        content_type=part.content_type,
+        size=spool.size,
+        source=spool,
+        milliseconds=length,
+    )
