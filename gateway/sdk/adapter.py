@@ -83,9 +83,12 @@ class Answered(Struct, frozen=True):
 
 
 class Further(Struct, frozen=True):
-    """More requests that an answer needs, sent side by side; `then` is given what they brought."""
+    """More requests that an answer needs, sent side by side; `then` is given what they brought.
 
-    requests: tuple[UpstreamRequest, ...]
+    One that needs the credential is a function of it.
+    """
+
+    requests: tuple[UpstreamRequest | Callable[[Credential], UpstreamRequest], ...]
     then: Callable[[tuple[Answered, ...]], Reply]
 
 
