@@ -11,11 +11,12 @@ from msgspec import structs
 from gateway.core.estimate import output_tokens
 from gateway.core.faults import fault_in_body
 from gateway.core.meter import StreamMeter, Translator
-from gateway.core.usage import decode_head, usage_of
-from gateway.domain import UpstreamRequest, Usage
+from gateway.core.usage import decode_head, openai_usage, usage_of
+from gateway.domain import Credential, UpstreamRequest, Usage
 from gateway.errors import Fault, upstream_error
 from gateway.pipeline.attempt import Attempt
 from gateway.pipeline.costs import cost_in_events, length_end
+from gateway.pipeline.media import Through, measured
 from gateway.pipeline.mishaps import sound_fault, sound_reply, sound_request, sound_usage
 from gateway.pipeline.record import Record
 from gateway.pipeline.settle import whole_input
@@ -25,6 +26,7 @@ from gateway.pipeline.wishes import Wishes
 from gateway.ports import Clock, Headers, Sink, Upstream
 from gateway.sdk import PASSTHROUGH, Answered, Further, Reply
 
+More = UpstreamRequest | Callable[[Credential], UpstreamRequest]
 MAX_REPLY = 64 << 20
 _MAX_ERROR = 1 << 20
 _SHORTEST_SECRET = 6
@@ -54,14 +56,15 @@ async def whole(attempt: Attempt, upstream: Upstream) -> Reply:
 
 
 async def _brought(
-    attempt: Attempt, requests: tuple[UpstreamRequest, ...], upstream: Upstream
+    attempt: Attempt, requests: tuple[More, ...], upstream: Upstream
 ) -> tuple[Answered, ...]:
     """What further requests of the same call bring; the first that fails ends them all."""
     if len(requests) > _MOST_FURTHER:
         raise ValueError("no answer needs so many further requests")
     channel = attempt.candidate.channels[attempt.credential.name]
 
-    async def bring(request: UpstreamRequest) -> Answered:
+    async def bring(more: More) -> Answered:
+        request = more(attempt.credential) if callable(more) else more
         reply = await upstream.send(sound_request(request), channel)
         try:
             return Answered(reply.status, reply.headers, await reply.read(MAX_REPLY))
@@ -131,27 +134,6 @@ class Meter:
     def final(self) -> bytes:
         """The whole answer, where a stream sums itself up."""
         return getattr(self._translator, "final", b"")
-
-
-class Through:
-    """The translator of bytes that are nobody's business; that they are all there is the wire's."""
-
-    __slots__ = ("events", "produced")
-    usage = None
-    fault = None
-    complete = True
-
-    def __init__(self) -> None:
-        self.events = self.produced = 0
-
-    def feed(self, data: bytes) -> bytes:
-        """The bytes as they are."""
-        self.produced += len(data)
-        return data
-
-    def finish(self) -> bytes:
-        """Nothing is held back."""
-        return b""
 
 
 class _Spent(Exception):  # noqa: N818 - it ends a stream that did nothing wrong
@@ -311,14 +293,15 @@ def _translator(attempt: Attempt, show_usage: bool, media: str | None) -> Transl
     adapter = attempt.candidate.route.provider.adapter
     if operation.stream is PASSTHROUGH:
         if media is not None:
-            return Through()
+            return measured(Through(), media, attempt.candidate.rows)
         return passing(operation, adapter, mishaps, show_usage)
     try:
-        return kept(operation.stream(attempt.call), adapter, mishaps)
+        translator = kept(operation.stream(attempt.call), adapter, mishaps)
     except Fault as fault:
         raise _told(fault, attempt) from None
     except (Exception, SystemExit) as error:
         raise mishaps.failed(adapter, error) from error
+    return translator if media is None else measured(translator, media, attempt.candidate.rows)
 
 
 def _passed(attempt: Attempt, body: bytes) -> Reply:
@@ -334,7 +317,10 @@ def _passed(attempt: Attempt, body: bytes) -> Reply:
         if fault is not None:
             raise fault
     raw = usage_of(head)
-    return Reply(body, None if raw is None else sound_usage(operation.usage(raw)))
+    if raw is None:
+        return Reply(body)
+    read = operation.usage  # our own reader gives what it owes; strangers' are looked at
+    return Reply(body, openai_usage(raw) if read is openai_usage else sound_usage(read(raw)))
 
 
 async def _refusal(attempt: Attempt) -> Fault:

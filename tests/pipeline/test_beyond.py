@@ -31,6 +31,7 @@ from tests.money import charges, entries, payer
 from tests.rawclient import Answer, RawClient, ask, request
 
 MORE = """
+  minutes: {name: Minutes, vendor: Fake, kind: speech, routes: {minute-slug: {provider: fake, upstream: m, price: {per_minute: "0.06"}}}}
   voice: {name: Voice, vendor: Fake, kind: speech, routes: {voice-slug: {provider: fake, upstream: v, price: {per_mchar: "15.00"}}}}
   spare-ears:
     name: Spare
@@ -59,7 +60,9 @@ def paint(call: Call, credential: Credential) -> UpstreamRequest:
 def once_more(call: Call, status: int, headers: Mapping[str, str], body: bytes) -> Reply | Further:
     """A host that makes one picture a request."""
     first = json.loads(body)["picture"]
-    more = UpstreamRequest("POST", f"{call.base_url}/paint", (), b'{"more":true}')
+
+    def more(credential: Credential) -> UpstreamRequest:
+        return UpstreamRequest("POST", f"{call.base_url}/paint", bearer(credential), b"{}")
 
     def then(brought: tuple[Answered, ...]) -> Reply:
         pictures = [first, *(json.loads(one.body)["picture"] for one in brought)]
@@ -250,6 +253,7 @@ async def test_pictures_of_several_requests(gateway: Gateway, fake: FakeUpstream
     assert len(answer.json()["data"]) == 3
     assert answer.header("x-gateway-cost") == "0.120000000"
     assert len(fake.requests) == 3
+    assert len({sent.header("Authorization") for sent in fake.requests}) == 1
 
 
 async def test_sound_is_relayed_as_it_comes(gateway: Gateway, fake: FakeUpstream) -> None:
@@ -274,6 +278,20 @@ async def test_sound_is_relayed_as_it_comes(gateway: Gateway, fake: FakeUpstream
         assert await client.chunk() == b""
     await gateway.idle()
     assert charges(entries(gateway.server.store.database.path))[-1] == 15_000_000
+
+
+async def test_sound_with_a_price_for_time(gateway: Gateway, fake: FakeUpstream) -> None:
+    """Where its provider counts nothing, what passed is measured."""
+    sound = wav(90_000)
+    kind = ("Content-Type", "audio/wav")
+    fake.handler = lambda exchange: exchange.send(
+        head(200, [kind, ("Content-Length", str(len(sound)))]) + sound
+    )
+    body = b'{"model":"minute-slug","input":"words","voice":"v"}'
+    answer = await ask(gateway.server.port, request(body, gateway.key, path="/v1/audio/speech"))
+    assert (answer.status, answer.body) == (200, sound)
+    await gateway.idle()
+    assert charges(entries(gateway.server.store.database.path))[-1] == 90_000_000
 
 
 async def test_sound_that_breaks_off(gateway: Gateway, fake: FakeUpstream) -> None:
