@@ -168,7 +168,7 @@ class Operation(Struct, frozen=True):
     expects: Callable[[Call], Usage] | None = None
     media: Callable[[Call, Mapping[str, str]], str | None] | None = None
     job: Job | None = None
-    session: Callable[[Call], Dialogue] | None = None
+    session: Callable[[Call, Credential], Dialogue] | None = None
 
 
 class Wire(Struct, frozen=True):
