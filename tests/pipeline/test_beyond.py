@@ -380,3 +380,23 @@ async def test_forms_that_cannot_be_read(
     answer = await ask(gateway.server.port, raw)
     assert answer.status == status, answer.body
     assert words in answer.error["message"]
+
+
+@pytest.mark.parametrize(
+    ("asked", "cost"),
+    [
+        ({"model": "image-slug", "prompt": "p", "n": 3}, "0.12"),
+        ({"model": "voice-slug", "input": "x" * 100}, "0.0015"),
+        ({"model": "ears-slug"}, None),
+    ],
+)
+async def test_a_quote_counts_units(
+    gateway: Gateway, fake: FakeUpstream, asked: dict[str, object], cost: str | None
+) -> None:
+    """What is not counted in tokens has a quote as well, where it is known beforehand."""
+    answer = await ask(gateway.server.port, request(asked, gateway.key, path="/v1/quote"))
+    if cost is None:
+        assert (answer.status, answer.error["param"]) == (400, "model")
+    else:
+        assert answer.json()["routes"][0]["max_cost"] == cost
+    assert not fake.requests

@@ -12,11 +12,29 @@ from gateway.core.estimate import input_tokens
 from gateway.domain import ANONYMOUS, Credential, UpstreamRequest
 from gateway.errors import Fault, invalid
 from gateway.pipeline.admit import authenticate
-from gateway.pipeline.attempt import Order, build, call_of, fidelity, heard, refuse_inexact
+from gateway.pipeline.attempt import (
+    Order,
+    build,
+    call_of,
+    expects,
+    fidelity,
+    heard,
+    refuse_inexact,
+)
 from gateway.pipeline.candidates import Wanted, candidates
 from gateway.pipeline.services import Candidate, Services
 from gateway.pipeline.wishes import Asked, wishes_of, without_ours
-from gateway.schemas import chat, completions, embeddings, messages, responses
+from gateway.schemas import (
+    chat,
+    completions,
+    embeddings,
+    images,
+    messages,
+    moderations,
+    rerank,
+    responses,
+    speech,
+)
 from gateway.web.endpoints.quote import priced
 from gateway.web.exchange import JSON, Exchange
 
@@ -28,6 +46,10 @@ _DECODERS: dict[str, msgspec.json.Decoder[Any]] = {
     "responses": responses.decoder,
     "completions": completions.decoder,
     "embeddings": embeddings.decoder,
+    "images": images.decoder,
+    "speech": speech.decoder,
+    "moderations": moderations.decoder,
+    "rerank": rerank.decoder,
 }
 
 
@@ -56,6 +78,7 @@ async def explain(exchange: Exchange) -> None:
         heard(candidate, headers),
     )
     request = _request(candidate, order, services)
+    used = expects(candidate, order, services.mishaps, services.clock.time())
     refuse_inexact(candidate, order, request)
     route = candidate.route
     explanation = {
@@ -68,7 +91,7 @@ async def explain(exchange: Exchange) -> None:
         "fidelity": fidelity(request) or "untouched",
         "adapted": list(request.adapted),
         "request": _shown(request),
-        "quote": priced(candidate, standing.scale, input_tokens(raw), wishes),
+        "quote": priced(candidate, standing.scale, input_tokens(raw), wishes, used),
     }
     exchange.sink.reply(200, (JSON,), msgspec.json.encode(explanation))
 

@@ -4,22 +4,39 @@ from __future__ import annotations
 
 from typing import Any
 
+import msgspec
+
 from gateway.core.body import JsonBody, decode_as
 from gateway.core.estimate import input_tokens
 from gateway.core.money.amounts import dollars
 from gateway.core.money.quote import quote as price_quote
+from gateway.core.money.quote import units_of
+from gateway.domain import Usage
+from gateway.errors import invalid
 from gateway.pipeline.admit import authenticate
+from gateway.pipeline.attempt import Order, expects
 from gateway.pipeline.candidates import Wanted, candidates
-from gateway.pipeline.services import Candidate
+from gateway.pipeline.operations import NOTHING
+from gateway.pipeline.services import Candidate, Services
 from gateway.pipeline.wishes import Asked, Wishes, ceiling, wishes_of
-from gateway.schemas import chat, completions, embeddings
+from gateway.schemas import chat, completions, embeddings, images, moderations, rerank, speech
 from gateway.web.exchange import Exchange
 
 _LIMIT = 32 << 20
+# What a body that has no messages asks for, by the kind of its model. What needs a file has no
+# quote: nobody knows its length before it has come.
+_BY_KIND: dict[str, tuple[str, msgspec.json.Decoder[Any]]] = {
+    "embedding": ("embeddings", embeddings.decoder),
+    "image": ("images", images.decoder),
+    "speech": ("speech", speech.decoder),
+    "moderation": ("moderations", moderations.decoder),
+    "rerank": ("rerank", rerank.decoder),
+}
+_UNQUOTED = ("transcription", "realtime")
 
 
 async def quote(exchange: Exchange) -> None:
-    """Price a chat, completion or embedding body."""
+    """Price the body of a call that has not been made."""
     services = exchange.site.services
     key = await authenticate(services, exchange.secret(), exchange.address)
     exchange.record.key = key.id
@@ -27,35 +44,51 @@ async def quote(exchange: Exchange) -> None:
     standing = services.desk.known(key, catalog) or await services.desk.load(key, catalog)
     raw = await exchange.body_reader(_LIMIT)()
     body = JsonBody.parse(raw)
-    operation, decoder = _operation(body)
+    operation, decoder = _operation(services, body)
     known = decode_as(raw, decoder)
     wishes = wishes_of(operation, body, known, Asked())
     tokens = input_tokens(raw)
     wanted = Wanted.by(standing, operation, body, wishes.preferences, tokens)
+    order = Order(operation, body)
+    now = services.clock.time()
     quotes = [
-        priced(candidate, standing.scale, tokens, wishes)
+        priced(
+            candidate, standing.scale, tokens, wishes,
+            expects(candidate, order, services.mishaps, now),
+        )
         for candidate in await candidates(services, standing, wanted, known.model)
-    ]
+    ]  # fmt: skip
     quotes.sort(key=lambda one: float(one["max_cost"]))
     exchange.answer({"object": "quote", "currency": "usd", "model": known.model, "routes": quotes})
 
 
-def priced(candidate: Candidate, scale: int, tokens: int, wishes: Wishes) -> dict[str, Any]:
+def priced(
+    candidate: Candidate, scale: int, tokens: int, wishes: Wishes, expected: Usage = NOTHING
+) -> dict[str, Any]:
     """What a call of so many tokens costs on one route, at least and at most."""
     most = ceiling(wishes, candidate.route)
+    rows = candidate.rows
+    units = units_of(rows, expected)
     return {
         "route": candidate.route.slug,
         "provider": candidate.route.provider.name,
         "input_tokens": tokens,
-        "max_output_tokens": most,
-        "input_cost": dollars(price_quote(candidate.rows, tokens, 0, scale)),
-        "max_cost": dollars(price_quote(candidate.rows, tokens, most, scale)),
+        "max_output_tokens": most if rows.base.dearest_output else 0,
+        "input_cost": dollars(price_quote(rows, tokens, 0, scale)),
+        "max_cost": dollars(price_quote(rows, tokens, most, scale, units)),
     }
 
 
-def _operation(body: JsonBody) -> tuple[str, Any]:
-    if "input" in body and "messages" not in body:
+def _operation(services: Services, body: JsonBody) -> tuple[str, msgspec.json.Decoder[Any]]:
+    if "messages" in body:
+        return "chat", chat.decoder
+    model = body.value("model")
+    routes = services.catalog.current.candidates(model) if isinstance(model, str) else ()
+    kind = routes[0].model.kind if routes else "chat"
+    if kind in _UNQUOTED:
+        raise invalid(f"What a model of kind '{kind}' costs is not known beforehand.", "model")
+    if kind in _BY_KIND:
+        return _BY_KIND[kind]
+    if "input" in body:
         return "embeddings", embeddings.decoder
-    if "prompt" in body and "messages" not in body:
-        return "completions", completions.decoder
-    return "chat", chat.decoder
+    return ("completions", completions.decoder) if "prompt" in body else ("chat", chat.decoder)
