@@ -15,7 +15,7 @@ from gateway.core.purse import NO_END, Purse
 from gateway.core.routing.affinity import conversation_keys
 from gateway.core.routing.preferences import NO_PREFERENCES
 from gateway.domain import Usage
-from gateway.errors import INSUFFICIENT_SCOPE, Fault
+from gateway.errors import AUTHENTICATION_ERROR, INSUFFICIENT_SCOPE, Fault
 from gateway.pipeline.admit import authenticate, limited
 from gateway.pipeline.attempt import NOTHING_HEARD, Form, Order, expects, heard
 from gateway.pipeline.candidates import Wanted, candidates, known_candidates, warning_of
@@ -39,6 +39,7 @@ class Ask(Struct, frozen=True):
     address: Callable[[], str | None]
     headers: Mapping[str, str]
     keep: Callable[[bytes], None] | None = None  # is given the whole answer, once it is complete
+    files: bool = False  # the body is a form, which may be as long as files are
 
 
 class Admitted(Struct):
@@ -78,6 +79,12 @@ async def admitted(services: Services, ask: Ask, record: Record) -> Admitted:
     """The call, once its key, its body, its model and its limits allow it."""
     key = await authenticate(services, ask.secret, ask.address)
     record.key = key.id
+    if ask.files and not key.n:
+        raise Fault(
+            AUTHENTICATION_ERROR,
+            "Files are taken with an API key only. Send it as 'Authorization: Bearer <key>'.",
+            cause="anonymous_files",
+        )
     if key.session is not None and ask.headers.get("x-session-id") not in (None, key.session):
         raise Fault(
             INSUFFICIENT_SCOPE,

@@ -20,7 +20,7 @@ from gateway.core.body import JsonBody, decode_as
 from gateway.core.multipart import Event, Parser, PartBegun, PartData, PartEnded, boundary_of
 from gateway.core.sound.length import length_of
 from gateway.domain import File
-from gateway.errors import REQUEST_TOO_LARGE, Fault, invalid
+from gateway.errors import NO_UPSTREAM, REQUEST_TOO_LARGE, Fault, invalid
 from gateway.pipeline.attempt import Form
 from gateway.web.connection import Connection
 from gateway.web.reading import answer_expectation
@@ -120,6 +120,13 @@ class FormReader:
                     self._take(event)
         except web.RequestPayloadError:
             raise invalid("The request body's framing is broken; it was not processed.") from None
+        except OSError:
+            raise Fault(
+                NO_UPSTREAM,
+                "The gateway has no room to hold this file just now. Retry in a moment.",
+                retry_after=5,
+                cause="no_room",
+            ) from None
         finally:
             self._connection.reading_body(None)
         parser.end()

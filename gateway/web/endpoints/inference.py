@@ -93,7 +93,8 @@ class Inference(Struct, frozen=True):
                 ask = structs.replace(self.ask(exchange, already(form)), decoder=decoder)
                 await self._repeatable(exchange, key, told, ask)
                 return
-            ask = structs.replace(self.ask(exchange, reader.read), decoder=decoder)
+            ask = self.ask(exchange, reader.read)
+            ask = structs.replace(ask, decoder=decoder, files=True)
             await run(exchange.site.services, ask, exchange.sink, exchange.record)
         finally:
             reader.close()
