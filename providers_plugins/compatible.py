@@ -11,6 +11,16 @@ from gateway.sdk import Quirks, Spelling, compatible, normalise
 # decoding and sampling members included.
 _SELF_HOSTED = Spelling(thoughts=("reasoning",), details=True, broken=frozenset({"error"}))
 
+EVERYTHING = (
+    "chat",
+    "completions",
+    "embeddings",
+    "moderations",
+    "rerank",
+    "transcriptions",
+    "translations",
+)
+
 OLLAMA = compatible(
     "ollama",
     quirks=Quirks(
@@ -29,8 +39,9 @@ OLLAMA = compatible(
 VLLM = compatible(
     "vllm",
     quirks=Quirks(roles={"developer": "system"}, steps=(normalise.tools_only,)),
+    operations=EVERYTHING,
     spelling=_SELF_HOSTED,
 )
 
 # Any other host: llama.cpp, a colleague's server. It gets what the client sent, and its bytes pass.
-GENERIC = compatible("openai-compatible")
+GENERIC = compatible("openai-compatible", operations=EVERYTHING)

@@ -26,7 +26,7 @@ from gateway.errors import (
     ProviderError,
     invalid,
 )
-from gateway.sdk import normalise
+from gateway.sdk import hearing, normalise, ranking, transcripts, vectors
 from gateway.sdk.adapter import (
     CONTRACT,
     PASSTHROUGH,
@@ -87,12 +87,16 @@ __all__ = [
     "compatible",
     "fault_in_body",
     "form",
+    "hearing",
     "invalid",
     "normalise",
     "openai_usage",
     "provider_fault",
+    "ranking",
     "read_error",
     "reasoning_outside",
     "retry_after",
+    "transcripts",
+    "vectors",
     "with_stream_usage",
 ]

@@ -89,7 +89,7 @@ class Further(Struct, frozen=True):
     """
 
     requests: tuple[UpstreamRequest | Callable[[Credential], UpstreamRequest], ...]
-    then: Callable[[tuple[Answered, ...]], Reply]
+    then: Callable[[tuple[Answered, ...]], Reply | Further]
 
 
 class _PassThrough(Enum):

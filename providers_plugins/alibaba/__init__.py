@@ -3,5 +3,9 @@
 from msgspec import structs
 
 from providers_plugins.alibaba.chat import CHAT
+from providers_plugins.alibaba.hearing import TRANSCRIPTIONS
+from providers_plugins.alibaba.vectors import EMBEDDINGS, RERANK
 
-ADAPTER = structs.replace(CHAT, operations={**CHAT.operations})
+FINDING = {"embeddings": EMBEDDINGS, "rerank": RERANK, "transcriptions": TRANSCRIPTIONS}
+
+ADAPTER = structs.replace(CHAT, operations={**CHAT.operations, **FINDING})

@@ -6,6 +6,7 @@ from gateway.sdk import Adapter, Call, Credential, UpstreamRequest
 from gateway.sdk.talk import Login, Losses, Reader, Talk, Wire
 from providers_plugins.google.embeddings import cloud_embeddings, studio_embeddings
 from providers_plugins.google.faults import wire_fault
+from providers_plugins.google.hearing import cloud_hearing, studio_hearing
 from providers_plugins.google.home import CLOUD, STUDIO
 from providers_plugins.google.login import step
 from providers_plugins.google.places import (
@@ -49,12 +50,12 @@ def _reader(call: Call) -> Reader:
 
 GOOGLE = Adapter(
     name="google",
-    operations={"embeddings": studio_embeddings()},
+    operations={"embeddings": studio_embeddings(), **studio_hearing()},
     wire=Wire(build=_build_studio, read=read, reader=_reader, fault=wire_fault),
 )
 VERTEX = Adapter(
     name="vertex",
-    operations={"embeddings": cloud_embeddings()},
+    operations={"embeddings": cloud_embeddings(), **cloud_hearing()},
     wire=Wire(build=_build_cloud, read=read, reader=_reader, fault=wire_fault),
     login=Login(step, gives=("access_token", "project")),
 )

@@ -3,5 +3,9 @@
 from msgspec import structs
 
 from providers_plugins.zhipu.chat import CHAT
+from providers_plugins.zhipu.hearing import TRANSCRIPTIONS
+from providers_plugins.zhipu.vectors import EMBEDDINGS
 
-ADAPTER = structs.replace(CHAT, operations={**CHAT.operations})
+FINDING = {"embeddings": EMBEDDINGS, "transcriptions": TRANSCRIPTIONS}
+
+ADAPTER = structs.replace(CHAT, operations={**CHAT.operations, **FINDING})
