@@ -165,4 +165,12 @@ def _charge(
 def _own(till: Till, events: int, produced: int, raw: bytes = b"") -> Usage:
     """The gateway's own count, within what the call was allowed."""
     tokens = min(output_tokens(events, produced), max(till.ceiling, 0))
-    return _with_expected(till, Usage(input=till.tokens_in, output=tokens, raw=raw))
+    files = till.expects
+    own = Usage(
+        input=till.tokens_in + files.input,
+        output=tokens,
+        audio_input=files.audio_input,
+        image_input=files.image_input,
+        raw=raw,
+    )
+    return _with_expected(till, own)

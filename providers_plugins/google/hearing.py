@@ -1,4 +1,4 @@
-"""Transcripts and translations: the sound and an instruction, asked of a model for conversations."""
+"""Transcripts and translations: the sound and an instruction, asked of a talking model."""
 
 from __future__ import annotations
 
@@ -16,6 +16,7 @@ from gateway.sdk import (
     Operation,
     Reply,
     UpstreamRequest,
+    Usage,
     hearing,
     transcripts,
 )
@@ -37,6 +38,7 @@ _FORM = (
     "formatting. If nothing is said, answer with nothing."
 )
 _PLACE = "\x00"
+_TOKENS_A_SECOND = 32
 Place = Callable[[Call, Credential, str], str]
 Key = Callable[[Credential], tuple[tuple[str, str], ...]]
 
@@ -71,11 +73,18 @@ def _operations(place: Place, key: Key) -> dict[str, Operation]:
 
     operation = Operation(
         build=build,
+        expects=_expects,
         parse=_parse,
         stream=lambda call: transcripts.Transcript(_Heard(call)),
         fault=wire_fault,
     )
     return dict.fromkeys(_TASKS, operation)
+
+
+def _expects(call: Call) -> Usage:
+    length = sum(file.milliseconds for file in call.files)
+    tokens = length * _TOKENS_A_SECOND // 1000
+    return Usage(milliseconds=length, input=tokens, audio_input=tokens)
 
 
 def _asked(call: Call, kind: str) -> dict[str, Any]:
