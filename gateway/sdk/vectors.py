@@ -74,7 +74,7 @@ def _asking(build: Build, call: Call) -> Callable[[Credential], UpstreamRequest]
 def _batches(call: Call, most: int) -> list[Call]:
     """The call once for each request it takes, with the inputs of that request."""
     given = call.body.value("input")
-    if not isinstance(given, list) or len(given) <= most or not isinstance(given[0], str | list):
+    if not _listed(given) or len(given) <= most:
         return [call]
     if len(given) > _MOST:
         raise invalid(
@@ -85,12 +85,10 @@ def _batches(call: Call, most: int) -> list[Call]:
     return [structs.replace(call, body=body) for body in bodies]
 
 
-def inputs_of(call: Call) -> int:
-    """How many vectors are due: a text is one input, and so is a list of tokens."""
-    given = call.body.value("input")
-    if isinstance(given, list) and given and isinstance(given[0], str | list):
-        return len(given)
-    return 1
+def _listed(given: Any) -> bool:
+    """Whether these are several inputs: a list of numbers is one, in tokens."""
+    kind = type(given[0]) if isinstance(given, list) and given else None
+    return kind in (str, list) and all(type(one) is kind for one in given)
 
 
 def texts_of(call: Call) -> list[str]:
@@ -103,8 +101,11 @@ def texts_of(call: Call) -> list[str]:
 
 
 def _sound(call: Call, read: Read, answered: Answered) -> Embedded:
+    """What one request brought, if it is a vector for each of its inputs."""
     found = read(call, answered.status, answered.headers, answered.body)
-    if len(found.vectors) != inputs_of(call):
+    given = call.body.value("input")
+    due = len(given) if _listed(given) else 1
+    if not found.vectors or (given is not None and len(found.vectors) != due):
         raise unreadable()
     return found
 
@@ -146,27 +147,24 @@ def summed(usages: Sequence[Usage | None]) -> Usage | None:
 
 def packed(vector: Raw) -> str:
     """A vector as OpenAI's clients like it: 32-bit floats, the lowest byte first, in base64."""
-    if bytes(vector)[:1] == b'"':
-        return _text(vector)
     try:
+        if bytes(vector)[:1] == b'"':
+            text = msgspec.json.decode(vector, type=str)
+            base64.b64decode(text, validate=True)
+            return text
         values = msgspec.json.decode(vector, type=list[float])
         return base64.b64encode(struct.pack(f"<{len(values)}f", *values)).decode()
-    except (*_BAD, OverflowError, struct.error):
+    except (*_BAD, OverflowError, ValueError, struct.error):
         raise unreadable() from None
-
-
-def _text(vector: Raw) -> str:
-    return str(msgspec.json.decode(vector, type=str))
 
 
 def _verbatim(vector: Raw) -> Raw:
     """Numbers keep their own spelling."""
     try:
-        if bytes(vector)[:1] != b'"':
-            msgspec.json.decode(vector, type=list[float])
-        return vector
+        msgspec.json.decode(vector, type=list[float])
     except _BAD:
         raise unreadable() from None
+    return vector
 
 
 class _Vector(Struct):

@@ -151,7 +151,7 @@ class _Heard:
     """Reads a stream of a conversation's answer: its text, and none of its thoughts."""
 
     def __init__(self, call: Call) -> None:
-        self._reader = GenerateReader(call.now)
+        self._reader = GenerateReader(call.now, longest=0)
         self._words: set[int] = set()
         self._fault: Fault | None = None
 

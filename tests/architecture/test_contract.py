@@ -54,13 +54,17 @@ SDK = [
     "compatible",
     "fault_in_body",
     "form",
+    "hearing",
     "invalid",
     "normalise",
     "openai_usage",
     "provider_fault",
+    "ranking",
     "read_error",
     "reasoning_outside",
     "retry_after",
+    "transcripts",
+    "vectors",
     "with_stream_usage",
 ]
 
