@@ -12,7 +12,7 @@ import pytest
 from gateway.errors import Fault
 from gateway.sdk import Answered, Further, Reply
 from providers_plugins.bedrock import ADAPTER
-from tests.adapters.bedrock.calls import KEY, call
+from tests.adapters.bedrock.calls import KEY, SIGNING, call
 
 OPERATION = ADAPTER.operations["embeddings"]
 TITAN, COHERE = "amazon.titan-embed-text-v2:0", "cohere.embed-english-v3"
@@ -40,7 +40,7 @@ def test_more_inputs_are_more_calls_of_that_model() -> None:
     assert json.loads(first.body) == {"inputText": "a"}
     more = answered(TITAN, {"embedding": [1], "inputTextTokenCount": 1}, input=["a", "b", "c"])
     assert isinstance(more, Further)
-    requests = [request(KEY) for request in more.requests if callable(request)]
+    requests = [request(SIGNING) for request in more.requests if callable(request)]
     assert [json.loads(one.body) for one in requests] == [{"inputText": "b"}, {"inputText": "c"}]
     assert len({dict(one.headers)["Authorization"] for one in (first, *requests)}) == 3
     brought = [
