@@ -218,6 +218,8 @@ class TranscriptMeter:
     def feed(self, data: bytes) -> bytes:
         """The events that `data` completes."""
         passed: list[bytes] = []
+        if self.fault is not None:
+            return b""
         for event in self._splitter.feed(data):
             payload = None if self._splitter.oversize else sse.data_of(event)
             if payload is not None:
