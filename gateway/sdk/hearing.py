@@ -182,6 +182,8 @@ def counted(raw: bytes) -> Usage:
     audio = details.get("audio_tokens") if isinstance(details, dict) else None
     if isinstance(audio, int) and not isinstance(audio, bool) and 0 <= audio <= usage.input:
         usage = structs.replace(usage, audio_input=audio)
+    if usage.audio_input > usage.input:  # some hosts count sound beside the words of the prompt
+        usage = structs.replace(usage, input=usage.input + usage.audio_input)
     return structs.replace(usage, milliseconds=length)
 
 
