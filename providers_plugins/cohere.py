@@ -26,6 +26,7 @@ from providers_plugins.cohere_requests import build_chat
 
 _BAD = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
 _MOST = 96  # texts in one request
+_SEARCHED = 100  # documents in what is billed as one search
 _UNRANKED = frozenset({"max_chunks_per_doc", "return_documents"})
 _UNHEARD = frozenset({
     "chunking_strategy", "include", "known_speaker_names", "known_speaker_references", "prompt",
@@ -95,7 +96,9 @@ ADAPTER = Adapter(
         "embeddings": vectors.embedding(
             build_embeddings, read_embeddings, most=lambda call: _MOST, fault=fault
         ),
-        "rerank": ranking.reranking("/v2/rerank", texts=True, drop=_UNRANKED, fault=fault),
+        "rerank": ranking.reranking(
+            "/v2/rerank", texts=True, searched=_SEARCHED, drop=_UNRANKED, fault=fault
+        ),
         "transcriptions": hearing.heard("/v2/audio/transcriptions", drop=_UNHEARD, fault=fault),
     },
     wire=WIRE,

@@ -113,6 +113,7 @@ def _with_expected(till: Till, usage: Usage) -> Usage:
         milliseconds=usage.milliseconds or expects.milliseconds,
         audio_input_ms=usage.audio_input_ms or expects.audio_input_ms,
         audio_output_ms=usage.audio_output_ms or expects.audio_output_ms,
+        requests=usage.requests or expects.requests,
     )
 
 

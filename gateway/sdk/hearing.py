@@ -224,9 +224,7 @@ class TranscriptMeter:
             return b""
         for event in self._splitter.feed(data):
             payload = None if self._splitter.oversize else sse.data_of(event)
-            if payload is not None:
-                self._read(payload)
-            if self.fault is not None:
+            if payload is not None and not self._passes(payload):
                 break
             passed.append(event)
         return b"".join(passed)
@@ -235,23 +233,25 @@ class TranscriptMeter:
         """A last event without its blank line still counts, if it is the end."""
         rest = self._splitter.rest()
         payload = None if self._splitter.oversize else sse.data_of(rest)
-        if payload is None or self.fault is not None:
+        if payload is None or self.fault is not None or not self._passes(payload):
             return b""
-        self._read(payload)
-        return rest + b"\n\n" if self.complete and self.fault is None else b""
+        return rest + b"\n\n" if self.complete else b""
 
-    def _read(self, payload: bytes) -> None:
+    def _passes(self, payload: bytes) -> bool:
+        """Read an event; one that tells of a failure is not passed on."""
         self.events += 1
         self.produced += len(payload)
         if payload == b"[DONE]":
             self.complete = True
-            return
+            return True
         try:
             event = _decode_event(payload)
         except _BAD:
-            return
+            return True
         if event.error is not None or event.type == "error":
             self.fault = self._fault_in(payload) or unreadable()
-        elif event.type == "transcript.text.done":
+            return False
+        if event.type == "transcript.text.done":
             self.complete = True
             self.usage = usage_of(payload)
+        return True

@@ -29,12 +29,14 @@ def reranking(
     rename: Mapping[str, str] | None = None,
     drop: frozenset[str] = frozenset(),
     texts: bool = False,
+    searched: int = 0,
     fault_in: Callable[[bytes], Fault | None] = fault_in_body,
     fault: Callable[[int, Mapping[str, str], bytes], Fault] = provider_fault,
 ) -> Operation:
     """An operation of a host that puts documents in order.
 
-    With `texts` it takes them as texts alone. `drop` names members that it does not know; of
+    With `texts` it takes them as texts alone; it bills a request for each `searched` of them, where
+    that is not 0. `drop` names members that it does not know; of
     those, `return_documents` is nothing lost: the answer's documents are the client's own.
     """
 
@@ -61,7 +63,11 @@ def reranking(
             raise found
         return ranked(call, body)
 
-    return Operation(build=build, parse=parse, fault=fault)
+    def expects(call: Call) -> Usage:
+        documents = call.body.value("documents") or ()
+        return Usage(requests=-(-len(documents) // searched) if searched else 0)
+
+    return Operation(build=build, parse=parse, fault=fault, expects=expects)
 
 
 def texts_of(body: JsonBody) -> list[str]:
@@ -145,8 +151,8 @@ def _shown(index: int, score: float, document: Any) -> dict[str, Any]:
 
 def _counted(found: _Answer) -> tuple[Usage | None, dict[str, Any]]:
     """What it took: tokens, or the units that the host bills, shown as it told them."""
-    units = bytes(found.meta.billed_units) if found.meta is not None else b""
-    raw = bytes(found.usage) if is_object(found.usage) else units
+    billed = bytes(found.meta.billed_units) if found.meta is not None else b""
+    raw = bytes(found.usage) if is_object(found.usage) else billed
     try:
         said: dict[str, Any] = msgspec.json.decode(raw, type=dict[str, Any]) if raw else {}
     except _BAD:
@@ -154,19 +160,23 @@ def _counted(found: _Answer) -> tuple[Usage | None, dict[str, Any]]:
     names = ("prompt_tokens", "input_tokens", "total_tokens")
     given = next((said[name] for name in names if said.get(name) is not None), None)
     told: dict[str, Any] = {}
-    if said.get("search_units") is not None:
-        told["search_units"] = said["search_units"]
-    if given is None:
+    searches = said.get("search_units")
+    if searches is not None:
+        told["search_units"] = searches
+    if given is None and searches is None:
         return None, told
-    tokens = _whole(given)
-    if tokens is None:
-        return Usage(raw=raw, problem="it has no count of tokens"), told
-    told |= {"prompt_tokens": tokens, "total_tokens": tokens}
-    return Usage(input=tokens, raw=raw), told
+    tokens, units = _whole(given), _whole(searches)
+    if tokens is None or units is None:
+        return Usage(raw=raw, problem="a figure of it is not a count"), told
+    if given is not None:
+        told |= {"prompt_tokens": tokens, "total_tokens": tokens}
+    return Usage(input=tokens, requests=units, raw=raw), told
 
 
 def _whole(value: Any) -> int | None:
-    """A count; some hosts write counts as numbers with a point."""
+    """A count, 0 where none is told; some hosts write counts as numbers with a point."""
+    if value is None:
+        return 0
     if isinstance(value, bool) or not isinstance(value, int | float):
         return None
     return int(value) if 0 <= value < _MOST_TOKENS and value == int(value) else None

@@ -90,7 +90,7 @@ def test_one_shape(said: Any) -> None:
         ({"usage": {"prompt_tokens": 55, "total_tokens": 55}}, 55, {}),
         ({"usage": {"total_tokens": 43}}, 43, {}),
         ({"usage": {"total_tokens": 17, "cost": 3.4e-7}}, 17, {}),
-        ({"meta": {"billed_units": {"search_units": 1}}}, None, {"search_units": 1}),
+        ({"meta": {"billed_units": {"search_units": 3}}}, None, {"search_units": 3}),
         ({"meta": {"billed_units": {"search_units": 2, "input_tokens": 9.0}}}, 9,
          {"search_units": 2}),
     ],
@@ -99,11 +99,10 @@ def test_what_was_taken(more: dict[str, Any], tokens: int | None, told: dict[str
     """Tokens where they are told; units are shown."""
     answer, usage = ranked({"id": "i", "model": "x", "results": RESULTS, **more})
     assert (answer["id"], answer["model"]) == ("i", "x")
-    if tokens is None:
-        assert usage is None
-    else:
-        assert usage is not None
-        assert (usage.input, usage.problem) == (tokens, "")
+    assert usage is not None
+    assert (usage.input, usage.problem) == (tokens or 0, "")
+    assert usage.requests == told.get("search_units", 0)
+    if tokens is not None:
         told = {**told, "prompt_tokens": tokens, "total_tokens": tokens}
     assert answer["usage"] == told
 
@@ -135,3 +134,11 @@ def test_hostile_answers(body: bytes) -> None:
     with pytest.raises(Fault) as caught:
         ranked(body)
     assert caught.value.kind is UPSTREAM_ERROR
+
+
+def test_a_long_list_is_several_searches() -> None:
+    """Where a host bills it so; as many are set aside."""
+    expects = COHERE.operations["rerank"].expects
+    assert expects is not None
+    counts = [expects(call(documents=["d"] * many)).requests for many in (1, 100, 101, 250)]
+    assert counts == [1, 1, 2, 3]

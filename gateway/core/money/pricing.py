@@ -63,7 +63,7 @@ def lines_of(rates: Mapping[str, Rate], usage: Usage) -> list[tuple[Rate, int]]:
         ("input_per_mtok", max(0, fresh)),
         ("output_per_mtok", max(0, made)),
         *unit_counts(usage),
-        ("per_request", 1),
+        ("per_request", usage.requests or 1),
     )
     lines += [(rates[name], amount) for name, amount in counted if amount and name in rates]
     return lines

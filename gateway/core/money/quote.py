@@ -14,7 +14,8 @@ def units_of(rows: Rows, expected: Usage) -> int:
     """What pictures, seconds, characters and the tokens of files cost, in fine units."""
     rates = rows.at(expected.input, expected.size).rates
     lines = lines_of(rates, expected)
-    return sum(rate.fine * quantity for rate, quantity in lines if rate.name != "per_request")
+    first = sum(rate.fine for rate, _ in lines if rate.name == "per_request")  # in every quote
+    return sum(rate.fine * quantity for rate, quantity in lines) - first
 
 
 def quote(
