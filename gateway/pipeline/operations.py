@@ -63,7 +63,7 @@ def expected(operation: str, body: JsonBody, files: tuple[File, ...]) -> Usage:
 
 
 def _length(file: File) -> int:
-    """How long its sound lasts; by its size, as speech is usually sent, where that can't be told."""
+    """How long its sound lasts; guessed by its size where that cannot be told."""
     return file.milliseconds or file.size // _BYTES_A_MILLISECOND
 
 

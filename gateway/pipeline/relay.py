@@ -18,6 +18,7 @@ from gateway.pipeline.attempt import Attempt
 from gateway.pipeline.costs import cost_in_events, length_end
 from gateway.pipeline.media import Through, measured
 from gateway.pipeline.mishaps import sound_fault, sound_reply, sound_request, sound_usage
+from gateway.pipeline.operations import TALKS
 from gateway.pipeline.record import Record
 from gateway.pipeline.settle import whole_input
 from gateway.pipeline.strangers import kept, passing
@@ -286,8 +287,9 @@ async def is_stream(attempt: Attempt) -> bool:
     reply = attempt.reply
     if not 200 <= reply.status < 300:
         raise await _refusal(attempt)
-    if attempt.candidate.operation.stream is not PASSTHROUGH:
-        return True
+    translated = attempt.candidate.operation.stream is not PASSTHROUGH
+    if translated and attempt.call.operation in TALKS:
+        return True  # whatever it says of itself: some wires have a type of their own
     return reply.headers.get("content-type", "").lower().startswith(_EVENT_STREAM)
 
 

@@ -56,6 +56,9 @@ def heard(
         )
 
     def parse(call: Call, status: int, headers: Mapping[str, str], body: bytes) -> Reply:
+        kind = written(call, headers)
+        if kind is not None:
+            return Reply(body, content_type=kind)
         found = fault_in(body)
         if found is not None:
             raise found
@@ -66,7 +69,6 @@ def heard(
         parse=parse,
         stream=lambda call: TranscriptMeter(fault_in),
         fault=fault,
-        media=written,
     )
 
 

@@ -9,7 +9,7 @@ import pytest
 
 from gateway.domain import Usage
 from gateway.errors import UPSTREAM_ERROR, Fault
-from gateway.sdk import Adapter
+from gateway.sdk import Adapter, Reply
 from providers_plugins import azure, compatible, groq, mistral, openrouter, zhipu
 from providers_plugins.cohere import ADAPTER as COHERE
 from providers_plugins.openai import ADAPTER as OPENAI
@@ -188,11 +188,16 @@ def test_what_is_no_answer_is_the_providers_failure(body: bytes) -> None:
         ("verbose_json", "application/json; charset=utf-8", None),
     ],
 )
-def test_formats_that_are_text_pass_as_bytes(asked: str, kind: str, told: str | None) -> None:
+def test_formats_that_are_text_pass_as_they_are(asked: str, kind: str, told: str | None) -> None:
     """Subtitles and plain text are no JSON, and never a page that a browser would run."""
-    media = OPENAI.operations["transcriptions"].media
-    assert media is not None
-    assert media(heard(response_format=asked), {"content-type": kind}) == told
+    parse = OPENAI.operations["transcriptions"].parse
+    assert callable(parse)
+    call, headers = heard(response_format=asked), {"content-type": kind}
+    if told is None:
+        with pytest.raises(Fault):
+            parse(call, 200, headers, b"WEBVTT\n")
+    else:
+        assert parse(call, 200, headers, b"WEBVTT\n") == Reply(b"WEBVTT\n", content_type=told)
 
 
 STREAM = (
