@@ -6,8 +6,10 @@ The routes are the shipped catalog's, each before its provider's own wire.
 from __future__ import annotations
 
 import json
+from base64 import b64encode
 from collections.abc import AsyncIterator
 from pathlib import Path
+from struct import pack
 from typing import Any
 
 import openai
@@ -50,13 +52,12 @@ def answer_of(path: str, body: Any) -> Any:
         return {"id": "r", "results": ranks, "meta": {"billed_units": {"search_units": 2}}}
     if path.endswith("reranks"):
         ranks = [{"index": 0, "relevance_score": 0.5}]
-        return {"id": "r", "results": ranks, "usage": {"total_tokens": 1_000_000}}
+        return {"id": "r", "results": ranks, "usage": {"total_tokens": 20_000}}
     if path.endswith("/v2/embed"):
+        assert body["embedding_types"] == ["base64"]  # which the SDK asks for by itself
+        packed = [b64encode(pack("<2f", *vector(it))).decode() for it in texts]
         units = {"input_tokens": len(texts)}
-        form = body["embedding_types"][0]
-        assert form == "float"
-        return {"embeddings": {"float": [vector(it) for it in texts]},
-                "meta": {"billed_units": units}}  # fmt: skip
+        return {"embeddings": {"base64": packed}, "meta": {"billed_units": units}}
     if path.endswith(":batchEmbedContents"):
         given = [one["content"]["parts"][0]["text"] for one in body["requests"]]
         return {"embeddings": [{"values": vector(it)} for it in given],
@@ -91,7 +92,11 @@ async def answers(exchange: Exchange) -> None:
         said = {"content": {"parts": [{"text": "hi"}]}, "finishReason": "STOP"}
         answer = {"candidates": [said], "usageMetadata": usage}
     elif not (request.header("Content-Type") or "").startswith("multipart/"):
-        answer = answer_of(path, request.json())
+        try:
+            answer = answer_of(path, request.json())
+        except BaseException:
+            exchange.cut()  # or the call would wait for an answer
+            raise
     await exchange.send_json(200, answer)
 
 
@@ -125,7 +130,7 @@ COSTS = {
     "rerank-v3.5": 4_000_000,
     "rerank-v4.0-pro": 5_000_000,
     "rerank-v4.0-fast": 4_000_000,
-    "qwen3-rerank": 100_000_000,  # a million tokens
+    "qwen3-rerank": 2_000_000,  # 20,000 tokens
     "gpt-4o-transcribe": 6_000_000,
     "whisper-1": 6_000_000,
     "groq-whisper-large-v3-turbo": 667_000,
