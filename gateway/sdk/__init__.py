@@ -26,7 +26,7 @@ from gateway.errors import (
     ProviderError,
     invalid,
 )
-from gateway.sdk import normalise
+from gateway.sdk import normalise, voices
 from gateway.sdk.adapter import (
     CONTRACT,
     PASSTHROUGH,
@@ -94,5 +94,6 @@ __all__ = [
     "read_error",
     "reasoning_outside",
     "retry_after",
+    "voices",
     "with_stream_usage",
 ]

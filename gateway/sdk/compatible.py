@@ -16,11 +16,13 @@ from gateway.errors import Fault
 from gateway.sdk.adapter import PASSTHROUGH, Adapter, Build, Call, Operation
 from gateway.sdk.normalise import Step, each_message
 from gateway.sdk.respell import Spelling, streamed_answer, whole_answer
+from gateway.sdk.voices import speech_operation
 
 PATHS: Mapping[str, str] = {
     "chat": "/chat/completions",
     "completions": "/completions",
     "embeddings": "/embeddings",
+    "speech": "/audio/speech",
 }
 STREAMED = frozenset({"chat", "completions"})
 _WITH_USAGE = b'{"include_usage":true}'
@@ -63,6 +65,8 @@ def compatible(
     builder = build or _builder
 
     def operation(kind: str) -> Operation:
+        if kind == "speech":
+            return speech_operation(builder(paths[kind], chosen), fault_in=fault_in, fault=fault)
         respelled = spelling if kind == "chat" else None
         return Operation(
             build=builder(paths[kind], chosen),

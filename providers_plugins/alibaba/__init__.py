@@ -3,5 +3,6 @@
 from msgspec import structs
 
 from providers_plugins.alibaba.chat import CHAT
+from providers_plugins.alibaba.speech import SPEECH
 
-ADAPTER = structs.replace(CHAT, operations={**CHAT.operations})
+ADAPTER = structs.replace(CHAT, operations={**CHAT.operations, "speech": SPEECH})

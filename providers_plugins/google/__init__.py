@@ -16,6 +16,7 @@ from providers_plugins.google.places import (
 )
 from providers_plugins.google.reader import GenerateReader
 from providers_plugins.google.request import body, tier_headers
+from providers_plugins.google.speech import cloud_speech, studio_speech
 from providers_plugins.google.whole import read
 
 _WHOLE = "generateContent"
@@ -49,12 +50,12 @@ def _reader(call: Call) -> Reader:
 
 GOOGLE = Adapter(
     name="google",
-    operations={"embeddings": studio_embeddings()},
+    operations={"embeddings": studio_embeddings(), "speech": studio_speech()},
     wire=Wire(build=_build_studio, read=read, reader=_reader, fault=wire_fault),
 )
 VERTEX = Adapter(
     name="vertex",
-    operations={"embeddings": cloud_embeddings()},
+    operations={"embeddings": cloud_embeddings(), "speech": cloud_speech()},
     wire=Wire(build=_build_cloud, read=read, reader=_reader, fault=wire_fault),
     login=Login(step, gives=("access_token", "project")),
 )

@@ -3,5 +3,6 @@
 from msgspec import structs
 
 from providers_plugins.openai.chat import TALK
+from providers_plugins.openai.speech import SPEECH
 
-ADAPTER = structs.replace(TALK, operations={**TALK.operations})
+ADAPTER = structs.replace(TALK, operations={**TALK.operations, "speech": SPEECH})

@@ -3,5 +3,6 @@
 from msgspec import structs
 
 from providers_plugins.xai.chat import TALK
+from providers_plugins.xai.speech import SPEECH
 
-ADAPTER = structs.replace(TALK, operations={**TALK.operations})
+ADAPTER = structs.replace(TALK, operations={**TALK.operations, "speech": SPEECH})

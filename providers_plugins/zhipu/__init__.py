@@ -3,5 +3,6 @@
 from msgspec import structs
 
 from providers_plugins.zhipu.chat import CHAT
+from providers_plugins.zhipu.speech import SPEECH
 
-ADAPTER = structs.replace(CHAT, operations={**CHAT.operations})
+ADAPTER = structs.replace(CHAT, operations={**CHAT.operations, "speech": SPEECH})

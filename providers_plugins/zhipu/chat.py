@@ -67,6 +67,7 @@ def tool_stream(call: Call, body: JsonBody, losses: Losses) -> JsonBody:
 
 
 fault = by_code(_CAUSES)
+fault_in = inside_by_code(_CAUSES)
 
 CHAT = compatible(
     "zhipu",
@@ -94,7 +95,7 @@ CHAT = compatible(
         ),
     ),
     operations=("chat", "embeddings"),
-    fault_in=inside_by_code(_CAUSES),
+    fault_in=fault_in,
     fault=fault,
     spelling=Spelling(
         finish={"sensitive": "content_filter", "model_context_window_exceeded": "length"},
