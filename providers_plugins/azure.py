@@ -118,7 +118,7 @@ def _login(credential: Credential) -> tuple[tuple[str, str], ...]:
 
 ADAPTER = compatible(
     "azure",
-    operations=("chat", "completions", "embeddings"),
+    operations=("chat", "completions", "embeddings", "speech"),
     usage=usage,
     fault_in=inside_by_code(_CAUSES),
     fault=fault,

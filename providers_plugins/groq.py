@@ -78,7 +78,7 @@ ADAPTER = compatible(
             thinking,
         ),
     ),
-    operations=("chat",),
+    operations=("chat", "speech"),
     fault_in=fault_in,
     fault=fault,
     spelling=Spelling(thoughts=("reasoning",), usage_in="x_groq"),

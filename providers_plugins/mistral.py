@@ -21,6 +21,7 @@ from gateway.sdk import (
 )
 from gateway.sdk.talk import Losses
 from providers_plugins.causes import EXHAUSTED, INVALID, caused
+from providers_plugins.mistral_speech import mistral_speech
 
 
 class _Detail(msgspec.Struct):
@@ -133,7 +134,7 @@ def no_stream_options(call: Call, body: JsonBody, losses: Losses) -> JsonBody:
     return body.replace({"stream_options": None}) if "stream_options" in body else body
 
 
-ADAPTER = compatible(
+CHAT = compatible(
     "mistral",
     quirks=Quirks(
         rename={
@@ -167,4 +168,8 @@ ADAPTER = compatible(
     usage=usage,
     fault=fault,
     spelling=Spelling(parts=True, finish={"model_length": "length"}, broken=frozenset({"error"})),
+)
+
+ADAPTER = msgspec.structs.replace(
+    CHAT, operations={**CHAT.operations, "speech": mistral_speech(fault)}
 )

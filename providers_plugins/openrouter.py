@@ -128,7 +128,7 @@ ADAPTER = compatible(
             thinking,
         ),
     ),
-    operations=("chat", "completions", "embeddings"),
+    operations=("chat", "completions", "embeddings", "speech"),
     fault_in=fault_in,
     fault=fault,
     spelling=Spelling(thoughts=("reasoning",), details=True, broken=frozenset({"error"})),

@@ -43,6 +43,7 @@ SYSTEM_ONLY = [*OLD_CEILING, "groq", "minimax", "vllm"]
 # What is added to every conversation, and who tells usage without being asked.
 ADDED = {"minimax": b',"reasoning_split":true'}
 UNASKED = {"mistral"}
+OWN = {"chat", "completions", "embeddings", "responses"}
 MESSAGES = rb'[ {"content":"\u00e9 \/ \n","role":"user" } , {"role" : "user", "x":1.0e0} ]'
 STYLED = (
     b'{ "temperature" : 1.0 ,\n "model"\t: "client/model", "z":1e0,"messages":'
@@ -77,7 +78,7 @@ def sent(adapter: Adapter, body: bytes, *, stream: bool = False, operation: str 
 @pytest.mark.parametrize("adapter", ALL, ids=BY_NAME)
 def test_only_the_model_changes(adapter: Adapter) -> None:
     """Key order, spelling of numbers, escapes and whitespace stay the client's."""
-    for operation in adapter.operations:
+    for operation in OWN & adapter.operations.keys():
         expected = STYLED_OUT
         if operation == "chat" and adapter.name in ADDED:
             expected = STYLED_OUT.replace(b" }\n", ADDED[adapter.name] + b"}\n")
@@ -86,14 +87,16 @@ def test_only_the_model_changes(adapter: Adapter) -> None:
 
 @pytest.mark.parametrize("adapter", ALL, ids=BY_NAME)
 def test_the_request_is_addressed(adapter: Adapter) -> None:
-    """URL, method, key and content type are as the host wants them."""
+    """URL, method, key and content type are as the host wants them; what else vendors make has
+    tests of its own."""
     paths = {
         "chat": "/chat/completions",
         "completions": "/completions",
         "embeddings": "/embeddings",
         "responses": "/responses",
     }
-    for name, operation in adapter.operations.items():
+    for name in paths.keys() & adapter.operations.keys():
+        operation = adapter.operations[name]
         request = operation.build(call(STYLED, operation=name), KEY)
         assert request.method == "POST"
         assert request.url == "https://host.example/v1" + paths[name]

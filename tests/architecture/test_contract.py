@@ -61,6 +61,7 @@ SDK = [
     "read_error",
     "reasoning_outside",
     "retry_after",
+    "voices",
     "with_stream_usage",
 ]
 
