@@ -1,4 +1,4 @@
-"""Events of hosts that send sound: however long one is, no more than MAX_EVENT of it is kept.
+"""Events of hosts that send sound: however long one is, about a MiB of it is held at most.
 
 An event that is longer holds its sound in one long string. What is in that string is handed on as
 it comes, and the event without it is read at its end.
@@ -7,6 +7,7 @@ it comes, and the event without it is read at its end.
 from __future__ import annotations
 
 import binascii
+import re
 from collections.abc import Callable, Iterator
 from typing import Final
 
@@ -15,6 +16,9 @@ from gateway.core import sse
 _ENDS = (b"\n\n", b"\n\r\n", b"\r\r", b"\n\r", b"\r\n\r\n")
 _ESCAPES = ((b"\\/", b"/"), (b"\\u003d", b"="), (b"\\u002b", b"+"), (b"\\u002f", b"/"))
 _LONGEST_ESCAPE: Final = 6
+_MOST_KEPT: Final = 1 << 16  # of a long event, beside its sound
+# The members that hosts hold their sound in, where that is long.
+_SOUND = re.compile(rb'"(?:data|audio|content)"\s*:\s*"(?=[^"]{4096})')
 _HEX: Final = 2
 _BASE64: Final = 4
 
@@ -79,9 +83,10 @@ class LongEvents:
             if not self._splitter.oversize:
                 payload = _payload(event)
             else:
-                sound = self._taken(event)
-                if sound:
-                    yield b"", sound
+                for at in range(0, len(event), _MOST_KEPT):
+                    sound = self._taken(event[at : at + _MOST_KEPT])
+                    if sound:
+                        yield b"", sound
                 payload = self._ended() if event.endswith(_ENDS) else b""
             if payload:
                 yield payload, None
@@ -106,13 +111,13 @@ class LongEvents:
                 continue
             self.kept += piece
             piece = b""
-            if len(self.kept) > sse.MAX_EVENT >> 1:
-                start = self.kept.rfind(b'"') + 1
-                if not 0 < start <= sse.MAX_EVENT >> 1:
+            if len(self.kept) > _MOST_KEPT:
+                found = _SOUND.search(self.kept)
+                if found is None:
                     self.kept.clear()
-                    raise ValueError("no string is so long")
-                piece = bytes(self.kept[start:])
-                del self.kept[start:]
+                    raise ValueError("a long event holds no sound")
+                piece = bytes(self.kept[found.end() :])
+                del self.kept[found.end() :]
                 self._string = self._coded()
         return made
 
