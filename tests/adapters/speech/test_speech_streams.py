@@ -223,12 +223,13 @@ def test_sound_in_one_long_event(make, size: int) -> None:
 
 def test_sound_in_many_parts_of_a_long_event() -> None:
     """Other long strings beside it are no sound."""
-    signature = {"text": "", "thoughtSignature": "A" * 5000}
-    parts = [{"inlineData": {"mimeType": "audio/L16;rate=24000", "data": hosts.b64(LONG[:90_000])}}]
-    parts = (parts + [signature]) * 20  # type: ignore[list-item,operator]
-    body = {"candidates": [{"content": {"parts": parts}, "finishReason": "STOP"}]}
+    coded = hosts.b64(LONG[:90_000])
+    sound = {"inlineData": {"mimeType": "audio/L16;rate=24000", "data": coded}}
+    few = {"inlineData": {"mimeType": "audio/L16;rate=24000", "data": hosts.b64(b"few")}}
+    parts = [sound, {"text": "", "thoughtSignature": "A" * 5000}, sound, sound] * 4
+    body = {"candidates": [{"content": {"parts": [*parts, few]}, "finishReason": "STOP"}]}
     one = translator(ALL["google"], call(response_format="pcm"))
-    assert run(one, hosts.event(body)) == LONG[:90_000] * 20
+    assert run(one, hosts.event(body)) == LONG[:90_000] * 12 + b"few"
     assert one.complete
 
 
