@@ -286,6 +286,8 @@ class PassingSpeech:
         if payload is None:
             return True
         self.fault = self._fault_in(payload)
+        if self.fault is not None:
+            return False  # it is told in the gateway's own words
         try:
             told = _decode(payload)
             if told.audio:

@@ -80,6 +80,14 @@ def gemini(pieces: tuple[bytes, ...] = PIECES, rate: int = 24_000, finish: str =
     )
 
 
+def whole_gemini() -> dict[str, Any]:
+    part = {"inlineData": {"mimeType": "audio/L16;rate=24000", "data": b64(SOUND)}}
+    return {
+        "candidates": [{"content": {"parts": [part]}, "finishReason": "STOP", "index": 0}],
+        "usageMetadata": {"promptTokenCount": 11, "candidatesTokenCount": 111},
+    }
+
+
 def minimax(pieces: tuple[bytes, ...] = PIECES, again: bool = False, only: bool = False) -> bytes:
     """`again`: the last event repeats all of the sound; `only`: it alone has any."""
     extra = {"audio_length": 512, "audio_sample_rate": 24_000, "usage_characters": 26,

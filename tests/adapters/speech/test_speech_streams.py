@@ -339,8 +339,10 @@ def test_a_few_bytes_become_events_as_well() -> None:
 
 
 def test_an_error_event_is_a_fault() -> None:
-    one = translator(ALL["openai"], call(stream_format="sse"))
-    run(one, b'data: {"error":{"message":"no","code":"c"}}\n\n')
+    one = translator(ALL["openai"], call(stream_format="sse", response_format="pcm"))
+    begun = hosts.openai()[:200] + b"\n\n"
+    made = run(one, begun, b'data: {"error":{"message":"no","code":"c"}}\n\n', hosts.openai())
+    assert made == begun
     assert one.fault is not None
     assert one.fault.kind is UPSTREAM_ERROR
 
