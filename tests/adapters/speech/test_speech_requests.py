@@ -261,8 +261,12 @@ def test_words_of_a_hosts_own_arrive() -> None:
     assert (body["volume"], body["watermark_enabled"]) == (2, False)
 
 
-@pytest.mark.parametrize("vendor", ["minimax", "zhipu"])
-@pytest.mark.parametrize(("speed", "due"), [(0.25, 0.5), (0.5, 0.5), (2, 2.0), (4, 2.0)])
+@pytest.mark.parametrize(
+    ("vendor", "speed", "due"),
+    [(vendor, *pair) for vendor in ("minimax", "zhipu")
+     for pair in ((0.25, 0.5), (0.5, 0.5), (2, 2.0), (4, 2.0))]
+    + [("xai", 0.25, 0.7), ("xai", 1.5, 1.5), ("xai", 4, 1.5)],
+)  # fmt: skip
 def test_a_speed_out_of_range_is_named(vendor: str, speed: float, due: float) -> None:
     asked = call(voice="x", speed=speed, response_format="wav")
     body = sent(ALL[vendor], asked)
