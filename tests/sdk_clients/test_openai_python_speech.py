@@ -18,7 +18,7 @@ from tests.adapters.speech.stage import Speaks, staged
 from tests.core import sounds
 from tests.fake_upstream import Exchange, FakeUpstream, chunk, event_bytes, head
 from tests.harness import Gateway
-from tests.money import charges, entries
+from tests.money import charges, entries, payer
 from tests.rawclient import Answer, RawClient, ask, request
 
 TIME = len(SOUND) * 1000 // 48_000
@@ -52,9 +52,9 @@ async def gateway(tmp_path: Path, fake: FakeUpstream) -> AsyncIterator[Gateway]:
         yield served
 
 
-async def said(gateway: Gateway, asked: dict[str, Any]) -> Answer:
+async def said(gateway: Gateway, asked: dict[str, Any], key: str = "") -> Answer:
     """A call without the SDK, and its answer."""
-    raw = request(json.dumps(asked).encode(), gateway.key, path="/v1/audio/speech")
+    raw = request(json.dumps(asked).encode(), key or gateway.key, path="/v1/audio/speech")
     return await ask(gateway.server.port, raw)
 
 
@@ -155,6 +155,46 @@ async def test_a_minute_costs_the_same_in_every_format(gateway: Gateway, speaks:
     charged = charges(entries(gateway.server.store.database.path))
     for number, due in enumerate([6000] * 6 + [TIME]):
         assert charged[number] == pytest.approx(15_000_000 * due / 60_000, rel=0.02), number
+
+
+async def test_what_it_may_cost_must_be_there(gateway: Gateway, speaks: Speaks) -> None:
+    """Beforehand time is a guess with some to spare; what was not needed is given back."""
+    store = gateway.server.store
+    poor = await payer(store, 100_000_000)
+    asked = {"model": "gpt-4o-mini-tts", "input": "word " * 2_000, "voice": "x"}
+    for model in ("gpt-4o-mini-tts", "tts-1-hd", "vertex-chirp-3", "minimax-speech-2.6"):
+        answer = await said(gateway, asked | {"model": model}, poor.secret)
+        assert (answer.status, answer.error["code"]) == (402, "budget_exhausted"), model
+    speaks.files["mp3"] = sounds.mp3(230)
+    answer = await said(gateway, asked | {"input": "word " * 200}, poor.secret)
+    assert answer.status == 200
+    await gateway.idle()
+    rows = entries(store.database.path, poor.account)
+    assert max(row["held"] for row in rows) > 20_000_000
+    assert sum(row["held"] for row in rows) == 0
+    assert charges(rows) == [pytest.approx(1_500_000, rel=0.01)]
+
+
+async def test_a_second_credential_speaks_where_the_first_may_not(
+    gateway: Gateway, fake: FakeUpstream
+) -> None:
+    """As long as nothing was heard; the client notices nothing."""
+    speaks = Speaks()
+
+    async def handler(exchange: Exchange) -> None:
+        if exchange.request.header("Authorization") == "Bearer sk-upstream-secret-0001":
+            code = {"status_code": 1008, "status_msg": "no balance"}
+            await exchange.send_json(200, {"base_resp": code})
+        else:
+            await speaks(exchange)
+
+    fake.handler = handler
+    asked = {"model": "minimax-speech-2.6", "input": "Hi.", "voice": "x", "response_format": "pcm"}
+    for _ in range(3):
+        answer = await said(gateway, asked)
+        assert (answer.status, answer.body) == (200, SOUND)
+    seen = [request.header("Authorization") for request in fake.requests]
+    assert "Bearer sk-upstream-secret-0002" in seen
 
 
 async def test_what_is_lost_is_named(gateway: Gateway, speaks: Speaks) -> None:

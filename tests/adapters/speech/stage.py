@@ -45,7 +45,10 @@ def catalog(url: str) -> dict[str, Any]:
         providers[name] = {
             "adapter": shipped["providers"][name]["adapter"],
             "base_url": url + path,
-            "credentials": [{"name": "main", "api_key": "sk-upstream-secret-0001"}],
+            "credentials": [
+                {"name": "main", "api_key": "sk-upstream-secret-0001"},
+                {"name": "spare", "api_key": "sk-upstream-secret-0002", "tier": 1},
+            ],
             "options": {"speech_url": f"{url}/chirp"} if name == "vertex" else {},
         }
     return {"version": 1, "surfaces": {"/v1": {"style": "openai"}}, "providers": providers,
