@@ -289,3 +289,40 @@ async def test_who_leaves_early_ends_the_providers_work(
     await gateway.idle()
     await gateway.server.store.ledger.flush()
     assert charges(entries(gateway.server.store.database.path)) == [36 * 15_000]
+
+
+async def test_silence_costs_nothing(gateway: Gateway, fake: FakeUpstream) -> None:
+    """A provider that breaks off before its first sound."""
+
+    async def handler(exchange: Exchange) -> None:
+        lines = [("Content-Type", "audio/mpeg"), ("Transfer-Encoding", "chunked")]
+        await exchange.send(head(200, lines))
+        exchange.close()
+
+    fake.handler = handler
+    for model in ("gpt-4o-mini-tts", "tts-1"):
+        answer = await said(gateway, {"model": model, "input": WORDS, "voice": "x"})
+        assert answer.status == 502, model
+    await gateway.idle()
+    await gateway.server.store.ledger.flush()
+    rows = entries(gateway.server.store.database.path)
+    assert [one for one in charges(rows) if one] == []
+    assert sum(row["held"] for row in rows) == 0
+
+
+async def test_half_an_answer_costs_half_its_time(gateway: Gateway, fake: FakeUpstream) -> None:
+    """Where time has a price, what was heard is charged and no more."""
+
+    async def handler(exchange: Exchange) -> None:
+        lines = [("Content-Type", "audio/mpeg"), ("Transfer-Encoding", "chunked")]
+        await exchange.send(head(200, lines) + chunk(sounds.mp3(115)))
+        exchange.close()
+
+    fake.handler = handler
+    asked = {"model": "gpt-4o-mini-tts", "input": "word " * 500, "voice": "x"}
+    answer = await said(gateway, asked)
+    assert (answer.status, answer.clean) == (200, False)
+    await gateway.idle()
+    await gateway.server.store.ledger.flush()
+    made = charges(entries(gateway.server.store.database.path))
+    assert made == [pytest.approx(750_000, rel=0.02)]
