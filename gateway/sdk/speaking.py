@@ -212,6 +212,7 @@ class PassingSpeech:
         self._manner = manner
         self._fault_in = fault_in
         self._begun = b""
+        self._came = False  # anything at all
         self._events: sse.Splitter | None = None
         self._speaker: Speaker | None = None
         self._meter = SoundMeter(FORMATS[manner.format])
@@ -237,6 +238,7 @@ class PassingSpeech:
 
     def feed(self, data: bytes) -> bytes:
         """Bytes as they are, or whole events."""
+        self._came = self._came or bool(data)
         made = self._turned(data) if self._manner.events else data
         self.produced += len(made)
         return made
@@ -253,9 +255,12 @@ class PassingSpeech:
         return self._passed(data)
 
     def finish(self) -> bytes:
-        """The end of the bytes."""
-        if not self._manner.events:
-            return b""
+        """The end of the bytes; an end without any sound is no answer."""
+        if not self._came and self.fault is None:
+            self.fault = silence()
+        return self._ended() if self._manner.events and self.fault is None else b""
+
+    def _ended(self) -> bytes:
         made = b""
         if self._events is None and self._speaker is None and self._begun:
             self._decide(self._begun)

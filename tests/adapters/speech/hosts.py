@@ -23,6 +23,7 @@ BASE = "https://host.example/v1"
 # Samples of half a second, in three pieces of no even length.
 PIECES = (bytes(range(256)) * 31, b"\x01\x02\x03" * 1001, b"\xff\x7f" * 6500 + b"z" * 61)
 SOUND = b"".join(PIECES)
+TIME = len(SOUND) * 1000 // 48_000
 DONE = b"data: [DONE]\n\n"
 
 
@@ -50,6 +51,11 @@ def translator(adapter: Adapter, asked: Call) -> Translator:
     stream = adapter.operations["speech"].stream
     assert callable(stream)
     return stream(asked)
+
+
+def run(one: Translator, *pieces: bytes) -> bytes:
+    made = [one.feed(piece) for piece in pieces]
+    return b"".join([*made, one.finish()])
 
 
 def b64(data: bytes) -> str:

@@ -11,8 +11,7 @@ from gateway.core.sound import riff
 from gateway.errors import UPSTREAM_ERROR
 from gateway.sdk import Adapter
 from tests.adapters.speech import hosts
-from tests.adapters.speech.hosts import ALL, SOUND, call, heard, translator
-from tests.adapters.speech.test_speech_streams import TIME, run
+from tests.adapters.speech.hosts import ALL, SOUND, TIME, call, heard, run, translator
 
 # --- OpenAI's own wire ---
 
@@ -42,10 +41,18 @@ def test_events_pass_as_they_are(size: int) -> None:
 
 def test_events_without_their_end_are_not_complete() -> None:
     stream = hosts.openai()
-    for at in (0, 100, len(stream) - 150):
+    for at in (100, len(stream) - 150):
         one = translator(ALL["openai"], call(stream_format="sse"))
         run(one, stream[:at])
-        assert not one.complete or at == 0
+        assert not one.complete
+
+
+@pytest.mark.parametrize("events", [None, "sse"])
+def test_nothing_is_no_answer(events: str | None) -> None:
+    one = translator(ALL["openai"], call(stream_format=events))
+    assert one.finish() == b""
+    assert one.fault is not None
+    assert one.fault.cause == "empty_answer"
 
 
 @pytest.mark.parametrize("size", [1, 5, 1000, 1 << 20])

@@ -14,15 +14,19 @@ from gateway.core.sound import riff
 from gateway.errors import INVALID_REQUEST, RATE_LIMIT_EXCEEDED, UPSTREAM_ERROR
 from gateway.sdk import Translator
 from tests.adapters.speech import hosts
-from tests.adapters.speech.hosts import ALL, HOSTS, SOUND, Host, call, heard, translator
+from tests.adapters.speech.hosts import (
+    ALL,
+    HOSTS,
+    SOUND,
+    TIME,
+    Host,
+    call,
+    heard,
+    run,
+    translator,
+)
 
-TIME = len(SOUND) * 1000 // 48_000
 by_host = pytest.mark.parametrize("host", HOSTS.values(), ids=HOSTS)
-
-
-def run(one: Translator, *pieces: bytes) -> bytes:
-    made = [one.feed(piece) for piece in pieces]
-    return b"".join([*made, one.finish()])
 
 
 def spoken(host: Host, *pieces: bytes, **members: object) -> tuple[Translator, bytes]:
@@ -182,7 +186,7 @@ def test_a_failure_after_sound_ends_it(name: str) -> None:
     first = host.stream[: host.stream.index(blank) + len(blank)]
     one = translator(host.adapter, call(host.upstream, response_format="pcm"))
     made = run(one, first, stream, host.stream)
-    assert made == (hosts.PIECES[0] if first.count(b'status": 2') == 0 else made)
+    assert made == hosts.PIECES[0]
     assert one.fault is not None
 
 
@@ -201,16 +205,15 @@ LONG = bytes(range(251)) * 9000
 
 
 @pytest.mark.parametrize("make", [long_gemini, escaped])
-@pytest.mark.parametrize("size", [1, 5, 1 << 12, 1 << 16, 1 << 30])
+@pytest.mark.parametrize("size", [1, 1 << 12, 1 << 16, 1 << 30])
 def test_sound_in_one_long_event(make, size: int) -> None:
     """It is handed on as it comes; rate, usage and end are read as of any other."""
     stream = make(LONG)
-    step = max(size, 1 << 10) if size < 1 << 10 else size
-    pieces = [stream[n : n + step] for n in range(0, len(stream), step)]
-    if size < 1 << 10:  # one byte at a time where it is hard: at the beginning and the end
-        pieces = [stream[n : n + size] for n in range(0, 2000, size)]
-        pieces += [stream[2000 : len(stream) - 2000]]
-        pieces += [stream[n : n + size] for n in range(len(stream) - 2000, len(stream), size)]
+    pieces = [stream[n : n + size] for n in range(0, len(stream), size)]
+    if size < 1 << 10:  # a byte at a time where it is hard: at the beginning and the end
+        ends = len(stream) - 2000
+        pieces = [stream[n : n + 1] for n in range(2000)] + [stream[2000:ends]]
+        pieces += [stream[n : n + 1] for n in range(ends, len(stream))]
     one = translator(ALL["google"], call(response_format="wav"))
     made = run(one, *pieces)
     assert made == riff.header() + LONG
