@@ -10,6 +10,7 @@ from gateway.domain import File, Usage
 from gateway.sdk import JsonBody
 
 NOTHING = Usage()
+_LEAST_SOUND = 8  # bytes a millisecond, for a file that does not tell how long it sounds
 _SLOW_SPEECH = 80  # milliseconds a character, for what is set aside; what came is measured
 
 
@@ -57,7 +58,7 @@ def expected(operation: str, body: JsonBody, files: tuple[File, ...]) -> Usage:
         said = len(_text(body.value("input")))
         return Usage(characters=said, milliseconds=said * _SLOW_SPEECH)
     if operation in ("transcriptions", "translations"):
-        length = sum(file.milliseconds for file in files)
+        length = sum(file.milliseconds or file.size // _LEAST_SOUND for file in files)
         return Usage(milliseconds=length)
     return NOTHING
 
