@@ -116,22 +116,26 @@ class FrameReader:
         self._kind = 0
         self.violation: Violation | None = None
 
+    def broken(self) -> bool:
+        """Whether the protocol was broken: nothing more is to be had."""
+        return self.violation is not None
+
     def feed(self, data: bytes) -> list[Frame]:
         """The messages that are complete with these bytes."""
         found: list[Frame] = []
-        if self.violation is not None:
+        if self.broken():
             return found
         buffer = self._buffer
         buffer += data
         start = 0
-        while self.violation is None:
+        while not self.broken():
             end, whole = self._take(start)
             if end == start:
                 break
             start = end
             if whole is not None:
                 found.append(whole)
-        if self.violation is not None:
+        if self.broken():
             buffer.clear()
         elif start:
             del buffer[:start]
@@ -240,27 +244,30 @@ class Peer:
         self.on_message: Callable[[bytes], None] = _ignore
         self.on_close: Callable[[Closed], None] = _ignore
         self.closing = False  # our close frame is out
-        self.over: Closed | None = None
+        self.over = False
 
     def feed(self, data: bytes) -> None:
         """Take bytes off the wire."""
-        if self.over is not None:
+        if self.over:
             return
         for opcode, payload in self._reader.feed(data):
-            if opcode in (TEXT, BINARY):
-                if not self.closing:
-                    self.on_message(payload)
-            elif opcode == PING:
-                if not self.closing:
-                    self._send(PONG, payload)
-            elif opcode == CLOSE:
-                self._closed(payload)
-            if self.over is not None:
+            if not self._take(opcode, payload):
                 return
         violation = self._reader.violation
         if violation is not None:
             self.close(*violation)
             self._end(Closed(*violation))
+
+    def _take(self, opcode: int, payload: bytes) -> bool:
+        """Act on a frame; False when it was the last."""
+        if opcode == CLOSE:
+            self._closed(payload)
+        elif not self.closing:
+            if opcode == PING:
+                self._send(PONG, payload)
+            elif opcode != PONG:
+                self.on_message(payload)
+        return not self.over
 
     def send(self, message: bytes) -> None:
         """A text message; nothing once the end has begun."""
@@ -292,9 +299,8 @@ class Peer:
         self._end(ended)
 
     def _end(self, ended: Closed) -> None:
-        if self.over is None:
-            self.over = ended
-            self.closing = True
+        if not self.over:
+            self.over = self.closing = True
             self.on_close(ended)
 
     def _send(self, opcode: int, payload: bytes) -> None:
