@@ -51,6 +51,8 @@ class Websockets:
             if seats:
                 self._connections.pop(seats.pop(), None)
                 self._counts[place] -= 1
+                if not self._counts[place]:
+                    del self._counts[place]
 
         def made() -> WebsocketConnection:
             connection = WebsocketConnection(where, asyncio.get_running_loop(), leave)
