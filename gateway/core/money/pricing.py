@@ -49,6 +49,11 @@ def _lines(rates: Mapping[str, Rate], usage: Usage) -> list[tuple[Rate, int]]:
     for name, quantity in _input_parts(rates, usage):
         fresh -= quantity
         lines.append((rates[name], quantity))
+    # Sound that is sold by its length is not sold by its tokens as well.
+    if usage.audio_input_ms and "audio_input_per_minute" in rates:
+        fresh -= usage.audio_input - usage.cached_audio
+    if usage.audio_output_ms and "audio_output_per_minute" in rates:
+        made -= usage.audio_output
     for name, quantity in (
         ("reasoning_per_mtok", usage.reasoning),
         ("audio_output_per_mtok", usage.audio_output),
