@@ -141,6 +141,11 @@ class Sink(Protocol):
 class Keys(Protocol):
     """Client keys by secret."""
 
+    @property
+    def changes(self) -> int:
+        """Counts up with each change to any key: what was found before may be out of date."""
+        ...
+
     async def find(self, secret: bytes) -> Key | None: ...
 
 
@@ -159,7 +164,9 @@ class Ledger(Protocol):
         """Say how a hold ended to somebody who was cancelled while waiting for it."""
         ...
 
-    def extend(self, at: int, who: Who, call: int, amount: int) -> Awaitable[Exception | None]: ...
+    def extend(
+        self, at: int, who: Who, call: int, amount: int, estimate: int = 0
+    ) -> Awaitable[Exception | None]: ...
 
     def settle(
         self, at: int, who: Who, call: int, held: int, charge: int, way: int, result: Result

@@ -32,8 +32,10 @@ _TEXT = (
     "response.function_call_arguments.delta",
 )
 _SUMS = tuple(name for name in Usage.__struct_fields__ if name not in ("raw", "size", "problem"))
-# What OpenAI's clients look for, where it differs from the gateway's own code.
+# What OpenAI's clients look for, where it differs from the gateway's own code; and ends that are
+# nobody's failure, by their causes.
 _CODES = {"budget_exhausted": "insufficient_quota"}
+_ENDS = ("session_expired", "session_idle", "draining")
 
 
 class _Format(Struct, gc=False):
@@ -166,17 +168,29 @@ def total(counted: Usage | None, more: Usage) -> Usage:
     return structs.replace(counted, **changes)
 
 
+def counts(usage: Usage) -> bool:
+    """Whether anything at all was counted."""
+    return any(getattr(usage, name) for name in _SUMS)
+
+
+def code_of(fault: Fault) -> str:
+    """What an end is called, in its error event and as the reason of its close frame."""
+    if fault.cause in _ENDS:
+        return fault.cause
+    return _CODES.get(fault.kind.code, fault.kind.code)
+
+
 def error_event(fault: Fault, number: str) -> bytes:
     """A fault as the client's protocol tells it."""
-    kind = fault.kind
+    kind, code = fault.kind, code_of(fault)
     error: dict[str, Any] = {
         "type": kind.type,
-        "code": _CODES.get(kind.code, kind.code),
+        "code": code,
         "message": fault.message,
         "param": fault.param,
         "event_id": None,
     }
-    if error["code"] != kind.code:
+    if code != kind.code:
         error["gateway_code"] = kind.code
     return msgspec.json.encode({"type": "error", "event_id": f"event_{number}", "error": error})
 

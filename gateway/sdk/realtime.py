@@ -177,7 +177,12 @@ def passing(path: str = "/realtime", *headers: tuple[str, str]) -> Operation:
             headers=login + headers,
         )
 
-    return Operation(build=build, session=PassingDialogue)
+    return Operation(build=build, session=_passing)
+
+
+def _passing(call: Call, credential: Credential) -> PassingDialogue:
+    del credential
+    return PassingDialogue(call)
 
 
 def websocket_url(url: str) -> str:

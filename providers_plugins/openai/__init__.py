@@ -3,6 +3,7 @@
 from msgspec import structs
 
 from providers_plugins.openai.chat import TALK
+from providers_plugins.openai.realtime import REALTIME
 from providers_plugins.openai.speech import SPEECH
 
-ADAPTER = structs.replace(TALK, operations={**TALK.operations, "speech": SPEECH})
+ADAPTER = structs.replace(TALK, operations={**TALK.operations, "speech": SPEECH, **REALTIME})
