@@ -238,13 +238,14 @@ class Client(End):
 
     def read_on(self) -> None:
         """Read what comes, from now on."""
+        if self._reading is not None:
+            self.raw_client.writer.transport.resume_reading()  # type: ignore[attr-defined]
+            return
         self._reading = asyncio.create_task(self._read())
 
     def read_no_more(self) -> None:
         """Be a client that does not keep up."""
-        assert self._reading is not None
-        self._reading.cancel()
-        self._reading = None
+        self.raw_client.writer.transport.pause_reading()  # type: ignore[attr-defined]
 
     def abort(self) -> None:
         """Be gone without a word."""

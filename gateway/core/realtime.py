@@ -51,7 +51,7 @@ class _Audio(Struct, gc=False):
     output: _Way | None = None
 
 
-class _Session(Struct, gc=False):
+class _Session(Struct, gc=False, frozen=True):
     audio: _Audio | None = None
     input_audio_format: str = ""
     output_audio_format: str = ""

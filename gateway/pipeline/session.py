@@ -173,6 +173,8 @@ async def _relayed(
             settle.session(job.till, record, None, _status_of(error))
         elif not job.till.settled:
             conversation.settled(_status_of(error), "abandoned")
+        elif isinstance(error, asyncio.CancelledError):
+            return  # all was said and charged: the client did not wait for the goodbye
         raise
     finally:
         opened.socket.close(1000)

@@ -158,6 +158,9 @@ class App:
 
     async def _serve(self, endpoint: Endpoint | None, exchange: Exchange) -> None:
         request, sink = exchange.request, exchange.sink
+        upgrading = wants_websocket(request)
+        if upgrading:  # whatever is answered, nothing that follows would be taken for HTTP
+            sink.close_after()
         if endpoint is None:
             raise Fault(errors.NOT_FOUND, "There is no such endpoint; see /v1/models for a start.")
         record = exchange.record
@@ -178,8 +181,7 @@ class App:
         ):
             self._refuse_method(endpoint, exchange)
             return
-        if not endpoint.upgrades and wants_websocket(request):
-            sink.close_after()
+        if upgrading and not endpoint.upgrades:
             raise errors.invalid("This endpoint does not speak websocket.")
         await endpoint.serve(exchange)
 

@@ -26,7 +26,6 @@ _USUAL_SECONDS = 600
 async def connect(exchange: Exchange) -> None:
     """Open a session, and serve it until it ends."""
     request, site = exchange.request, exchange.site
-    exchange.sink.close_after()  # whatever is answered, this connection speaks no more HTTP
     check_handshake(request)
     secret = exchange.secret() or secret_offered(request)
     preset = None
