@@ -162,6 +162,20 @@ async def session(gateway: Gateway, client: Client, path: str = PATH, **options:
     assert (await client.event())["type"] == "session.created"
 
 
+@asynccontextmanager
+async def opened(
+    tmp_path: Path, provider: Provider, **options: Any
+) -> AsyncIterator[tuple[Gateway, Client]]:
+    """A session that is open at this provider, until the block ends."""
+    async with (
+        FakeUpstream(provider) as fake,
+        stage(tmp_path, fake, **options) as gateway,
+        Client(gateway.server.port) as client,
+    ):
+        await session(gateway, client)
+        yield gateway, client
+
+
 async def over(gateway: Gateway) -> list[dict[str, Any]]:
     """The ledger once no session is open and all is written; it adds up."""
     await gateway.idle()

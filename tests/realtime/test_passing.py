@@ -22,6 +22,7 @@ from tests.realtime.stage import (
     done,
     hurry,
     logged,
+    opened,
     over,
     session,
     spoken,
@@ -140,45 +141,37 @@ async def test_the_model_of_a_session_is_the_routes(tmp_path: Path, case: str) -
     """Everything else is the client's."""
     asked, sent = UPDATES[case]
     provider = Provider()
-    async with FakeUpstream(provider) as fake, stage(tmp_path, fake) as gateway:
-        async with Client(gateway.server.port) as client:
-            await session(gateway, client)
-            await client.send(asked)
-            assert await provider.socket.text() == sent
+    async with opened(tmp_path, provider) as (_, client):
+        await client.send(asked)
+        assert await provider.socket.text() == sent
 
 
 async def test_an_update_that_can_be_read_in_two_ways(tmp_path: Path) -> None:
     """Is not sent on, and that is told; the session goes on."""
     provider = Provider()
-    async with FakeUpstream(provider) as fake, stage(tmp_path, fake) as gateway:
-        async with Client(gateway.server.port) as client:
-            await session(gateway, client)
-            await client.send(
-                b'{"type":"session.update","session":{},"session":{"model":"dearer"}}'
-            )
-            error = (await client.event())["error"]
-            assert (error["code"], error["param"]) == ("invalid_request", "session")
-            await client.send(b'{"type":"response.create"}')
-            assert await provider.socket.text() == b'{"type":"response.create"}'
+    async with opened(tmp_path, provider) as (_, client):
+        await client.send(b'{"type":"session.update","session":{},"session":{"model":"dearer"}}')
+        error = (await client.event())["error"]
+        assert (error["code"], error["param"]) == ("invalid_request", "session")
+        await client.send(b'{"type":"response.create"}')
+        assert await provider.socket.text() == b'{"type":"response.create"}'
 
 
 async def test_messages_in_pieces_and_pings(tmp_path: Path) -> None:
     """Fragments become one message, a binary one is text, and pings are answered."""
     provider = Provider()
-    async with FakeUpstream(provider) as fake, stage(tmp_path, fake) as gateway:
-        async with Client(gateway.server.port) as client:
-            await session(gateway, client)
-            await client.frame(TEXT, b'{"a":', final=False)
-            await client.frame(PING, b"there?")
-            await client.frame(0, b"1}")
-            assert await client.frames.next() == (PONG, b"there?")
-            assert await provider.socket.text() == b'{"a":1}'
-            await client.frame(BINARY, b"{}")
-            assert await provider.socket.text() == b"{}"
-            await provider.socket.frame(BINARY, b'{"b":2}')
-            assert await client.text() == b'{"b":2}'
-            assert client.frames.masks == [False] * 3
-            assert set(provider.socket.frames.masks) == {True}
+    async with opened(tmp_path, provider) as (_, client):
+        await client.frame(TEXT, b'{"a":', final=False)
+        await client.frame(PING, b"there?")
+        await client.frame(0, b"1}")
+        assert await client.frames.next() == (PONG, b"there?")
+        assert await provider.socket.text() == b'{"a":1}'
+        await client.frame(BINARY, b"{}")
+        assert await provider.socket.text() == b"{}"
+        await provider.socket.frame(BINARY, b'{"b":2}')
+        assert await client.text() == b'{"b":2}'
+        assert client.frames.masks == [False] * 3
+        assert set(provider.socket.frames.masks) == {True}
 
 
 BREACHES = {
@@ -283,13 +276,11 @@ async def test_a_provider_that_breaks_off(tmp_path: Path, handler: Any) -> None:
 async def test_a_failure_told_by_the_provider_shows_no_credential(tmp_path: Path) -> None:
     """Its error events pass, masked."""
     provider = Provider()
-    async with FakeUpstream(provider) as fake, stage(tmp_path, fake) as gateway:
-        async with Client(gateway.server.port) as client:
-            await session(gateway, client)
-            words = "Incorrect key sk-upstream-secret-0001 given."
-            await provider.socket.send({"type": "error", "error": {"message": words}})
-            event = await client.event()
-            assert event["error"]["message"] == "Incorrect key [redacted] given."
+    async with opened(tmp_path, provider) as (_, client):
+        words = "Incorrect key sk-upstream-secret-0001 given."
+        await provider.socket.send({"type": "error", "error": {"message": words}})
+        event = await client.event()
+        assert event["error"]["message"] == "Incorrect key [redacted] given."
 
 
 async def refuses(exchange: Exchange) -> None:
@@ -373,21 +364,19 @@ async def test_a_thousand_pieces_of_sound(tmp_path: Path) -> None:
         for _ in range(pieces):
             await provider.socket.send(await provider.socket.text())
 
-    async with FakeUpstream(provider) as fake, stage(tmp_path, fake) as gateway:
-        async with Client(gateway.server.port) as client:
-            await session(gateway, client)
-            echoing = asyncio.create_task(echo())
+    async with opened(tmp_path, provider) as (_, client):
+        echoing = asyncio.create_task(echo())
 
-            async def speak() -> None:
-                for number in range(pieces):
-                    audio = f"{number:04}" * 200
-                    event = {"type": "input_audio_buffer.append", "audio": audio}
-                    await client.send(event)
-
-            speaking = asyncio.create_task(speak())
+        async def speak() -> None:
             for number in range(pieces):
-                assert (await client.event())["audio"] == f"{number:04}" * 200
-            await asyncio.gather(echoing, speaking)
+                audio = f"{number:04}" * 200
+                event = {"type": "input_audio_buffer.append", "audio": audio}
+                await client.send(event)
+
+        speaking = asyncio.create_task(speak())
+        for number in range(pieces):
+            assert (await client.event())["audio"] == f"{number:04}" * 200
+        await asyncio.gather(echoing, speaking)
 
 
 async def stands_still(count: Any) -> None:
@@ -410,18 +399,16 @@ async def test_a_client_that_does_not_keep_up_holds_the_provider(tmp_path: Path)
             await provider.socket.send(spoken(500) | {"n": number})
             sent += 1
 
-    async with FakeUpstream(provider) as fake, stage(tmp_path, fake) as gateway:
-        async with Client(gateway.server.port) as client:
-            await session(gateway, client)
-            client.read_no_more()
-            speaking = asyncio.create_task(speak())
-            await until(lambda: provider.socket.connection._writable.is_set() is False)
-            await stands_still(lambda: sent)
-            assert sent < pieces
-            client.read_on()
-            for number in range(pieces):
-                assert (await client.event())["n"] == number
-            await speaking
+    async with opened(tmp_path, provider) as (_, client):
+        client.read_no_more()
+        speaking = asyncio.create_task(speak())
+        await until(lambda: provider.socket.connection._writable.is_set() is False)
+        await stands_still(lambda: sent)
+        assert sent < pieces
+        client.read_on()
+        for number in range(pieces):
+            assert (await client.event())["n"] == number
+        await speaking
 
 
 async def test_a_provider_that_does_not_keep_up_holds_the_client(tmp_path: Path) -> None:
@@ -429,27 +416,25 @@ async def test_a_provider_that_does_not_keep_up_holds_the_client(tmp_path: Path)
     provider = Provider()
     pieces, sent = 400, 0
 
-    async with FakeUpstream(provider) as fake, stage(tmp_path, fake) as gateway:
-        async with Client(gateway.server.port) as client:
-            await session(gateway, client)
-            transport = provider.socket.connection.transport
-            transport.pause_reading()
+    async with opened(tmp_path, provider) as (_, client):
+        transport = provider.socket.connection.transport
+        transport.pause_reading()
 
-            async def speak() -> None:
-                nonlocal sent
-                for number in range(pieces):
-                    audio = f"{number:04}" * 8_000
-                    await client.send({"type": "input_audio_buffer.append", "audio": audio})
-                    sent += 1
-
-            speaking = asyncio.create_task(speak())
-            await until(lambda: sent > 5)
-            await stands_still(lambda: sent)
-            assert sent < pieces
-            transport.resume_reading()
+        async def speak() -> None:
+            nonlocal sent
             for number in range(pieces):
-                assert (await provider.socket.event())["audio"][:4] == f"{number:04}"
-            await speaking
+                audio = f"{number:04}" * 8_000
+                await client.send({"type": "input_audio_buffer.append", "audio": audio})
+                sent += 1
+
+        speaking = asyncio.create_task(speak())
+        await until(lambda: sent > 5)
+        await stands_still(lambda: sent)
+        assert sent < pieces
+        transport.resume_reading()
+        for number in range(pieces):
+            assert (await provider.socket.event())["audio"][:4] == f"{number:04}"
+        await speaking
 
 
 async def test_pings_go_both_ways(tmp_path: Path) -> None:
