@@ -103,11 +103,13 @@ class Passing:
         """An event that the client is sent."""
         kind = event.type
         if kind in _AUDIO:
+            self._begun()
             self._output += _length(event.delta)
         elif kind in _TEXT:
+            self._begun()
             self._text += _length(event.delta)
         elif kind == "response.created":
-            self.answering, self._told = True, False
+            self._begun()
         elif kind == "response.done":
             self.answering = False
             if self._told:
@@ -142,6 +144,10 @@ class Passing:
     def milliseconds(self) -> tuple[int, int]:
         """How much sound has passed uncounted, from the client and to it."""
         return self._input * 3 // 4 // self._input_rate, self._output * 3 // 4 // self._output_rate
+
+    def _begun(self) -> None:
+        if not self.answering:
+            self.answering, self._told = True, False
 
     def _forget(self) -> None:
         self._input = self._output = self._text = 0

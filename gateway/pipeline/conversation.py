@@ -122,7 +122,8 @@ class Conversation:
         problem = self._problem
         if pending is not None:
             used = total(used, pending)
-            flag = flag or "no_usage"
+            if not flag or not (self._passing.answering or flag == "stopped"):
+                flag = "no_usage"
         elif flag != "stopped":
             flag = ""
         if problem:

@@ -165,6 +165,7 @@ async def _relayed(
         if ending.failed:
             record.fault = fault
         over = "ok" if record.fault is None else outcome_of(record.fault)
+        opened.socket.close(1000)
         conversation.tell(fault)
         await conversation.settled(ending.status, ending.flag)
         await conversation.parted(ending.code, ending.reason)
