@@ -26,7 +26,7 @@ from gateway.errors import (
     ProviderError,
     invalid,
 )
-from gateway.sdk import normalise, voices
+from gateway.sdk import normalise, realtime, voices
 from gateway.sdk.adapter import (
     CONTRACT,
     PASSTHROUGH,
@@ -92,6 +92,7 @@ __all__ = [
     "openai_usage",
     "provider_fault",
     "read_error",
+    "realtime",
     "reasoning_outside",
     "retry_after",
     "voices",

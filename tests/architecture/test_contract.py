@@ -59,6 +59,7 @@ SDK = [
     "openai_usage",
     "provider_fault",
     "read_error",
+    "realtime",
     "reasoning_outside",
     "retry_after",
     "voices",
