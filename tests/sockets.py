@@ -119,11 +119,13 @@ class End:
         await self.frame(TEXT, data)
 
     async def text(self) -> bytes:
-        """The next message; pings are answered on the way."""
+        """The next message; pings are answered on the way. Gone where it is a goodbye."""
         while True:
             opcode, payload = await self.frames.next()
             if opcode == PING:
                 await self.frame(PONG, payload)
+            elif opcode == CLOSE:
+                raise Gone(payload)
             elif opcode != PONG:
                 assert opcode == TEXT, (opcode, payload[:200])
                 return payload
