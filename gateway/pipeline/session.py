@@ -53,7 +53,6 @@ class Opened(Struct, frozen=True):
 async def converse(services: Services, ask: Ask, door: Door, record: Record) -> None:
     """Serve one session; what goes wrong before it is open is raised as a Fault."""
     job = await admitted(services, ask, record)
-    record.stream = True
     job.till.ceiling = job.till.affords = _FIRST_TOKENS
     job.till.expect(_FIRST)
     try:

@@ -33,8 +33,8 @@ def check_handshake(request: web.BaseRequest) -> None:
             "'Upgrade: websocket'."
         )
     options = [one.strip().lower() for one in headers.get("Connection", "").split(",")]
-    if "upgrade" not in options or request.version < (1, 1):
-        raise invalid("A websocket is asked for with HTTP/1.1 and 'Connection: Upgrade'.")
+    if "upgrade" not in options or request.version < (1, 1) or request.method != "GET":
+        raise invalid("A websocket is asked for with GET, HTTP/1.1 and 'Connection: Upgrade'.")
     if headers.get("Sec-WebSocket-Version", "").strip() != "13":
         raise invalid("Only version 13 of the websocket protocol is spoken here.")
     keys = headers.getall("Sec-WebSocket-Key", ())
@@ -73,8 +73,6 @@ class ClientSocket:
     """Implements `ports.Socket` over a client's connection, once it is upgraded."""
 
     def __init__(self, connection: Connection, sink: HttpSink, headers: Headers) -> None:
-        if connection.transport is None:
-            raise ConnectionResetError
         self._connection = connection
         self._peer = Peer(self._write)
         self._now = connection.now

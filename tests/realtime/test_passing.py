@@ -174,6 +174,37 @@ async def test_messages_in_pieces_and_pings(tmp_path: Path) -> None:
         assert set(provider.socket.frames.masks) == {True}
 
 
+async def test_a_client_that_does_not_wait_for_the_answer(tmp_path: Path) -> None:
+    """What it says too early is heard in time."""
+    provider = Provider()
+    async with (
+        FakeUpstream(provider) as fake,
+        stage(tmp_path, fake) as gateway,
+        Client(gateway.server.port) as client,
+    ):
+        await client.ask(PATH, gateway.key)
+        early = b'{"type":"response.create"}' + b" " * 200_000
+        await client.send(early)
+        await client.send(b'{"n":2}')
+        assert (await client.raw_client.head()).status == 101
+        client.read_on()
+        assert (await client.event())["type"] == "session.created"
+        assert await provider.socket.text() == early
+        assert await provider.socket.text() == b'{"n":2}'
+
+
+async def test_bytes_that_come_one_by_one(tmp_path: Path) -> None:
+    """Make the same messages, on either side."""
+    provider = Provider()
+    async with opened(tmp_path, provider) as (_, client):
+        for byte in encode(TEXT, b'{"a":1}', mask=b"abcd"):
+            await client.raw(bytes([byte]))
+        assert await provider.socket.text() == b'{"a":1}'
+        for byte in encode(TEXT, b'{"b":2}'):
+            await provider.socket.raw(bytes([byte]))
+        assert await client.text() == b'{"b":2}'
+
+
 BREACHES = {
     "not masked": (encode(TEXT, b"{}"), 1002),
     "reserved bit": (encode(TEXT, b"{}", mask=b"abcd").replace(b"\x81", b"\xc1", 1), 1002),
