@@ -13,6 +13,7 @@ from collections.abc import Callable
 from msgspec import Struct
 
 from gateway.core.routing.causes import Outcome
+from gateway.core.websocket import FAILED
 from gateway.domain import Credential, Usage
 from gateway.errors import CLIENT_CLOSED, INTERNAL_ERROR, Fault, upstream_error
 from gateway.pipeline import settle
@@ -175,6 +176,8 @@ async def _relayed(
             conversation.settled(_status_of(error), "abandoned")
         elif isinstance(error, asyncio.CancelledError):
             return  # all was said and charged: the client did not wait for the goodbye
+        if conversation is not None:
+            conversation.client.close(FAILED, INTERNAL_ERROR.code)
         raise
     finally:
         opened.socket.close(1000)

@@ -173,6 +173,28 @@ async def _shout(client: Client) -> None:
         await client.send(b'{"a":"' + b"x" * 60_000 + b'"}')
 
 
+async def test_a_failure_of_the_gateways_own(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Is told as such, logged with its place, and what was used is charged."""
+
+    async def broken(_: object) -> None:
+        raise RuntimeError("a secret of the gateway's")
+
+    provider = Provider()
+    async with opened(tmp_path, provider) as (gateway, client):
+        await provider.socket.send(done(usage(text_in=3)))
+        await client.until("response.done")
+        monkeypatch.setattr("gateway.pipeline.keeping.Keeper.look", broken)
+        assert await client.ended() == (1011, "internal_error")
+        assert await provider.socket.ended() == (1000, "")
+        assert charges(await over(gateway)) == [3 * IN]
+        await logged(gateway)
+        (event,) = [one for one in gateway.logged() if one["event"] == "unexpected"]
+        assert event["error"] == "RuntimeError"
+        assert "a secret" not in str(gateway.logged())
+
+
 async def test_strangers_do_not_talk(tmp_path: Path) -> None:
     """Sessions cost money."""
     async with FakeUpstream() as fake, stage(tmp_path, fake) as gateway:

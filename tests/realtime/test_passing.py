@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
 from pathlib import Path
 from typing import Any
@@ -10,7 +9,7 @@ from typing import Any
 import pytest
 
 from tests.fake_upstream import Exchange, FakeUpstream
-from tests.money import charges, until
+from tests.money import charges
 from tests.rawclient import ask, chat, request
 from tests.realtime.stage import (
     HEARD,
@@ -312,160 +311,6 @@ async def test_a_failure_told_by_the_provider_shows_no_credential(tmp_path: Path
         await provider.socket.send({"type": "error", "error": {"message": words}})
         event = await client.event()
         assert event["error"]["message"] == "Incorrect key [redacted] given."
-
-
-async def refuses(exchange: Exchange) -> None:
-    await exchange.send_json(500, {"error": {"message": "sorry", "code": "server_error"}})
-
-
-async def is_busy(exchange: Exchange) -> None:
-    await exchange.send_json(429, {"error": {"message": "wait", "code": "rate_limit_exceeded"}})
-
-
-async def lies(exchange: Exchange) -> None:
-    await exchange.send(
-        b"HTTP/1.1 101 Yes\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
-        b"Sec-WebSocket-Accept: AAAA\r\n\r\n"
-    )
-
-
-async def answers_plainly(exchange: Exchange) -> None:
-    await exchange.send_json(200, {"hello": "world"})
-
-
-async def hangs_up(exchange: Exchange) -> None:
-    exchange.cut()
-
-
-@pytest.mark.parametrize("handler", [refuses, is_busy, lies, answers_plainly, hangs_up])
-async def test_failover_before_the_session_is_open(tmp_path: Path, handler: Any) -> None:
-    """Another route of the model is tried, and the client never knows but by a header."""
-    provider = Provider()
-    async with (
-        FakeUpstream(handler) as bad,
-        FakeUpstream(provider) as good,
-        stage(tmp_path, bad, good) as gateway,
-    ):
-        async with Client(gateway.server.port) as client:
-            await session(gateway, client)
-            assert client.answer is not None
-            assert client.answer.header("x-gateway-route") == "talker-second"
-            assert client.answer.header("x-gateway-attempts") == "2"
-            await provider.socket.send(done(usage(text_in=10)))
-            await client.event()
-            await client.close()
-            await client.ended()
-        assert good.requests[0].path == "/v1/realtime?model=talker-2"
-        assert charges(await over(gateway)) == [10 * IN]
-
-
-async def test_nobody_opens(tmp_path: Path) -> None:
-    """The refusal is plain HTTP, in the surface's envelope, and free."""
-    async with FakeUpstream(refuses) as fake, stage(tmp_path, fake) as gateway:
-        async with Client(gateway.server.port) as client:
-            answer = await client.refused("/api" + "/gateway" + PATH, gateway.key)
-            assert answer.status == 502
-            assert answer.json()["error_type"] == "upstream_error"
-        assert charges(await over(gateway)) == [0]
-
-
-async def test_a_client_that_leaves_before_it_is_open(tmp_path: Path) -> None:
-    """Leaves nothing behind."""
-    came = asyncio.Event()
-
-    async def slow(exchange: Exchange) -> None:
-        came.set()
-        await exchange.client_closed()
-
-    async with FakeUpstream(slow) as fake, stage(tmp_path, fake) as gateway:
-        async with Client(gateway.server.port) as client:
-            await client.ask(PATH, gateway.key)
-            await came.wait()
-            client.abort()
-            await fake.connections[0].closed.wait()
-        assert charges(await over(gateway)) == [0]
-
-
-async def test_a_thousand_pieces_of_sound(tmp_path: Path) -> None:
-    """In order, both ways."""
-    provider = Provider()
-    pieces = 1_000
-
-    async def echo() -> None:
-        for _ in range(pieces):
-            await provider.socket.send(await provider.socket.text())
-
-    async with opened(tmp_path, provider) as (_, client):
-        echoing = asyncio.create_task(echo())
-
-        async def speak() -> None:
-            for number in range(pieces):
-                audio = f"{number:04}" * 200
-                event = {"type": "input_audio_buffer.append", "audio": audio}
-                await client.send(event)
-
-        speaking = asyncio.create_task(speak())
-        for number in range(pieces):
-            assert (await client.event())["audio"] == f"{number:04}" * 200
-        await asyncio.gather(echoing, speaking)
-
-
-async def stands_still(count: Any) -> None:
-    """Wait until a count no longer changes while the loop turns."""
-    before = -1
-    while before != count():
-        before = count()
-        for _ in range(300):
-            await asyncio.sleep(0)
-
-
-async def test_a_client_that_does_not_keep_up_holds_the_provider(tmp_path: Path) -> None:
-    """And nothing is lost when it reads on."""
-    provider = Provider()
-    pieces, sent = 400, 0
-
-    async def speak() -> None:
-        nonlocal sent
-        for number in range(pieces):
-            await provider.socket.send(spoken(500) | {"n": number})
-            sent += 1
-
-    async with opened(tmp_path, provider) as (_, client):
-        client.read_no_more()
-        speaking = asyncio.create_task(speak())
-        await until(lambda: provider.socket.connection._writable.is_set() is False)
-        await stands_still(lambda: sent)
-        assert sent < pieces
-        client.read_on()
-        for number in range(pieces):
-            assert (await client.event())["n"] == number
-        await speaking
-
-
-async def test_a_provider_that_does_not_keep_up_holds_the_client(tmp_path: Path) -> None:
-    """The client's own writes wait, and the gateway keeps next to nothing."""
-    provider = Provider()
-    pieces, sent = 400, 0
-
-    async with opened(tmp_path, provider) as (_, client):
-        transport = provider.socket.connection.transport
-        transport.pause_reading()
-
-        async def speak() -> None:
-            nonlocal sent
-            for number in range(pieces):
-                audio = f"{number:04}" * 8_000
-                await client.send({"type": "input_audio_buffer.append", "audio": audio})
-                sent += 1
-
-        speaking = asyncio.create_task(speak())
-        await until(lambda: sent > 5)
-        await stands_still(lambda: sent)
-        assert sent < pieces
-        transport.resume_reading()
-        for number in range(pieces):
-            assert (await provider.socket.event())["audio"][:4] == f"{number:04}"
-        await speaking
 
 
 async def test_pings_go_both_ways(tmp_path: Path) -> None:
