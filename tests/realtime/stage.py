@@ -10,6 +10,7 @@ from typing import Any
 
 from msgspec import structs
 
+from gateway.store.verify import verify
 from tests.fake_upstream import Exchange, FakeUpstream
 from tests.harness import Gateway, running
 from tests.money import entries
@@ -180,8 +181,10 @@ async def over(gateway: Gateway) -> list[dict[str, Any]]:
     """The ledger once no session is open and all is written; it adds up."""
     await gateway.idle()
     assert await gateway.server.store.ledger.flush() is None
-    rows = entries(gateway.catalog_path.parent / "gateway.sqlite")
+    path = gateway.catalog_path.parent / "gateway.sqlite"
+    rows = entries(path)
     adds_up(rows)
+    assert verify(path).problems == []  # receipts among it, by arithmetic of their own
     return rows
 
 

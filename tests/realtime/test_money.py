@@ -3,16 +3,13 @@
 from __future__ import annotations
 
 import json
-import shutil
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from gateway.settings import SystemClock
-from gateway.store import Store
 from tests.fake_upstream import FakeUpstream
-from tests.money import EXTEND, charges, payer, until
+from tests.money import charges, payer
 from tests.realtime.stage import (
     HEARD,
     IN,
@@ -232,35 +229,6 @@ async def test_an_answer_that_is_too_dear_is_ended_while_it_is_said(tmp_path: Pa
         rows = await over(gateway)
         assert charges(rows) == [40_000_000]
         assert json.loads(rows[-1]["receipt"])["note"] == {"flag": "stopped"}
-
-
-async def test_a_crash_finds_what_a_session_had_cost(tmp_path: Path) -> None:
-    """When more was last set aside for it; the rest of what was held is let go."""
-    provider = Provider()
-    async with opened(tmp_path, provider) as (gateway, client):
-        mine = 0
-        for _ in range(4):
-            await provider.socket.send(done(usage(audio_out=200)))
-            await client.event()
-            mine += 10_000 * SAID
-        store = gateway.server.store
-        await until(lambda: store.ledger.rows >= 3)
-        assert await store.ledger.flush() is None
-        crashed = tmp_path / "crashed"
-        crashed.mkdir()
-        for name in ("gateway.sqlite", "gateway.sqlite-wal"):
-            shutil.copy(tmp_path / name, crashed / name)
-    again = await Store.open(crashed / "gateway.sqlite", SystemClock())
-    try:
-        await again.serve(lambda _: None)
-        rows = await again.database.read("SELECT * FROM entries ORDER BY seq")
-        extended = [row for row in rows if row["kind"] == EXTEND]
-        assert extended[-1]["estimate"] > 0
-        assert rows[-1]["flag"] == 1
-        assert rows[-1]["revenue"] == extended[-1]["estimate"]
-        assert mine - 25_000_000 <= rows[-1]["revenue"] <= mine
-    finally:
-        await again.close()
 
 
 async def test_tokens_a_minute_hold_within_a_session(tmp_path: Path) -> None:
