@@ -75,6 +75,7 @@ class Conversation:
         provider: Socket,
         credential: Credential,
         record: Record,
+        early: list[bytes],
     ) -> None:
         self.client, self.provider = client, provider
         self.over: asyncio.Future[Ending] = asyncio.get_running_loop().create_future()
@@ -85,6 +86,7 @@ class Conversation:
         self._dialogue = dialogue
         self._credential = credential
         self._record = record
+        self._early = early
         self._passing = Passing()
         self._used: Usage | None = None
         self._problem = ""
@@ -104,7 +106,11 @@ class Conversation:
         provider.on_congestion(self._hold_client, self._free_client)
         self._take(self._dialogue.opening)
         client.listen(self._from_client, self._client_closed)
+        for message in self._early:
+            self._from_provider(message)
         provider.listen(self._from_provider, self._provider_closed)
+        if not self.provider_held:
+            provider.resume()
 
     def end(self, ending: Ending) -> None:
         """This is the end; the first reason counts."""

@@ -21,6 +21,7 @@ from gateway.pipeline.admission import Admitted, Ask, admitted
 from gateway.pipeline.attempt import Order, fidelity, written
 from gateway.pipeline.candidates import fallbacks
 from gateway.pipeline.conversation import Conversation
+from gateway.pipeline.greeting import greeted
 from gateway.pipeline.keeping import watch
 from gateway.pipeline.masking import refusal, told
 from gateway.pipeline.record import Record
@@ -49,6 +50,7 @@ class Opened(Struct, frozen=True):
     socket: Socket
     dialogue: Dialogue
     fidelity: str
+    early: list[bytes]  # what the provider said before the client was let in
 
 
 async def converse(services: Services, ask: Ask, door: Door, record: Record) -> None:
@@ -117,15 +119,22 @@ async def _opened(
         record.sent_upstream = services.clock.monotonic()
         channel = candidate.channels[credential.name]
         answer = await services.upstream.connect(request, channel)
+        if isinstance(answer, Declined):
+            raise _declined(candidate, credential, services, answer, record)
+        record.upstream_status = 101
+        seconds = candidate.route.provider.timeouts.first_byte
+        try:
+            early = await greeted(answer, dialogue, seconds)
+        except Fault as fault:
+            raise told(fault, candidate, credential, mishaps) from None
+        except Exception as error:
+            raise mishaps.failed(candidate.route.provider.adapter, error) from error
     except Fault:
         raise
     except BaseException:
         attempts.done(tried, "unknown")
         raise
-    if isinstance(answer, Declined):
-        raise _declined(candidate, credential, services, answer, record)
-    record.upstream_status = 101
-    return Opened(candidate, credential, answer, dialogue, fidelity(request))
+    return Opened(candidate, credential, answer, dialogue, fidelity(request), early)
 
 
 def _declined(
@@ -158,7 +167,7 @@ async def _relayed(
         attempts.answered(tried)
         client = door.open(_headers(job, opened, record))
         conversation = Conversation(services, job, opened.dialogue, client, opened.socket,
-            opened.credential, record)  # fmt: skip
+            opened.credential, record, opened.early)  # fmt: skip
         ending = await watch(services, conversation, ask, door.closing, job.standing)
         fault = ending.fault
         record.cause = ending.cause

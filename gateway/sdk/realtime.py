@@ -9,6 +9,7 @@ import msgspec
 from msgspec import Struct
 
 from gateway.core.body import JsonBody
+from gateway.core.faults import provider_fault, read_error
 from gateway.core.realtime import INPUT_TOKEN_MS, OUTPUT_TOKEN_MS, error_event
 from gateway.domain import Credential, UpstreamRequest, Usage
 from gateway.errors import Fault
@@ -19,6 +20,14 @@ _NOTHING = msgspec.Raw()
 _UNREADABLE = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
 _UPDATES = ("session.update", "transcription_session.update")
 _TRANSCRIBED = "conversation.item.input_audio_transcription.completed"
+# The statuses that refusals would have had, had they been told before the websocket was open.
+_STATUS_OF = {
+    "invalid_api_key": 401,
+    "insufficient_quota": 429,
+    "rate_limit_exceeded": 429,
+    "model_not_found": 404,
+    "invalid_model": 404,
+}
 # What a session says of itself that is no wish: its model is the route's.
 _NOT_WISHED = {"model": None, "type": None}
 
@@ -120,6 +129,18 @@ class PassingDialogue:
             return Frames()
         wished = wishes.replace({"type": b'"realtime"'})
         return Frames(to_provider=(b'{"type":"session.update","session":' + wished.raw + b"}",))
+
+    def greeting(self, message: bytes) -> Fault | None:
+        """What the first message stands for, where it is not the beginning of a session."""
+        try:
+            kind = _decode_event(message).type
+        except _UNREADABLE:
+            kind = ""
+        if kind != "error":
+            return None
+        said = read_error(message)
+        status = _STATUS_OF.get(said.code or "") or _STATUS_OF.get(said.type or "", 500)
+        return provider_fault(status, {}, message)
 
     def from_client(self, message: bytes) -> Frames:
         """As it is, but for the model of a session."""

@@ -43,7 +43,8 @@ class WebsocketConnection(asyncio.Protocol):
 
     __slots__ = (
         "_early", "_expected", "_full", "_go_on", "_gone", "_held", "_hold", "_loop", "_lost",
-        "_offered", "_parser", "_peer", "_timer", "_transport", "_waiter", "heard", "where",
+        "_offered", "_over", "_parser", "_peer", "_timer", "_transport", "_waiter", "heard",
+        "where",
     )  # fmt: skip
 
     def __init__(
@@ -61,6 +62,7 @@ class WebsocketConnection(asyncio.Protocol):
         self._peer = Peer(self._write, lambda: os.urandom(4))
         self._early: list[bytes] | None = []  # what came before anybody listened
         self._lost = self._held = self._full = False
+        self._over: Closed | None = None
         self._timer: asyncio.TimerHandle | None = None
         self._hold: Callable[[], None] | None = None
         self._go_on: Callable[[], None] | None = None
@@ -92,8 +94,12 @@ class WebsocketConnection(asyncio.Protocol):
         self, on_message: Callable[[bytes], None], on_close: Callable[[Closed], None]
     ) -> None:
         """Who takes the messages from now on; what came before is handed over first."""
+        if self._over is not None:
+            on_close(self._over)
+            return
 
         def ended(closed: Closed) -> None:
+            self._over = closed
             self._part()
             on_close(closed)
 

@@ -148,6 +148,7 @@ async def test_a_provider_that_says_goodbye(tmp_path: Path) -> None:
 
     async def brief(exchange: Exchange) -> None:
         socket = await upgrade(exchange)
+        await socket.send({"type": "session.created", "event_id": "event_1", "session": SESSION})
         await socket.close(1000)
 
     async with (
@@ -156,5 +157,6 @@ async def test_a_provider_that_says_goodbye(tmp_path: Path) -> None:
         AsyncOpenAI(base_url=gateway.base, api_key=gateway.key) as client,
         client.realtime.connect(model="talker") as connection,
     ):
+        assert (await connection.recv()).type == "session.created"
         with pytest.raises(ConnectionClosedOK):
             await connection.recv()

@@ -434,3 +434,25 @@ async def test_under_tls(http, tmp_path):
         heard.socket.close(1000)
         await heard.end()
         await turns(lambda: not fake.open_connections)
+
+
+async def test_who_listens_may_change(http):
+    """The second hears what comes from then on, and of an end that has been."""
+    go_on = asyncio.Event()
+
+    async def handler(exchange):
+        socket = await upgrade(exchange)
+        await socket.send(b"1")
+        await go_on.wait()
+        await socket.send(b"2")
+        await socket.close(1000)
+
+    async with FakeUpstream(handler) as fake:
+        heard = await opened(http, fake)
+        assert await heard.message() == b"1"
+        second = Heard(heard.socket)
+        go_on.set()
+        assert await second.end() == Closed(1000, "", True)
+        assert (second.messages, heard.messages) == ([b"2"], [])
+        third = Heard(heard.socket)
+        assert third.closed == [Closed(1000, "", True)]
