@@ -44,16 +44,12 @@ def rounded(fine: int, scale: int) -> int:
 
 
 def _lines(rates: Mapping[str, Rate], usage: Usage) -> list[tuple[Rate, int]]:
-    fresh, made = usage.input, usage.output
+    fresh = usage.input - _timed(rates, "audio_input", usage.audio_input - usage.cached_audio)
+    made = usage.output - _timed(rates, "audio_output", usage.audio_output)
     lines: list[tuple[Rate, int]] = []
     for name, quantity in _input_parts(rates, usage):
         fresh -= quantity
         lines.append((rates[name], quantity))
-    # Sound that is sold by its length is not sold by its tokens as well.
-    if usage.audio_input_ms and "audio_input_per_minute" in rates:
-        fresh -= usage.audio_input - usage.cached_audio
-    if usage.audio_output_ms and "audio_output_per_minute" in rates:
-        made -= usage.audio_output
     for name, quantity in (
         ("reasoning_per_mtok", usage.reasoning),
         ("audio_output_per_mtok", usage.audio_output),
@@ -85,6 +81,12 @@ def unit_counts(usage: Usage) -> tuple[tuple[str, int], ...]:
     )
 
 
+def _timed(rates: Mapping[str, Rate], sound: str, tokens: int) -> int:
+    """Tokens of sound that is sold by its length: they are not sold once more."""
+    timed = f"{sound}_per_minute" in rates and f"{sound}_per_mtok" not in rates
+    return tokens if timed else 0
+
+
 def _input_parts(rates: Mapping[str, Rate], usage: Usage) -> list[tuple[str, int]]:
     """The parts of the input that have a price of their own; each token is in one part alone."""
     own_audio = "cached_audio_input_per_mtok" in rates
@@ -100,7 +102,7 @@ def _input_parts(rates: Mapping[str, Rate], usage: Usage) -> list[tuple[str, int
         ("audio_input_per_mtok", usage.audio_input - usage.cached_audio),
         ("image_input_per_mtok", usage.image_input),
     )
-    left = usage.input
+    left = usage.input - _timed(rates, "audio_input", usage.audio_input - usage.cached_audio)
     found: list[tuple[str, int]] = []
     for name, quantity in parts:
         part = min(quantity, left)
