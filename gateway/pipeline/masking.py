@@ -12,7 +12,7 @@ from gateway.errors import Fault
 from gateway.pipeline.mishaps import Mishaps, sound_fault
 from gateway.pipeline.services import Candidate
 
-_SHORTEST_SECRET = 6
+SHORTEST_SECRET = 6
 
 
 def refusal(
@@ -42,7 +42,7 @@ def told(fault: Fault, candidate: Candidate, credential: Credential, mishaps: Mi
 def masked(out: bytes, credential: Credential) -> bytes:
     """Events that tell of a provider's failure, without the credential's secrets."""
     for secret in credential.secrets.values():
-        if len(secret) < _SHORTEST_SECRET:
+        if len(secret) < SHORTEST_SECRET:
             continue
         for form in (secret.encode(), msgspec.json.encode(secret)[1:-1]):
             out = out.replace(form, b"[redacted]")
@@ -53,7 +53,7 @@ def scrubbed(fault: Fault, credential: Credential) -> Fault:
     """No text of a provider's ever shows the credential it was called with."""
     said = fault.provider
     for secret in credential.secrets.values():
-        if len(secret) < _SHORTEST_SECRET:
+        if len(secret) < SHORTEST_SECRET:
             continue
         fault.message = fault.message.replace(secret, "[redacted]")
         if fault.param is not None:
