@@ -7,6 +7,7 @@ from gateway.sdk.talk import Login, Losses, Reader, Talk, Wire
 from providers_plugins.google.embeddings import cloud_embeddings, studio_embeddings
 from providers_plugins.google.faults import wire_fault
 from providers_plugins.google.home import CLOUD, STUDIO
+from providers_plugins.google.live import cloud_live, studio_live
 from providers_plugins.google.login import step
 from providers_plugins.google.places import (
     cloud_headers,
@@ -50,12 +51,12 @@ def _reader(call: Call) -> Reader:
 
 GOOGLE = Adapter(
     name="google",
-    operations={"embeddings": studio_embeddings(), "speech": studio_speech()},
+    operations={"embeddings": studio_embeddings(), "speech": studio_speech(), **studio_live()},
     wire=Wire(build=_build_studio, read=read, reader=_reader, fault=wire_fault),
 )
 VERTEX = Adapter(
     name="vertex",
-    operations={"embeddings": cloud_embeddings(), "speech": cloud_speech()},
+    operations={"embeddings": cloud_embeddings(), "speech": cloud_speech(), **cloud_live()},
     wire=Wire(build=_build_cloud, read=read, reader=_reader, fault=wire_fault),
     login=Login(step, gives=("access_token", "project")),
 )

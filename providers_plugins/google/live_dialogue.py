@@ -7,7 +7,6 @@ event that is no `session.update`; until then a session can be changed as often 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
 from typing import Any
 
 import msgspec
@@ -50,6 +49,12 @@ class ClientEvent(Struct):
     item_id: Any = None
     content_index: Any = None
     audio_end_ms: Any = None
+
+
+class _Wish(Struct):
+    turns: list[dict[str, Any]] = []
+    lost: tuple[str, ...] = ()
+    metadata: Any = None
 
 
 _decode_event = msgspec.json.Decoder(ClientEvent).decode
@@ -99,10 +104,7 @@ class LiveDialogue:
             except UNREADABLE:
                 raise invalid("A message must be an event: a JSON object.") from None
             caused_by = event.event_id
-            handler = _HANDLERS.get(event.type) if isinstance(event.type, str) else None
-            if handler is None:
-                raise invalid(f"This event is not known here: {_named(event.type)}.", "type")
-            handler(self, event)
+            self._heed(event)
         except Fault as fault:
             self._down.append(self._events.error(fault, caused_by))
         return self._frames()
@@ -122,13 +124,9 @@ class LiveDialogue:
         self._down += self._speaking.told()
         return self._frames()
 
-    def take_usage(self) -> tuple[Usage, ...]:
-        """What was used since this was last asked."""
-        return self._meter.take()
-
-    def rest(self) -> tuple[Usage, ...]:
-        """The same when the session is over: also of an answer that was not completed."""
-        return self._meter.rest()
+    def take_usage(self, *, over: bool = False) -> tuple[Usage, ...]:
+        """What was used since this was last asked; when it is `over`, of the open answer too."""
+        return self._meter.rest() if over else self._meter.take()
 
     def _frames(self) -> Frames:
         frames = Frames(tuple(self._up), tuple(self._down))
@@ -176,15 +174,37 @@ class LiveDialogue:
                 cause="no_setup",
             )
 
+    def _heed(self, event: ClientEvent) -> None:
+        match event.type:
+            case "session.update":
+                self._update(event)
+            case "input_audio_buffer.append":
+                self._append(event)
+            case "input_audio_buffer.commit":
+                self._commit()
+            case "input_audio_buffer.clear":
+                self._down.append(self._hearing.clear())
+            case "conversation.item.create":
+                self._item(event)
+            case "conversation.item.truncate":
+                self._truncate(event)
+            case "response.create":
+                self._create(event)
+            case "response.cancel":
+                self._speaking.cancel()
+                self._down += self._speaking.told()
+            case "conversation.item.delete" | "conversation.item.retrieve":
+                raise _unable("Items of this provider's conversations can't be had back.")
+            case "output_audio_buffer.clear":
+                raise _unable("Sound is played by the client; there is no buffer here to clear.")
+            case _:
+                raise invalid(f"This event is not known here: {_named(event.type)}.", "type")
+
     def _update(self, event: ClientEvent) -> None:
         raw = bytes(event.session)
         session, lost = changed(self._session, raw or b"null", self._upstream)
         if self._setup and setup(session, self._model) != self._setup:
-            names = [
-                name
-                for name, value in session.items()
-                if value != self._session.get(name)
-            ]
+            names = [name for name, value in session.items() if value != self._session.get(name)]
             raise Fault(
                 INVALID_REQUEST,
                 f"This provider fixes a session when it is first used: {', '.join(names)} can't "
@@ -214,16 +234,11 @@ class LiveDialogue:
             self._send({"realtimeInput": {"activityStart": {}}})
         self._ended = False
 
-    def _commit(self, event: ClientEvent) -> None:
-        del event
+    def _commit(self) -> None:
         self._down += self._hearing.commit()
         if not self._manual:
             self._ended = True
             self._send({"realtimeInput": {"audioStreamEnd": True}})
-
-    def _clear(self, event: ClientEvent) -> None:
-        del event
-        self._down.append(self._hearing.clear())
 
     def _item(self, event: ClientEvent) -> None:
         item = read_item(bytes(event.item))
@@ -314,12 +329,10 @@ class LiveDialogue:
         return _Wish(*self._extra_turns(given), metadata=given.get("metadata"))
 
     def _extra_turns(self, given: Session) -> tuple[list[dict[str, Any]], tuple[str, ...]]:
-        turns: list[dict[str, Any]] = []
         items = given.get("input", [])
         if not isinstance(items, list) or not all(isinstance(item, dict) for item in items):
             raise invalid("'input' must be a list of items.", "response.input")
-        for item in items:
-            turns.append(turn_of(item, self._rate)[0])
+        turns = [turn_of(item, self._rate)[0] for item in items]
         instructions = given.get("instructions", "")
         if not isinstance(instructions, str):
             raise invalid("'instructions' must be a string.", "response.instructions")
@@ -327,11 +340,6 @@ class LiveDialogue:
         if instructions:
             turns.append({"role": "user", "parts": [{"text": instructions}]})
         return turns, tuple(lost)
-
-    def _cancel(self, event: ClientEvent) -> None:
-        del event
-        self._speaking.cancel()
-        self._down += self._speaking.told()
 
     def _truncate(self, event: ClientEvent) -> None:
         """The provider keeps what it had sent when it was interrupted; there is no more to do."""
@@ -350,36 +358,11 @@ class LiveDialogue:
             )
         )
 
-    def _unable(self, event: ClientEvent) -> None:
-        raise Fault(
-            INVALID_REQUEST,
-            f"This provider's conversations can't be edited: there is no {_named(event.type)}.",
-            param="type",
-            cause="unsupported_event",
-        )
 
-
-class _Wish(Struct):
-    turns: list[dict[str, Any]] = []
-    lost: tuple[str, ...] = ()
-    metadata: Any = None
+def _unable(why: str) -> Fault:
+    return Fault(INVALID_REQUEST, why, param="type", cause="unsupported_event")
 
 
 def _named(word: Any) -> str:
     """A client's word, fit to be said back."""
     return _SHOWN.sub("_", word)[:80] if isinstance(word, str) else "one without a type"
-
-
-_HANDLERS: dict[str, Callable[[LiveDialogue, ClientEvent], None]] = {
-    "session.update": LiveDialogue._update,
-    "input_audio_buffer.append": LiveDialogue._append,
-    "input_audio_buffer.commit": LiveDialogue._commit,
-    "input_audio_buffer.clear": LiveDialogue._clear,
-    "conversation.item.create": LiveDialogue._item,
-    "conversation.item.truncate": LiveDialogue._truncate,
-    "conversation.item.delete": LiveDialogue._unable,
-    "conversation.item.retrieve": LiveDialogue._unable,
-    "response.create": LiveDialogue._create,
-    "response.cancel": LiveDialogue._cancel,
-    "output_audio_buffer.clear": LiveDialogue._unable,
-}

@@ -142,9 +142,11 @@ class Answer:
         return [*told, self._events.event("response.done", response=response)]
 
     def _response(self, status: str, reason: str | None, usage: Usage | None) -> dict[str, Any]:
-        details = {"type": status, "reason": reason} if reason else None
+        details: dict[str, Any] | None = None
         if status == "failed":
             details = {"type": status, "error": {"type": "server_error", "code": reason}}
+        elif reason:
+            details = {"type": status, "reason": reason}
         return {
             "object": "realtime.response",
             "id": self.id,

@@ -49,9 +49,7 @@ def turn_of(item: Item, rate: int) -> tuple[dict[str, Any], tuple[str, ...]]:
     content = item.get("content")
     if not isinstance(content, list) or not content:
         raise invalid("A list with something in it.", "item.content")
-    parts = [
-        _part(part, rate, f"item.content[{number}]") for number, part in enumerate(content)
-    ]
+    parts = [_part(part, rate, f"item.content[{number}]") for number, part in enumerate(content)]
     return {"role": _ROLES[role], "parts": parts}, ("item.role",) if role == "system" else ()
 
 

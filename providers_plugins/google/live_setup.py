@@ -248,8 +248,9 @@ def _generation(session: Session, model: str) -> dict[str, Any]:
 
 def _level(reasoning: Any, model: str) -> str:
     effort = reasoning.get("effort") if isinstance(reasoning, dict) else None
-    known = isinstance(effort, str) and generation(model) >= (3, 0)
-    return _LEVELS.get(effort, "") if known else ""
+    if not isinstance(effort, str) or generation(model) < (3, 0):
+        return ""
+    return _LEVELS.get(effort, "")
 
 
 def _function(tool: dict[str, Raw]) -> dict[str, Any]:

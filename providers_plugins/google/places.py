@@ -32,18 +32,25 @@ def studio_headers(credential: Credential) -> Headers:
 
 def cloud_url(call: Call, credential: Credential, method: str) -> str:
     """By project and location; with an express key there is neither."""
-    model = call.upstream
-    if credential.api_key:
-        host, place = call.base_url, ""
-    else:
-        location = call.region or call.options.get("location") or "global"
-        host = _at(call.base_url, location)
-        place = f"projects/{_project(call, credential)}/locations/{location}/"
+    model = cloud_model(call, credential)
+    return f"{cloud_host(call, credential)}/{quote(model, safe=_SAFE)}:{method}"
+
+
+def cloud_model(call: Call, credential: Credential) -> str:
+    """The whole name of the model: where it is, and whose."""
+    model, place = call.upstream, ""
+    if not credential.api_key:
+        place = f"projects/{_project(call, credential)}/locations/{_location(call)}/"
     if model.startswith("projects/"):
         place = ""
     elif not model.startswith(("publishers/", "endpoints/")):
         model = f"publishers/google/models/{last_segment(model)}"
-    return f"{host}/{quote(place + model, safe=_SAFE)}:{method}"
+    return place + model
+
+
+def cloud_host(call: Call, credential: Credential) -> str:
+    """The host of the location; an express key is served by the one for all."""
+    return call.base_url if credential.api_key else _at(call.base_url, _location(call))
 
 
 def cloud_headers(credential: Credential) -> Headers:
@@ -54,6 +61,10 @@ def cloud_headers(credential: Credential) -> Headers:
     if not token:
         raise _unfit("the gateway is not logged in")
     return (_JSON, ("Authorization", f"Bearer {token}"))
+
+
+def _location(call: Call) -> str:
+    return call.region or call.options.get("location") or "global"
 
 
 def _project(call: Call, credential: Credential) -> str:
