@@ -71,6 +71,7 @@ class LiveDialogue:
         self._events = Events(call.id)
         self._meter = Meter(RATE)
         self._hearing = Hearing(self._events, self._meter.heard)
+        self._hearing.manual = self._manual
         self._calls = Calls(ids=ids)
         self._speaking = Speaking(self._events, self._hearing, self._meter, self._calls)
         self._up: list[bytes] = []
@@ -106,6 +107,9 @@ class LiveDialogue:
             caused_by = event.event_id
             self._heed(event)
         except Fault as fault:
+            self._down.append(self._events.error(fault, caused_by))
+        except RecursionError:
+            fault = invalid("The event is nested too deeply.")
             self._down.append(self._events.error(fault, caused_by))
         return self._frames()
 
@@ -213,6 +217,7 @@ class LiveDialogue:
                 cause="session_fixed",
             )
         self._session = session
+        self._hearing.manual = self._manual
         self._down.append(self._shown("session.updated", lost))
 
     def _append(self, event: ClientEvent) -> None:

@@ -22,12 +22,8 @@ class Hearing:
         self._words: list[str] = []
         self._length = 0
         self._since = 0  # where the turn began, in milliseconds
+        self.manual = False  # the client says when a turn ends
         self.pending = False  # there is sound that belongs to no turn yet
-
-    @property
-    def speaks(self) -> bool:
-        """Whether a turn of the user's is open."""
-        return bool(self._item)
 
     def appended(self) -> None:
         """Sound came in."""
@@ -38,6 +34,8 @@ class Hearing:
     def interrupts(self) -> list[bytes]:
         """The user speaks while the model does: that is a turn of its own."""
         told = self.answered()
+        if self.manual:
+            return told
         self._item = self._events.named("item")
         self._since = self._heard.milliseconds
         told.append(
@@ -49,8 +47,13 @@ class Hearing:
         )
         return told
 
-    def committed(self) -> list[bytes]:
-        """What has been heard until now is an item."""
+    def begins(self, *, asked: bool) -> list[bytes]:
+        """The model begins to answer: what it has heard until now is an item."""
+        if self._item or (self.pending and not asked and not self.manual):
+            return self._committed()
+        return []
+
+    def _committed(self) -> list[bytes]:
         if self._announced:
             return []
         if not self._item:
@@ -66,13 +69,14 @@ class Hearing:
             "content": [{"type": "input_audio", "transcript": None}],
         }
         before = self._events.last_item
-        return [
+        told = [
             self._events.event(
                 "input_audio_buffer.committed", previous_item_id=before, item_id=self._item
             ),
             self._events.added(item),
             self._events.event("conversation.item.done", item=item),
         ]
+        return [*told, self._delta("".join(self._words))] if self._words else told
 
     def commit(self) -> list[bytes]:
         """The client says that its turn has ended."""
@@ -83,7 +87,7 @@ class Hearing:
                 cause="input_audio_buffer_commit_empty",
             )
         told = self.answered() if self._announced else []
-        return told + self.committed()
+        return told + self._committed()
 
     def clear(self) -> bytes:
         """Forget what was appended; what has gone to the provider can't be called back."""
@@ -97,26 +101,23 @@ class Hearing:
 
     def words(self, text: str) -> list[bytes]:
         """What was said, bit by bit."""
-        told = self.committed()
         self._length += len(text)
         if self._length > _MOST_WORDS:
             raise Fault(
                 UPSTREAM_ERROR, "The provider's transcript has no end.", cause="answer_too_long"
             )
+        if not self._announced and self.manual:
+            self._words.append(text)  # told once the client has said that its turn has ended
+            return []
+        told = self._committed()
         self._words.append(text)
-        told.append(
-            self._events.event(
-                "conversation.item.input_audio_transcription.delta",
-                item_id=self._item,
-                content_index=0,
-                delta=text,
-            )
-        )
-        return told
+        return [*told, self._delta(text)]
 
     def answered(self) -> list[bytes]:
         """The end of the turn: what it was in words, if they were told."""
         item, words = self._item, self._words
+        if self.manual and not self._announced:
+            return []
         self._item, self._announced, self._words, self._length = "", False, [], 0
         if not words:
             return []
@@ -130,3 +131,11 @@ class Hearing:
                 usage={"type": "duration", "seconds": seconds},
             )
         ]
+
+    def _delta(self, text: str) -> bytes:
+        return self._events.event(
+            "conversation.item.input_audio_transcription.delta",
+            item_id=self._item,
+            content_index=0,
+            delta=text,
+        )

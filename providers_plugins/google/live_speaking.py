@@ -48,6 +48,7 @@ class Speaking:
         self._lost: tuple[str, ...] = ()
         self._muted = False  # the client cancelled what is still being said
         self._over = False  # the turn's end has been told already; the provider's is to come
+        self._calling = False  # the last response was a call: the next one goes on from it
         self._said: OrderedDict[str, None] = OrderedDict()
         self.prompted = False  # answers of tools were sent, which make the model go on
 
@@ -82,6 +83,7 @@ class Speaking:
                 cause="response_cancel_not_active",
             )
         self._open()
+        self._told += self._hearing.answered()
         self._finish("cancelled", "client_cancelled")
         self._muted = True
 
@@ -144,12 +146,11 @@ class Speaking:
 
     def _open(self) -> Answer:
         if self._answer is None:
-            if self._hearing.speaks or (self._hearing.pending and not self._asked):
-                self._told += self._hearing.committed()
+            self._told += self._hearing.begins(asked=self._asked or self._calling)
             about = {**self._about, "metadata": self._metadata}
             self._answer = Answer(self._events, about)
             self._told.append(self._answer.created(self._lost))
-            self._asked = self._over = False
+            self._asked = self._over = self._calling = False
             self._metadata, self._lost = None, ()
         return self._answer
 
@@ -171,7 +172,8 @@ class Speaking:
             return
         self._told += self._hearing.interrupts()
         if self._answer is not None:
-            self._finish("cancelled", "turn_detected")
+            by_client = self._hearing.manual
+            self._finish("cancelled", "client_cancelled" if by_client else "turn_detected")
             self._over = True
 
     def _turn_completed(self, reason: Any) -> None:
@@ -202,7 +204,7 @@ class Speaking:
             self._tell_call(answer, call)
         self._told += self._hearing.answered()
         self._finish("completed")
-        self._over = True
+        self._over = self._calling = True
 
     def _tell_call(self, answer: Answer, call: FunctionCall) -> None:
         call_id = call.id or self._events.named("call")
