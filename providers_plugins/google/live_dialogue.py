@@ -24,7 +24,7 @@ from gateway.sdk import (
 from providers_plugins.google.answer import UNREADABLE
 from providers_plugins.google.live_events import Events
 from providers_plugins.google.live_hearing import Hearing
-from providers_plugins.google.live_items import Calls, read_item, sized, told, turn_of
+from providers_plugins.google.live_items import SOUND, Calls, read_item, sized, told, turn_of
 from providers_plugins.google.live_setup import RATE, Session, changed, opened, setup
 from providers_plugins.google.live_speaking import Speaking
 from providers_plugins.google.live_wire import Meter
@@ -128,9 +128,9 @@ class LiveDialogue:
         self._down += self._speaking.told()
         return self._frames()
 
-    def take_usage(self, *, over: bool = False) -> tuple[Usage, ...]:
-        """What was used since this was last asked; when it is `over`, of the open answer too."""
-        return self._meter.rest() if over else self._meter.take()
+    def take_usage(self) -> tuple[Usage, ...]:
+        """What was counted since this was last asked."""
+        return self._meter.take()
 
     def _frames(self) -> Frames:
         frames = Frames(tuple(self._up), tuple(self._down))
@@ -149,11 +149,6 @@ class LiveDialogue:
     @property
     def _manual(self) -> bool:
         return self._session["audio"]["input"].get("turn_detection") is None
-
-    @property
-    def _rate(self) -> int:
-        form = self._session["audio"]["input"].get("format") or {}
-        return int(form.get("rate", RATE))
 
     def _shown(self, kind: str, lost: tuple[str, ...]) -> bytes:
         """The session, and what of it is not done, under a name that no client minds."""
@@ -226,8 +221,8 @@ class LiveDialogue:
         size = sized(event.audio, "audio")
         self._before_sound()
         self._hearing.appended()
-        self._meter.heard.passed(size, self._rate)
-        sound = {"mimeType": f"audio/pcm;rate={self._rate}", "data": event.audio}
+        self._meter.heard.passed(size, RATE)
+        sound = {"mimeType": SOUND, "data": event.audio}
         self._send({"realtimeInput": {"audio": sound}})
 
     def _before_sound(self) -> None:
@@ -251,7 +246,7 @@ class LiveDialogue:
         if item.get("type") == "function_call_output":
             self._calls.answer(item)
         else:
-            turn, lost = turn_of(item, self._rate)
+            turn, lost = turn_of(item)
             self._keep(turn, len(event.item))
         if event.previous_item_id not in (None, self._events.last_item):
             lost = (*lost, "previous_item_id")
@@ -337,7 +332,7 @@ class LiveDialogue:
         items = given.get("input", [])
         if not isinstance(items, list) or not all(isinstance(item, dict) for item in items):
             raise invalid("'input' must be a list of items.", "response.input")
-        turns = [turn_of(item, self._rate)[0] for item in items]
+        turns = [turn_of(item)[0] for item in items]
         instructions = given.get("instructions", "")
         if not isinstance(instructions, str):
             raise invalid("'instructions' must be a string.", "response.instructions")

@@ -15,6 +15,7 @@ from gateway.sdk import invalid
 from providers_plugins.google.answer import UNREADABLE
 
 Item = dict[str, Any]
+SOUND = "audio/pcm;rate=24000"
 _DATA = re.compile(r"data:([a-z]+/[a-z0-9.+-]+);base64,")
 _MOST_CALLS = 256
 _ROLES = {"user": "user", "assistant": "model", "system": "user"}
@@ -34,7 +35,7 @@ def read_item(raw: bytes) -> Item:
     return item
 
 
-def turn_of(item: Item, rate: int) -> tuple[dict[str, Any], tuple[str, ...]]:
+def turn_of(item: Item) -> tuple[dict[str, Any], tuple[str, ...]]:
     """A message, or a call of earlier times, as a turn; and what of it is lost."""
     kind = item.get("type")
     if kind == "function_call":
@@ -49,7 +50,7 @@ def turn_of(item: Item, rate: int) -> tuple[dict[str, Any], tuple[str, ...]]:
     content = item.get("content")
     if not isinstance(content, list) or not content:
         raise invalid("A list with something in it.", "item.content")
-    parts = [_part(part, rate, f"item.content[{number}]") for number, part in enumerate(content)]
+    parts = [_part(part, f"item.content[{number}]") for number, part in enumerate(content)]
     return {"role": _ROLES[role], "parts": parts}, ("item.role",) if role == "system" else ()
 
 
@@ -67,7 +68,7 @@ def told(item: Item) -> Item:
     return item | {"content": parts}
 
 
-def _part(part: Any, rate: int, where: str) -> dict[str, Any]:
+def _part(part: Any, where: str) -> dict[str, Any]:
     kind = part.get("type") if isinstance(part, dict) else None
     if kind in _TEXTS if isinstance(kind, str) else False:
         return {"text": _text(part, "text", where)}
@@ -76,7 +77,7 @@ def _part(part: Any, rate: int, where: str) -> dict[str, Any]:
     if kind == "input_audio":
         data = _text(part, "audio", where)
         sized(data, f"{where}.audio")
-        return {"inlineData": {"mimeType": f"audio/pcm;rate={rate}", "data": data}}
+        return {"inlineData": {"mimeType": SOUND, "data": data}}
     if kind == "input_image":
         url = _text(part, "image_url", where)
         found = _DATA.match(url)

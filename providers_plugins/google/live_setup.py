@@ -141,9 +141,7 @@ def _refuse(given: Session) -> None:
 def _refuse_audio(audio: Session) -> None:
     for side in ("input", "output"):
         form = _object(audio[side].get("format"), f"session.audio.{side}.format")
-        rate = form.get("rate", RATE)
-        fits = rate == RATE if side == "output" else _is_whole(rate, 8_000) and rate <= 48_000
-        if form.get("type", "audio/pcm") != "audio/pcm" or not fits:
+        if form.get("type", "audio/pcm") != "audio/pcm" or form.get("rate", RATE) != RATE:
             raise invalid(
                 "This model takes and makes audio/pcm alone: 16 bits, one channel, 24 kHz.",
                 f"session.audio.{side}.format",

@@ -14,8 +14,6 @@ from providers_plugins.google.answer import UNREADABLE, Content, FunctionCall, u
 _NOTHING = Raw()
 _RATE = re.compile(r"rate=(\d{4,6})\b")
 _SAMPLE = 2  # bytes: sixteen bits, one channel
-# Sound that no answer has told the use of is told by itself, so that limits hold within a session.
-_LONGEST_UNTOLD = 10_000
 
 
 class Heard(Struct, rename="camel"):
@@ -107,11 +105,6 @@ class Sound:
         """All that has passed."""
         return self._earlier + self._bytes * 1000 // (self._rate * _SAMPLE)
 
-    @property
-    def untold(self) -> int:
-        """What has passed since it was last told."""
-        return self.milliseconds - self._told
-
     def passed(self, size: int, rate: int) -> None:
         """So many bytes at this rate."""
         if rate != self._rate:
@@ -120,7 +113,7 @@ class Sound:
 
     def tell(self) -> int:
         """What has not been told yet; now it is."""
-        untold = self.untold
+        untold = self.milliseconds - self._told
         self._told += untold
         return untold
 
@@ -139,9 +132,13 @@ class Meter:
         self._turn: list[Usage] = []  # not yet shown to the client
 
     def counted(self, usage: Usage) -> None:
-        """A count of the provider's. It is for one turn, not for all until now."""
+        """A count of the provider's: for one turn, not for all until now. The sound is with it."""
         self._turn.append(usage)
-        self._tell(usage)
+        self._found.append(
+            structs.replace(
+                usage, audio_input_ms=self.heard.tell(), audio_output_ms=self.spoken.tell()
+            )
+        )
 
     def turn(self) -> Usage | None:
         """What the turn that ends took, as far as it has been counted."""
@@ -153,21 +150,6 @@ class Meter:
         return Usage(**{name: sum(getattr(one, name) for one in counts) for name in names})
 
     def take(self) -> tuple[Usage, ...]:
-        """What was used since this was last asked."""
-        if self.heard.untold >= _LONGEST_UNTOLD or self.spoken.untold >= _LONGEST_UNTOLD:
-            self._tell(Usage())
+        """What was counted since this was last asked."""
         found, self._found = self._found, []
         return tuple(found)
-
-    def rest(self) -> tuple[Usage, ...]:
-        """The same at the end of the session, however little it is."""
-        if self.heard.untold or self.spoken.untold:
-            self._tell(Usage())
-        return self.take()
-
-    def _tell(self, usage: Usage) -> None:
-        self._found.append(
-            structs.replace(
-                usage, audio_input_ms=self.heard.tell(), audio_output_ms=self.spoken.tell()
-            )
-        )
