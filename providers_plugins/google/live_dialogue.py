@@ -109,8 +109,8 @@ class LiveDialogue:
         except Fault as fault:
             self._down.append(self._events.error(fault, caused_by))
         except RecursionError:
-            fault = invalid("The event is nested too deeply.")
-            self._down.append(self._events.error(fault, caused_by))
+            too_deep = invalid("The event is nested too deeply.")
+            self._down.append(self._events.error(too_deep, caused_by))
         return self._frames()
 
     def from_provider(self, message: bytes) -> Frames:

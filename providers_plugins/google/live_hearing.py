@@ -6,7 +6,7 @@ from typing import Any
 
 from gateway.sdk import INVALID_REQUEST, UPSTREAM_ERROR, Fault
 from providers_plugins.google.live_events import Events
-from providers_plugins.google.live_wire import Sound
+from providers_plugins.sound import Sound
 
 _MOST_WORDS = 1 << 20
 

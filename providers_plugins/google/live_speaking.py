@@ -23,6 +23,7 @@ from providers_plugins.google.live_wire import (
     live_usage,
     rate_of,
 )
+from providers_plugins.sound import size_of
 
 _MOST_SAID = 64
 _TIME = re.compile(r"\d{1,6}(\.\d{1,9})?s\Z")
@@ -137,8 +138,7 @@ class Speaking:
     def _part(self, part: WirePart) -> None:
         blob = part.inline_data
         if blob is not None and blob.mime_type.startswith("audio/") and blob.data:
-            size = len(blob.data) * 3 // 4 - blob.data.count("=", -2)
-            self._meter.spoken.passed(max(0, size), rate_of(blob.mime_type, RATE))
+            self._meter.spoken.passed(size_of(blob.data), rate_of(blob.mime_type, RATE))
             if not self._muted:
                 self._told += self._open().sound(blob.data)
         elif part.text and part.thought is not True and not self._muted:

@@ -10,10 +10,10 @@ from msgspec import Raw, Struct, structs
 
 from gateway.sdk import Usage
 from providers_plugins.google.answer import UNREADABLE, Content, FunctionCall, usage_of
+from providers_plugins.sound import Sound
 
 _NOTHING = Raw()
 _RATE = re.compile(r"rate=(\d{4,6})\b")
-_SAMPLE = 2  # bytes: sixteen bits, one channel
 
 
 class Heard(Struct, rename="camel"):
@@ -87,35 +87,6 @@ def live_usage(raw: bytes) -> Usage | None:
             found[ours] = found.pop(theirs)
     usage = usage_of(msgspec.json.encode(found))
     return None if usage is None else structs.replace(usage, raw=raw)
-
-
-class Sound:
-    """How much sound has passed, in whole milliseconds, and how much of it has been told."""
-
-    __slots__ = ("_bytes", "_earlier", "_rate", "_told")
-
-    def __init__(self, rate: int) -> None:
-        self._rate = rate
-        self._bytes = 0
-        self._earlier = 0  # milliseconds at another rate
-        self._told = 0
-
-    @property
-    def milliseconds(self) -> int:
-        """All that has passed."""
-        return self._earlier + self._bytes * 1000 // (self._rate * _SAMPLE)
-
-    def passed(self, size: int, rate: int) -> None:
-        """So many bytes at this rate."""
-        if rate != self._rate:
-            self._earlier, self._bytes, self._rate = self.milliseconds, 0, rate
-        self._bytes += size
-
-    def tell(self) -> int:
-        """What has not been told yet; now it is."""
-        untold = self.milliseconds - self._told
-        self._told += untold
-        return untold
 
 
 class Meter:
