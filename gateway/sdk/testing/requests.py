@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Literal
 
 # Spaces, order and numbers as no JSON writer would put them: only bytes left alone stay so.
 SCHEMA = (
@@ -19,7 +20,28 @@ PLAIN: Mapping[str, bytes] = {
     "messages": b'{"model":"client-model","max_tokens":50,' + _SAY + b"}",
     "responses": b'{"model":"client-model","input":"Say hello."}',
     "count_tokens": b'{"model":"client-model",' + _SAY + b"}",
+    "realtime": b'{"model":"client-model","session":{"type":"realtime","instructions":"Hi."}}',
 }
+
+# What a client of OpenAI's realtime protocol says, in its order.
+SESSION: tuple[tuple[Literal["client"], bytes], ...] = tuple(
+    ("client", event)
+    for event in (
+        b'{"type":"session.update","event_id":"e1","session":{"type":"realtime","instructions":'
+        b'"Be short.","audio":{"input":{"turn_detection":{"type":"server_vad"}},"output":'
+        b'{"voice":"Kore"}},"tools":[{"type":"function","name":"look","parameters":'
+        + SCHEMA
+        + b"}]}}",
+        b'{"type":"input_audio_buffer.append","audio":"AAABAAIAAwA="}',
+        b'{"type":"input_audio_buffer.commit"}',
+        b'{"type":"conversation.item.create","item":{"type":"message","role":"user","content":'
+        b'[{"type":"input_text","text":"Say h\\u00e9llo."}]}}',
+        b'{"type":"response.create"}',
+        b'{"type":"response.cancel"}',
+        b'{"type":"conversation.item.truncate","item_id":"i","content_index":0,"audio_end_ms":9}',
+        b'{"type":"no.such.event","event_id":"e9"}',
+    )
+)
 
 TOOLS = (
     b'{"model":"client-model",' + _SAY + b',"tools":[{"type":"function","function":{"name":'

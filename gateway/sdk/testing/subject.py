@@ -48,7 +48,8 @@ class Sample(Struct, frozen=True, forbid_unknown_fields=True):
 
     `stream` and `answer` are text; `stream_base64` and `answer_base64` are for binary wires. Before
     `end_mark` the stream is not complete; by default nothing is said of its last half.
-    `input`, `output` and `text` are what must be read out of it, where they are given.
+    `dialogue` has the messages of a session in their order, each by who sends it. `input`, `output`
+    and `text` are what must be read out of it, where they are given.
     """
 
     operation: str
@@ -59,6 +60,7 @@ class Sample(Struct, frozen=True, forbid_unknown_fields=True):
     stream_base64: bytes = b""
     answer: str = ""
     answer_base64: bytes = b""
+    dialogue: list[dict[str, Any]] = field(default_factory=list)
     end_mark: str = ""
     input: int | None = None
     output: int | None = None
