@@ -127,7 +127,8 @@ def _check_frames(subject: Subject, frames: Sequence[object], came: set[bytes]) 
     for one in frames:
         if not isinstance(one, Frames):
             raise Broken(12, f"a session returned {type(one).__name__}.", "return Frames(...).")
-        for message in (*one.to_provider, *one.to_client):
+        sent: list[object] = [*one.to_provider, *one.to_client]
+        for message in sent:
             if not isinstance(message, bytes):
                 kind = type(message).__name__
                 raise Broken(12, f"a frame is a {kind}.", "give tuples of bytes.")
