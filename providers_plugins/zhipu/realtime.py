@@ -102,7 +102,7 @@ class GlmDialogue:
                     param="type",
                     cause="unsupported_event",
                 )
-            case str():
+            case str(kind) if kind:
                 return (message,)
             case _:
                 raise invalid("An event needs a 'type'.", "type")
