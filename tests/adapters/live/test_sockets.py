@@ -8,6 +8,8 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
+from openai import AsyncOpenAI
+
 from tests.fake_upstream import Exchange, FakeUpstream
 from tests.harness import Gateway, running
 from tests.money import charges
@@ -202,3 +204,59 @@ async def test_a_glm_session(tmp_path: Path) -> None:
         assert (await client.event())["type"] == "response.done"
         costs = 500 * 5_000_000 // 60_000 + 1_500 * 18_000_000 // 60_000
         assert 0 <= await charged(gateway, client) - costs <= 1
+
+
+async def test_openais_own_client(tmp_path: Path) -> None:
+    """The SDK talks to the Live API: text in, a function called, its output, text out."""
+    provider = Provider()
+    async with (
+        FakeUpstream(provider) as fake,
+        running(tmp_path, text=CATALOG.format(url=fake.url, price=PRICE)) as gateway,
+    ):
+        port = gateway.server.port
+        openai = AsyncOpenAI(
+            api_key=gateway.key,
+            base_url=f"http://127.0.0.1:{port}/v1",
+            websocket_base_url=f"ws://127.0.0.1:{port}/v1",
+        )
+        async with openai, openai.realtime.connect(model="live") as session:
+            look = {"type": "function", "name": "look", "parameters": {"type": "object"}}
+            await session.session.update(
+                session={"type": "realtime", "output_modalities": ["text"], "tools": [look]}
+            )
+            await session.conversation.item.create(item=said("What do you see?"))
+            await session.response.create()
+            await provider.socket.event()
+            await provider.says({"setupComplete": {}})
+            assert (await provider.socket.event())["clientContent"]["turnComplete"] is True
+            call = {"id": "f-1", "name": "look", "args": {"z": 1}}
+            await provider.says({"toolCall": {"functionCalls": [call]}})
+            arguments = await until(session, "response.function_call_arguments.done")
+            assert (arguments.name, arguments.arguments) == ("look", '{"z": 1}')
+            await session.conversation.item.create(
+                item={"type": "function_call_output", "call_id": "f-1", "output": "a cat"}
+            )
+            await session.response.create()
+            (answer,) = (await provider.socket.event())["toolResponse"]["functionResponses"]
+            assert answer == {"id": "f-1", "name": "look", "response": {"result": "a cat"}}
+            await provider.says(
+                {"serverContent": {"modelTurn": {"parts": [{"text": "A cat."}]}}},
+                {"serverContent": {"turnComplete": True}, "usageMetadata": COUNT},
+            )
+            text = await until(session, "response.output_text.done")
+            assert text.text == "A cat."
+            done = await until(session, "response.done")
+            assert done.response.usage.output_tokens == 60
+        await over(gateway)
+
+
+def said(words: str) -> Any:
+    content = [{"type": "input_text", "text": words}]
+    return {"type": "message", "role": "user", "content": content}
+
+
+async def until(session: Any, kind: str) -> Any:
+    """The next event of this type."""
+    while (event := await session.recv()).type != kind:
+        pass
+    return event
