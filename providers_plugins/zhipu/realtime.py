@@ -22,8 +22,8 @@ from gateway.sdk import (
     UpstreamRequest,
     Usage,
     invalid,
+    realtime,
 )
-from gateway.sdk.realtime import websocket_url
 from providers_plugins.zhipu.chat import fault
 from providers_plugins.zhipu.realtime_answers import Answers
 from providers_plugins.zhipu.realtime_session import RATE, UNREADABLE, changed, opened, update
@@ -208,7 +208,7 @@ _encode = msgspec.json.encode
 def _build(call: Call, credential: Credential) -> UpstreamRequest:
     _, lost = opened(call)
     login = (("Authorization", f"Bearer {credential.api_key}"),) if credential.api_key else ()
-    url = f"{websocket_url(call.base_url)}/realtime"
+    url = f"{realtime.websocket_url(call.base_url)}/realtime"
     return UpstreamRequest("GET", url, login, translated=True, adapted=lost)
 
 

@@ -8,8 +8,7 @@ from typing import Any
 import msgspec
 from msgspec import structs
 
-from gateway.sdk import Fault, Usage, clean
-from gateway.sdk.realtime import response_usage
+from gateway.sdk import Fault, Usage, clean, realtime
 from providers_plugins.sound import Sound, size_of
 from providers_plugins.zhipu.realtime_session import RATE, Session
 
@@ -186,7 +185,7 @@ class Answers:
         """The host's count; it may be nothing but zeros, and then the sound's length is all."""
         usage = Usage()
         if isinstance(counted, dict):
-            usage = response_usage(msgspec.json.encode(counted))
+            usage = realtime.response_usage(msgspec.json.encode(counted))
         heard, spoken = self._heard.tell(), self._spoken.tell()
         if usage.input or usage.output or usage.problem or heard or spoken:
             self._used.append(structs.replace(usage, audio_input_ms=heard, audio_output_ms=spoken))
