@@ -39,6 +39,7 @@ _VAD = frozenset({
     "type", "create_response", "interrupt_response", "prefix_padding_ms", "silence_duration_ms",
     "eagerness",
 })  # fmt: skip
+_OFF = {"effort": "none"}  # these models can't be kept from thinking
 _VOICE = re.compile(r"[A-Za-z0-9_-]{1,64}\Z")
 
 
@@ -174,7 +175,8 @@ def _lost(before: Session, given: Session, upstream: str) -> list[str]:
         lost.append("model")
     if isinstance(given.get("truncation"), dict):
         lost.append("truncation")
-    if given.get("reasoning") is not None and not _level(given["reasoning"], upstream):
+    reasoning = given.get("reasoning")
+    if reasoning is not None and (reasoning == _OFF or not _level(reasoning, upstream)):
         lost.append("reasoning")
     return lost
 

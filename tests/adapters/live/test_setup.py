@@ -166,6 +166,9 @@ def test_thinking_of_older_models() -> None:
     older = {"upstream": "gemini-2.5-flash-native-audio"}
     assert lost("google", session, **older) == ("session.reasoning",)
     assert "thinkingConfig" not in setup(session, **older)["generationConfig"]
+    silent = {"reasoning": {"effort": "none"}}
+    assert lost("google", silent) == ("session.reasoning",)
+    assert setup(silent)["generationConfig"]["thinkingConfig"] == {"thinkingLevel": "MINIMAL"}
 
 
 BAD: list[tuple[Any, str]] = [
