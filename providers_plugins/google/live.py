@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from urllib.parse import urlsplit, urlunsplit
+from urllib.parse import unquote, urlsplit, urlunsplit
 
 from gateway.sdk import Call, Credential, Dialogue, Operation, UpstreamRequest
 from providers_plugins.google.faults import wire_fault
@@ -13,8 +13,8 @@ from providers_plugins.google.live_setup import opened
 from providers_plugins.google.places import (
     Headers,
     cloud_headers,
-    cloud_host,
-    cloud_model,
+    cloud_place,
+    cloud_url,
     studio_headers,
     studio_model,
 )
@@ -40,8 +40,7 @@ def _build_studio(call: Call, credential: Credential) -> UpstreamRequest:
 
 
 def _build_cloud(call: Call, credential: Credential) -> UpstreamRequest:
-    cloud_model(call, credential)  # a login without a project can't name it
-    url = _address(cloud_host(call, credential), _CLOUD, "v1")
+    url = _address(_host(call, credential), _CLOUD, "v1")
     return _request(call, url, cloud_headers(credential))
 
 
@@ -51,7 +50,14 @@ def _studio(call: Call, credential: Credential) -> Dialogue:
 
 
 def _cloud(call: Call, credential: Credential) -> Dialogue:
-    return LiveDialogue(call, cloud_model(call, credential), ids=CLOUD.ids)
+    host = _host(call, credential)
+    named = cloud_url(call, credential, "").removeprefix(f"{host}/").removesuffix(":")
+    return LiveDialogue(call, unquote(named), ids=CLOUD.ids)
+
+
+def _host(call: Call, credential: Credential) -> str:
+    location = call.region or call.options.get("location") or "global"
+    return cloud_place(call, credential, location)[0]
 
 
 def _address(base_url: str, service: str, version: str) -> str:

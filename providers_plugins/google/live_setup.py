@@ -15,11 +15,11 @@ from providers_plugins.google.home import generation
 Session = dict[str, Any]
 RATE = 24_000
 _PCM = {"type": "audio/pcm", "rate": RATE}
-# Voices of OpenAI's, and those of the provider's that come nearest in pitch and temper.
+# Voices of OpenAI's, and those of the provider's that stand for them in speech as well.
 _VOICES = {
-    "alloy": "Kore", "ash": "Charon", "ballad": "Algieba", "cedar": "Iapetus", "coral": "Aoede",
-    "echo": "Puck", "fable": "Sadaltager", "marin": "Leda", "nova": "Zephyr", "onyx": "Fenrir",
-    "sage": "Despina", "shimmer": "Autonoe", "verse": "Orus",
+    "alloy": "Kore", "ash": "Charon", "ballad": "Orus", "cedar": "Sadaltager", "coral": "Aoede",
+    "echo": "Puck", "fable": "Fenrir", "marin": "Sulafat", "nova": "Leda", "onyx": "Algenib",
+    "sage": "Callirrhoe", "shimmer": "Zephyr", "verse": "Iapetus",
 }  # fmt: skip
 _LEVELS = {
     "none": "MINIMAL", "minimal": "MINIMAL", "low": "LOW", "medium": "MEDIUM", "high": "HIGH",

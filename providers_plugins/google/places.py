@@ -32,25 +32,22 @@ def studio_headers(credential: Credential) -> Headers:
 
 def cloud_url(call: Call, credential: Credential, method: str) -> str:
     """By project and location; with an express key there is neither."""
-    model = cloud_model(call, credential)
-    return f"{cloud_host(call, credential)}/{quote(model, safe=_SAFE)}:{method}"
-
-
-def cloud_model(call: Call, credential: Credential) -> str:
-    """The whole name of the model: where it is, and whose."""
-    model, place = call.upstream, ""
-    if not credential.api_key:
-        place = f"projects/{_project(call, credential)}/locations/{_location(call)}/"
+    model = call.upstream
+    location = call.region or call.options.get("location") or "global"
+    host, place = cloud_place(call, credential, location)
     if model.startswith("projects/"):
         place = ""
     elif not model.startswith(("publishers/", "endpoints/")):
         model = f"publishers/google/models/{last_segment(model)}"
-    return place + model
+    return f"{host}/{quote(place + model, safe=_SAFE)}:{method}"
 
 
-def cloud_host(call: Call, credential: Credential) -> str:
-    """The host of the location; an express key is served by the one for all."""
-    return call.base_url if credential.api_key else _at(call.base_url, _location(call))
+def cloud_place(call: Call, credential: Credential, location: str) -> tuple[str, str]:
+    """The host of a location, and how paths begin there."""
+    if credential.api_key:
+        return call.base_url, ""
+    host = _at(call.base_url, location)
+    return host, f"projects/{_project(call, credential)}/locations/{location}/"
 
 
 def cloud_headers(credential: Credential) -> Headers:
@@ -61,10 +58,6 @@ def cloud_headers(credential: Credential) -> Headers:
     if not token:
         raise _unfit("the gateway is not logged in")
     return (_JSON, ("Authorization", f"Bearer {token}"))
-
-
-def _location(call: Call) -> str:
-    return call.region or call.options.get("location") or "global"
 
 
 def _project(call: Call, credential: Credential) -> str:
