@@ -82,7 +82,6 @@ class LiveDialogue:
         self._turns: list[dict[str, Any]] = []
         self._turns_size = 0
         self._active = False  # an activity that the client began, and has not ended
-        self._ended = False  # the client said that its stream of sound has ended
         self._fault: Fault | None = None
 
     @property
@@ -232,12 +231,11 @@ class LiveDialogue:
         if self._manual and not self._active:
             self._active = True
             self._send({"realtimeInput": {"activityStart": {}}})
-        self._ended = False
 
     def _commit(self) -> None:
         self._down += self._hearing.commit()
         if not self._manual:
-            self._ended = True
+            self._speaking.prompted = True
             self._send({"realtimeInput": {"audioStreamEnd": True}})
 
     def _item(self, event: ClientEvent) -> None:
@@ -302,9 +300,9 @@ class LiveDialogue:
                 self._send_turns(complete=False)
             self._active = False
             self._send({"realtimeInput": {"activityEnd": {}}})
-        elif self._turns or not (self._speaking.prompted or self._ended):
+        elif self._turns or not self._speaking.prompted:
             self._send_turns(complete=True)
-        self._speaking.prompted = self._ended = False
+        self._speaking.prompted = False
 
     def _wish(self, raw: bytes) -> _Wish:
         """What a response.create asks for, for this response alone."""

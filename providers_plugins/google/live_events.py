@@ -12,7 +12,8 @@ from gateway.sdk import UPSTREAM_ERROR, Fault, Usage
 
 _ODD = re.compile(r"[^A-Za-z0-9]")
 _NAME = 24
-_MOST_TEXT = 4 << 20  # of one answer
+_MOST_KEPT = 4 << 20  # of one answer, in characters
+_EACH = 32  # for what each piece takes beside its text
 
 
 class Events:
@@ -168,17 +169,21 @@ class Answer:
         if self._contents and self._contents[-1].sound == sound:
             return told
         told += self._close_content()
+        self._grow(_EACH)
         self._contents.append(_Content(sound))
         part = self._contents[-1].part
         return [*told, self._of_content("response.content_part.added", part=part)]
 
     def _say(self, text: str) -> None:
-        self._length += len(text)
-        if self._length > _MOST_TEXT:
+        self._grow(_EACH + len(text))
+        self._contents[-1].words.append(text)
+
+    def _grow(self, size: int) -> None:
+        self._length += size
+        if self._length > _MOST_KEPT:
             raise Fault(
                 UPSTREAM_ERROR, "The provider's answer has no end.", cause="answer_too_long"
             )
-        self._contents[-1].words.append(text)
 
     def _close(self, status: str) -> list[bytes]:
         """The end of the message, if one is open."""

@@ -8,7 +8,8 @@ from gateway.sdk import INVALID_REQUEST, UPSTREAM_ERROR, Fault
 from providers_plugins.google.live_events import Events
 from providers_plugins.sound import Sound
 
-_MOST_WORDS = 1 << 20
+_MOST_WORDS = 1 << 20  # characters
+_EACH = 32  # for what each piece takes beside its text
 
 
 class Hearing:
@@ -101,7 +102,7 @@ class Hearing:
 
     def words(self, text: str) -> list[bytes]:
         """What was said, bit by bit."""
-        self._length += len(text)
+        self._length += _EACH + len(text)
         if self._length > _MOST_WORDS:
             raise Fault(
                 UPSTREAM_ERROR, "The provider's transcript has no end.", cause="answer_too_long"

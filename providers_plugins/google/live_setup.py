@@ -30,11 +30,12 @@ _PLAIN = {
     "instructions": "", "output_modalities": ["audio"], "tools": [], "tool_choice": "auto",
     "max_output_tokens": "inf", "truncation": "auto",
 }  # fmt: skip
-_KNOWN = frozenset({
-    "type", "object", "id", "model", "expires_at", "instructions", "output_modalities", "audio",
-    "tools", "tool_choice", "max_output_tokens", "temperature", "truncation", "reasoning",
-    "prompt", "client_secret",
+_SETTINGS = frozenset({
+    "instructions", "output_modalities", "tools", "tool_choice", "max_output_tokens",
+    "temperature", "truncation", "reasoning",
 })  # fmt: skip
+# What a session tells of itself; a client that sends it back wishes for nothing.
+_TOLD = frozenset({"type", "object", "id", "model", "expires_at", "prompt", "client_secret"})
 _VAD = frozenset({
     "type", "create_response", "interrupt_response", "prefix_padding_ms", "silence_duration_ms",
     "eagerness",
@@ -81,8 +82,7 @@ def changed(session: Session, raw: bytes, upstream: str) -> tuple[Session, tuple
         raise invalid("'session' must be an object.", "session") from None
     _refuse(given)
     audio = given.pop("audio", None)
-    known = {name: given[name] for name in given if name in _KNOWN}
-    merged = {**session, **known, "model": session["model"]}
+    merged = {**session, **{name: given[name] for name in given if name in _SETTINGS}}
     merged |= {name: value for name, value in _PLAIN.items() if merged[name] is None}
     if audio is not None:
         merged["audio"] = {
@@ -170,7 +170,8 @@ def _refuse_audio(audio: Session) -> None:
 
 def _lost(before: Session, given: Session, upstream: str) -> list[str]:
     """What was asked for and is not done, by the client's names."""
-    lost = [name for name in given if name not in _KNOWN and given[name] is not None]
+    known = _SETTINGS | _TOLD
+    lost = [name for name in given if name not in known and given[name] is not None]
     if given.get("model") not in (None, before["model"]):
         lost.append("model")
     if isinstance(given.get("truncation"), dict):

@@ -20,6 +20,7 @@ from providers_plugins.google.live_wire import (
     ServerContent,
     ToolCall,
     decode_frame,
+    is_there,
     live_usage,
     rate_of,
 )
@@ -51,7 +52,7 @@ class Speaking:
         self._over = False  # the turn's end has been told already; the provider's is to come
         self._calling = False  # the last response was a call: the next one goes on from it
         self._said: OrderedDict[str, None] = OrderedDict()
-        self.prompted = False  # answers of tools were sent, which make the model go on
+        self.prompted = False  # the provider was sent what makes the model answer by itself
 
     @property
     def answering(self) -> bool:
@@ -100,11 +101,11 @@ class Speaking:
                 "The provider sent a message that can't be read.",
                 cause="unreadable_answer",
             ) from None
-        if frame.error:
+        if is_there(frame.error):
             raise fault_within(message) or Fault(
                 UPSTREAM_ERROR, "The provider reported an error.", cause="error_in_answer"
             )
-        return bool(frame.setup_complete)
+        return is_there(frame.setup_complete)
 
     def _read(self, frame: Frame) -> None:
         usage = live_usage(bytes(frame.usage_metadata)) if frame.usage_metadata else None
@@ -159,6 +160,7 @@ class Speaking:
         if answer is None:
             return
         self._answer = None
+        self.prompted = False
         self._told += answer.finished(status, reason, self._meter.turn())
         if answer.item_id:
             self._said[answer.item_id] = None

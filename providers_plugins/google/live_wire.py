@@ -67,6 +67,11 @@ class Frame(Struct, rename="camel"):
 decode_frame = msgspec.json.Decoder(Frame).decode
 
 
+def is_there(member: Raw) -> bool:
+    """Whether a message has this member, and it is something."""
+    return bytes(member) not in (b"", b"null")
+
+
 def rate_of(mime: str, default: int) -> int:
     """The sample rate in `audio/pcm;rate=24000`."""
     found = _RATE.search(mime)

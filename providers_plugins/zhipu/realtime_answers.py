@@ -153,7 +153,8 @@ class Answers:
         counted = response.get("usage") or event.pop("usage", None)
         response |= {"usage": counted if isinstance(counted, dict) else None}
         response.setdefault("status", "completed")
-        output = [_item(item) for item in response.get("output") or () if isinstance(item, dict)]
+        told = response["output"] if isinstance(response["output"], list) else []
+        output = [_item(item) for item in told if isinstance(item, dict)]
         if not any(item.get("type") == "function_call" for item in output):
             output += self._calls
         response["output"] = output

@@ -20,10 +20,12 @@ _VOICES = frozenset({
     "shimmer", "verse",
 })  # fmt: skip
 _SAME = ("instructions", "temperature")
-_KNOWN = frozenset({
-    "type", "object", "id", "model", "expires_at", "output_modalities", "audio", "tools",
-    "tool_choice", "max_output_tokens", "beta_fields", "client_secret", *_SAME,
-})  # fmt: skip
+# What a session tells of itself; a client that sends it back wishes for nothing.
+_TOLD = frozenset({"type", "object", "id", "model", "expires_at", "client_secret"})
+_KNOWN = _TOLD | {
+    "output_modalities", "audio", "tools", "tool_choice", "max_output_tokens", "beta_fields",
+    *_SAME,
+}  # fmt: skip
 # Of OpenAI's own, what this host has no word for; other names are its own, and go to it.
 _LACKING = frozenset(
     {"include", "parallel_tool_calls", "prompt", "reasoning", "tracing", "truncation"}
@@ -72,8 +74,8 @@ def changed(session: Session, raw: bytes) -> tuple[Session, tuple[str, ...]]:
         raise invalid("'session' must be an object, its tools a list.", "session") from None
     _refuse(given)
     audio = given.pop("audio", None)
-    merged = {**session, **{name: given[name] for name in given if name not in _LACKING}}
-    merged["model"] = session["model"]
+    unset = _LACKING | _TOLD
+    merged = {**session, **{name: given[name] for name in given if name not in unset}}
     merged |= {name: value for name, value in _PLAIN.items() if merged.get(name) is None}
     lost = [name for name in given if name in _LACKING and given[name] is not None]
     if given.get("model") not in (None, session["model"]):

@@ -105,6 +105,8 @@ def test_a_commit_where_the_provider_detects() -> None:
     assert errors(live, COMMIT) == ["input_audio_buffer_commit_empty"]
     told = hears(live, SPOKEN)
     assert kinds(told)[:1] == ["response.created"]
+    hears(live, COMPLETE)
+    assert asks(live, CREATE) == [content(complete=True)]
 
 
 def test_a_turn_that_the_client_ends() -> None:
@@ -142,6 +144,8 @@ def test_answers_of_functions() -> None:
     assert asks(live, CREATE) == []
     assert errors(live, CREATE) == ["conversation_already_has_active_response"]
     assert errors(live, output()) == ["invalid_request"]
+    hears(live, COMPLETE)
+    assert asks(live, CREATE) == [content(complete=True)]  # what was granted is used up
 
 
 def test_some_answers_now() -> None:
