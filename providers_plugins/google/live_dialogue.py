@@ -24,7 +24,15 @@ from gateway.sdk import (
 from providers_plugins.google.answer import UNREADABLE
 from providers_plugins.google.live_events import Events
 from providers_plugins.google.live_hearing import Hearing
-from providers_plugins.google.live_items import SOUND, Calls, read_item, sized, told, turn_of
+from providers_plugins.google.live_items import (
+    SOUND,
+    Calls,
+    read_item,
+    sized,
+    sound_in,
+    told,
+    turn_of,
+)
 from providers_plugins.google.live_setup import RATE, Session, changed, opened, setup
 from providers_plugins.google.live_speaking import Speaking
 from providers_plugins.google.live_wire import Meter
@@ -41,6 +49,7 @@ class ClientEvent(Struct):
     type: Any = None
     event_id: Any = None
     audio: Any = None
+    video_frame: Any = None
     session: Raw = Raw()
     item: Raw = Raw()
     previous_item_id: Any = None
@@ -178,6 +187,8 @@ class LiveDialogue:
                 self._update(event)
             case "input_audio_buffer.append":
                 self._append(event)
+            case "input_audio_buffer.append_video_frame":
+                self._append_frame(event)
             case "input_audio_buffer.commit":
                 self._commit()
             case "input_audio_buffer.clear":
@@ -224,6 +235,14 @@ class LiveDialogue:
         sound = {"mimeType": SOUND, "data": event.audio}
         self._send({"realtimeInput": {"audio": sound}})
 
+    def _append_frame(self, event: ClientEvent) -> None:
+        """No event of OpenAI's; other hosts of its protocol have it."""
+        if not isinstance(event.video_frame, str):
+            raise invalid("'video_frame' must be a JPEG in base64.", "video_frame")
+        sized(event.video_frame, "video_frame")
+        picture = {"mimeType": "image/jpeg", "data": event.video_frame}
+        self._send({"realtimeInput": {"video": picture}})
+
     def _before_sound(self) -> None:
         """What was written before goes first, unless the model would be interrupted by it."""
         if self._turns and not self._speaking.answering:
@@ -253,6 +272,7 @@ class LiveDialogue:
 
     def _keep(self, turn: dict[str, Any], size: int) -> None:
         """A turn waits for the response that is asked for, so that it does not cause one."""
+        self._meter.heard.passed(sound_in(turn), RATE)
         self._turns.append(turn)
         self._turns_size += size
         if self._turns_size > _MOST_TURNS:

@@ -13,6 +13,7 @@ from msgspec import Raw, Struct
 
 from gateway.sdk import invalid
 from providers_plugins.google.answer import UNREADABLE
+from providers_plugins.sound import size_of
 
 Item = dict[str, Any]
 SOUND = "audio/pcm;rate=24000"
@@ -52,6 +53,12 @@ def turn_of(item: Item) -> tuple[dict[str, Any], tuple[str, ...]]:
         raise invalid("A list with something in it.", "item.content")
     parts = [_part(part, f"item.content[{number}]") for number, part in enumerate(content)]
     return {"role": _ROLES[role], "parts": parts}, ("item.role",) if role == "system" else ()
+
+
+def sound_in(turn: dict[str, Any]) -> int:
+    """How many bytes of sound a turn holds."""
+    blobs = [part["inlineData"] for part in turn["parts"] if "inlineData" in part]
+    return sum(size_of(blob["data"]) for blob in blobs if blob["mimeType"] == SOUND)
 
 
 def told(item: Item) -> Item:

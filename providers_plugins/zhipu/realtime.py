@@ -127,8 +127,25 @@ class GlmDialogue:
         content = item.get("content")
         if not isinstance(content, list):
             return item
-        parts = [_part(part, f"item.content[{at}]") for at, part in enumerate(content)]
+        parts = [self._part(part, f"item.content[{at}]") for at, part in enumerate(content)]
         return item | {"content": parts}
+
+    def _part(self, part: Any, where: str) -> Any:
+        if not isinstance(part, dict):
+            raise invalid("Each part must be an object.", where)
+        kind = part.get("type")
+        if kind == "input_audio":
+            sound = _sound(part.get("audio"), f"{where}.audio")
+            self._answers.heard(len(sound))
+            return part | {"audio": wav(sound)}
+        if kind == "input_image":
+            raise invalid(
+                "This model sees through input_audio_buffer.append_video_frame alone.",
+                f"{where}.type",
+            )
+        if kind == "output_audio":
+            return {"type": "text", "text": part.get("transcript")}
+        return part | {"type": "text"} if kind == "output_text" else part
 
     def _create(self, event: dict[str, Any]) -> tuple[bytes, ...]:
         """The host answers as the session says; words for this answer alone become an item."""
@@ -179,21 +196,6 @@ def _sound(given: Any, where: str) -> bytes:
         return base64.b64decode(given.encode("ascii"), validate=True)
     except (binascii.Error, UnicodeEncodeError, ValueError):
         raise invalid("This is not base64.", where) from None
-
-
-def _part(part: Any, where: str) -> Any:
-    if not isinstance(part, dict):
-        raise invalid("Each part must be an object.", where)
-    kind = part.get("type")
-    if kind == "input_audio":
-        return part | {"audio": wav(_sound(part.get("audio"), f"{where}.audio"))}
-    if kind == "input_image":
-        raise invalid(
-            "This model sees through input_audio_buffer.append_video_frame alone.", f"{where}.type"
-        )
-    if kind == "output_audio":
-        return {"type": "text", "text": part.get("transcript")}
-    return part | {"type": "text"} if kind == "output_text" else part
 
 
 def _words(text: str) -> bytes:

@@ -219,6 +219,22 @@ def test_counts_of_one_turn() -> None:
     assert live.take_usage() == ()
 
 
+def test_sound_in_items() -> None:
+    """It is heard as well, and counted; pictures go as they come."""
+    live = ready()
+    part = {"type": "input_audio", "audio": "AAAA" * 32}
+    item = {"type": "message", "role": "user", "content": [part]}
+    asks(live, {"type": "conversation.item.create", "item": item}, CREATE)
+    count = {"promptTokenCount": 10, "responseTokenCount": 2, "totalTokenCount": 12}
+    hears(live, SPOKEN, COMPLETE | {"usageMetadata": count})
+    assert live.take_usage()[0].audio_input_ms == 2
+    frame = {"type": "input_audio_buffer.append_video_frame", "video_frame": "AAAA"}
+    assert asks(live, frame) == [
+        {"realtimeInput": {"video": {"mimeType": "image/jpeg", "data": "AAAA"}}}
+    ]
+    assert errors(live, {**frame, "video_frame": 7}) == ["invalid_request"]
+
+
 def test_words_that_come_by_themselves() -> None:
     """An answer that nobody asked for and no sound came before is no turn of the user's."""
     told = kinds(hears(ready(), {"serverContent": {"outputTranscription": {"text": "Hello?"}}}))
