@@ -19,6 +19,7 @@ _VOICES = frozenset({
     "alloy", "ash", "ballad", "cedar", "coral", "echo", "fable", "marin", "nova", "onyx", "sage",
     "shimmer", "verse",
 })  # fmt: skip
+_HEARING = ("format", "transcription", "turn_detection", "noise_reduction")
 _SAME = ("instructions", "temperature")
 # What a session tells of itself; a client that sends it back wishes for nothing.
 _TOLD = frozenset({"type", "object", "id", "model", "expires_at", "client_secret"})
@@ -123,9 +124,7 @@ def _refuse_audio(audio: Session) -> None:
 def _lost_audio(audio: Session) -> list[str]:
     heard, spoken = _object(audio.get("input"), ""), _object(audio.get("output"), "")
     lost = [
-        f"input.{name}"
-        for name, said in heard.items()
-        if name not in ("format", "transcription", "turn_detection") and said is not None
+        f"input.{name}" for name, said in heard.items() if name not in _HEARING and said is not None
     ]
     for part in ("transcription", "turn_detection"):
         said = heard.get(part)
@@ -166,6 +165,8 @@ def update(session: Session, upstream: str) -> bytes:
     voice = audio["output"].get("voice")
     if isinstance(voice, str) and voice not in _VOICES:
         written["voice"] = voice
+    if audio["input"].get("noise_reduction") is not None:
+        written["input_audio_noise_reduction"] = audio["input"]["noise_reduction"]
     if session["max_output_tokens"] != "inf":
         written["max_response_output_tokens"] = session["max_output_tokens"]
     own = {name: value for name, value in session.items() if name not in _KNOWN}

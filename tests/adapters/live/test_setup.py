@@ -127,7 +127,6 @@ def test_schemas_stay_bytes() -> None:
 @pytest.mark.parametrize(
     ("session", "names"),
     [
-        (of_input(noise_reduction={"type": "near_field"}), ["audio.input.noise_reduction"]),
         (of_input(transcription={"model": "m"}), ["audio.input.transcription.model"]),
         (
             of_input(turn_detection={"type": "server_vad", "idle_timeout_ms": 5000}),
@@ -158,6 +157,15 @@ def test_losses(name: str, session: dict[str, Any], names: list[str]) -> None:
     (event,) = events(told.to_client)
     assert event["type"] == "session.updated"
     assert tuple(event.get("adapted", ())) == wanted
+
+
+def test_noise() -> None:
+    """One host reduces it, the other has no word for it."""
+    session = of_input(noise_reduction={"type": "near_field"})
+    assert lost("google", session) == ("session.audio.input.noise_reduction",)
+    assert lost("zhipu", session) == ()
+    assert glm(session)["input_audio_noise_reduction"] == {"type": "near_field"}
+    assert "input_audio_noise_reduction" not in glm(None)
 
 
 def test_thinking_of_older_models() -> None:
