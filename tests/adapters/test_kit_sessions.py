@@ -34,10 +34,11 @@ SAMPLES = (
 class Echo:
     """Counts `out`, tells what is said, and asks for the route's model."""
 
+    fault: Any = None
+
     def __init__(self, call: Any, credential: Any) -> None:
         self.call, self.credential = call, credential
         self.used: list[Any] = []
-        self.fault: Any = None
 
     def opening(self) -> Any:
         return Frames(to_provider=(msgspec.json.encode({"model": self.call.upstream}),))
@@ -64,6 +65,9 @@ class Echo:
         return tuple(used)
 
 
+PARTS = (*vars(Echo), "greeting", "fault")
+
+
 def echo(**changes: Any) -> Subject:
     """The right one, with something changed."""
 
@@ -71,7 +75,7 @@ def echo(**changes: Any) -> Subject:
         login = (("Authorization", f"Bearer {credential.api_key}"),)
         return UpstreamRequest("GET", "ws" + call.base_url[4:] + "/talk", login)
 
-    made = type("Changed", (Echo,), {n: w for n, w in changes.items() if n in vars(Echo)})
+    made = type("Changed", (Echo,), {n: w for n, w in changes.items() if n in PARTS})
     parts = {"session": made, "build": build, **changes}
     operation = Operation(build=parts["build"], session=parts["session"])
     subject = of("echo", Adapter("echo", {"realtime": operation}))
@@ -126,6 +130,9 @@ ZOO: dict[str, tuple[int, dict[str, Any]]] = {
     "fails to begin": (4, {"session": boom}),
     "fails at a client's message": (4, {"from_client": boom}),
     "fails at a provider's message": (4, {"from_provider": boom}),
+    "fails at a greeting": (4, {"greeting": boom}),
+    "makes no fault of a greeting": (6, {"greeting": lambda *_: "no"}),
+    "has no fault": (6, {"fault": "no"}),
     "talks for ever": (4, {"from_client": forever}),
     "returns nothing": (12, {"from_client": lambda *_: None}),
     "returns text": (12, {"opening": lambda *_: Frames(to_client=("text",))}),  # type: ignore[arg-type]

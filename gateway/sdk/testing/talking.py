@@ -89,18 +89,20 @@ def spoken(
     call = subject.call(name, request_of(sample or Sample(name), PLAIN))
     frames: list[Frames] = []
     usage: list[Usage] = []
-    last: Fault | None = None
+    faults: list[object] = []
 
     def speak() -> None:
-        nonlocal last
         dialogue = make(call, subject.credential)
         frames.append(dialogue.opening())
+        greeting = getattr(dialogue, "greeting", None)
         for side, message in script:
+            if side == "provider" and greeting is not None:
+                faults.append(greeting(message))
             heard = dialogue.from_client if side == "client" else dialogue.from_provider
             frames.append(heard(message))
             usage.extend(dialogue.take_usage())
             look(dialogue)
-        last = dialogue.fault
+        faults.append(dialogue.fault)
 
     try:
         examined(subject, "session", speak, sum(len(message) for _, message in script))
@@ -114,12 +116,12 @@ def spoken(
             "message can't be read; both sides do send nonsense.",
         ) from error
     _check_frames(subject, frames, {message for _, message in script})
-    told: object = last
-    if told is not None and not isinstance(told, Fault):
-        raise Broken(6, f"fault is a {type(told).__name__}.", "set a Fault, or None.")
-    return Spoken(
-        tuple(frames), tuple(usage), None if last is None else (last.kind.code, last.message)
-    )
+    for told in faults:
+        if told is not None and not isinstance(told, Fault):
+            raise Broken(6, f"fault is a {type(told).__name__}.", "set a Fault, or None.")
+    last = faults[-1]
+    code = (last.kind.code, last.message) if isinstance(last, Fault) else None
+    return Spoken(tuple(frames), tuple(usage), code)
 
 
 def _check_frames(subject: Subject, frames: Sequence[object], came: set[bytes]) -> None:
