@@ -46,7 +46,7 @@ async def stands_still(count: Any) -> None:
 async def test_a_client_that_does_not_keep_up_holds_the_provider(tmp_path: Path) -> None:
     """And nothing is lost when it reads on."""
     provider = Provider()
-    pieces, sent = 400, 0
+    pieces, sent = 1_500, 0
 
     async def speak() -> None:
         nonlocal sent
@@ -69,7 +69,7 @@ async def test_a_client_that_does_not_keep_up_holds_the_provider(tmp_path: Path)
 async def test_a_provider_that_does_not_keep_up_holds_the_client(tmp_path: Path) -> None:
     """The client's own writes wait, and the gateway keeps next to nothing."""
     provider = Provider()
-    pieces, sent = 400, 0
+    pieces, sent = 1_500, 0
 
     async with opened(tmp_path, provider) as (_, client):
         transport = provider.socket.connection.transport
