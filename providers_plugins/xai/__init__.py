@@ -4,5 +4,9 @@ from msgspec import structs
 
 from providers_plugins.xai.chat import TALK
 from providers_plugins.xai.speech import SPEECH
+from providers_plugins.xai.videos import videos
 
-ADAPTER = structs.replace(TALK, operations={**TALK.operations, "speech": SPEECH})
+ADAPTER = structs.replace(
+    TALK,
+    operations={**TALK.operations, "speech": SPEECH, **videos()},
+)

@@ -4,5 +4,9 @@ from msgspec import structs
 
 from providers_plugins.zhipu.chat import CHAT
 from providers_plugins.zhipu.speech import SPEECH
+from providers_plugins.zhipu.videos import videos
 
-ADAPTER = structs.replace(CHAT, operations={**CHAT.operations, "speech": SPEECH})
+ADAPTER = structs.replace(
+    CHAT,
+    operations={**CHAT.operations, "speech": SPEECH, **videos()},
+)
