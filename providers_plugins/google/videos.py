@@ -194,6 +194,8 @@ def _parse(call: Call, status: int, headers: Mapping[str, str], body: bytes) -> 
 
 
 def _ask_studio(call: Call, job: Progress, credential: Credential) -> UpstreamRequest:
+    if not _OPERATION.fullmatch(job.id):
+        raise unreadable()
     url = f"{call.base_url}/{quote(job.id, safe='/')}"
     return UpstreamRequest("GET", url, studio_headers(credential)[1:])
 

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 from msgspec import Struct
 
 from gateway.sdk.adapter import CONTRACT, PASSTHROUGH, Adapter, Login, Operation, Wire
-from gateway.sdk.testing import answering, building, streaming, wiring
+from gateway.sdk.testing import answering, building, streaming, wiring, working
 from gateway.sdk.testing.answering import faults_are_told
 from gateway.sdk.testing.subject import Broken, Subject, Unfit
 
@@ -30,6 +30,10 @@ _OPERATION: tuple[OfOperation, ...] = (
     streaming.usage_grows,
     streaming.bad_bytes_are_borne,
     streaming.memory_is_bounded,
+    working.job_begins,
+    working.job_steps_are_pure,
+    working.polls_are_read,
+    working.bad_polls_are_borne,
 )
 _WIRE: tuple[Callable[[Subject, Wire], None], ...] = (
     wiring.wire_builds,
@@ -69,6 +73,8 @@ def is_whole(subject: Subject) -> None:
             part for part in ("parse", "stream") if getattr(operation, part) is not PASSTHROUGH
         ]
         _check_callable(name, operation, tuple(parts))
+        if operation.job is not None:
+            _check_callable(f"{name}' and its job", operation.job, ("poll", "polled", "result"))
     if adapter.wire is not None:
         _check_callable("wire", adapter.wire, ("build", "read", "reader", "fault"))
     if adapter.login is not None:
