@@ -30,6 +30,8 @@ _OPERATION: tuple[OfOperation, ...] = (
     streaming.usage_grows,
     streaming.bad_bytes_are_borne,
     streaming.memory_is_bounded,
+)
+_JOB: tuple[OfOperation, ...] = (
     working.job_begins,
     working.job_steps_are_pure,
     working.polls_are_read,
@@ -98,7 +100,7 @@ def checks(subject: Subject) -> Iterator[Check]:
     except Broken:
         return
     for name, operation in subject.adapter.operations.items():
-        for check in _OPERATION:
+        for check in (*_OPERATION, *(_JOB if operation.job is not None else ())):
             yield Check(f"{name}: {check.__name__}", _bound(check, subject, name, operation))
     wire = subject.adapter.wire
     if wire is not None:

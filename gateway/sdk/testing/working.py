@@ -125,8 +125,7 @@ def bad_polls_are_borne(subject: Subject, name: str, operation: Operation) -> No
 
 
 def _job(operation: Operation) -> Job:
-    if operation.job is None:
-        raise Unfit("this operation is no job")
+    assert operation.job is not None
     return operation.job
 
 
