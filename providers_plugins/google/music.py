@@ -48,7 +48,7 @@ from providers_plugins.songs import Song, left_out, never, sung
 _GENERATION = re.compile(r"lyria-(\d{1,3})")
 _FORMATS = {"mp3": "audio/mpeg", "wav": "audio/wav"}
 _ENDED = frozenset({"failed", "cancelled", "incomplete"})
-_NO_LINE = re.compile(r"[^!-~]")
+_KIND = re.compile(r"audio/[A-Za-z0-9.+;= -]{1,60}")
 
 Where = Callable[[Call, Credential], tuple[str, str, Headers]]
 
@@ -195,10 +195,8 @@ def _heard(job: Progress, held: Any, kind: Any, usual: str) -> Progress:
     if not media:
         return failed(job, NO_FILE)
     named = words_of(kind)
-    known = named.startswith("audio/") and len(named) < 60 and not _NO_LINE.search(named)
-    return Progress(
-        "succeeded", job.id, percent=100, media=media, content_type=named if known else usual
-    )
+    known = named if _KIND.fullmatch(named) else usual
+    return Progress("succeeded", job.id, percent=100, media=media, content_type=known)
 
 
 def _polled(

@@ -70,6 +70,7 @@ _NATIVE = {"person_generation": "personGeneration", "personGeneration": "personG
 _START = "predictLongRunning"
 _ASK = "fetchPredictOperation"
 _OPERATION = re.compile(r"(?:[A-Za-z0-9_-][A-Za-z0-9._:-]*/){1,20}[A-Za-z0-9_-][A-Za-z0-9._-]*")
+_KIND = re.compile(r"video/[A-Za-z0-9.+-]{1,40}")
 _PORTS = {"https": 443, "http": 80}
 # Of the codes in an operation's error those that speak of the request; the rest are failures.
 _CODES = {3: "invalid_request", 8: "provider_rate_limit", 14: "provider_busy"}
@@ -274,7 +275,7 @@ def _cloud_video(job: Progress, response: dict[str, Any]) -> Progress:
         job.id,
         percent=100,
         media=media,
-        content_type=kind if kind.startswith("video/") and len(kind) < 40 else MP4,
+        content_type=kind if _KIND.fullmatch(kind) else MP4,
     )
 
 

@@ -306,9 +306,9 @@ def test_openai_hands_the_file_out_itself() -> None:
 def test_what_comes_inside_the_answer() -> None:
     """Vertex sends the film itself; what is no base64 is no answer."""
     assert CLOUD.polled(CLOUD.ends).media == FILM
-    odd = {"bytesBase64Encoded": b64encode(b"x").decode(), "mimeType": "text/html\r\nX: 1"}
+    odd = {"bytesBase64Encoded": b64encode(b"x").decode(), "mimeType": "video/mp4\r\nX: 1"}
     assert CLOUD.polled(google(videos=[odd])).content_type == "video/mp4"
-    for bad in ("***", "====", 7, [], {"a": 1}):
+    for bad in ("***", "====", 7, [1], {"a": 1}):
         with pytest.raises(Fault):
             CLOUD.polled(google(videos=[{"bytesBase64Encoded": bad}]))
 
