@@ -8,7 +8,7 @@ import msgspec
 from msgspec import Struct
 
 from gateway.schemas.chat import Text
-from gateway.schemas.videos import Seconds, Short, Words
+from gateway.schemas.videos import Seconds, Short, Url, Words
 
 
 class MusicRequest(Struct):
@@ -26,6 +26,8 @@ class MusicRequest(Struct):
     negative_prompt: Words | None = None
     seed: int | Short | None = None
     user: str | None = None
+    webhook: Url | None = None
+    webhook_url: Url | None = None
     stream: Literal[False] | None = None
     stream_options: None = None
     max_cost: str | float | None = None

@@ -18,6 +18,7 @@ from gateway.schemas.chat import Text
 Short = Annotated[str, Meta(max_length=32)]
 Words = Annotated[str, Meta(max_length=200_000)]
 Seconds = float | Short
+Url = Annotated[str, Meta(min_length=1, max_length=2_048)]
 
 
 class Reference(Struct):
@@ -49,8 +50,10 @@ class VideoRequest(Struct):
     negative_prompt: Words | None = None
     seed: int | Short | None = None
     audio: bool | Literal["true", "false"] | None = None
-    n: int | Short | None = None
+    n: int | None = None
     user: str | None = None
+    webhook: Url | None = None
+    webhook_url: Url | None = None
     stream: Literal[False] | None = None
     stream_options: None = None
     max_cost: str | float | None = None
@@ -58,3 +61,4 @@ class VideoRequest(Struct):
 
 
 decoder = msgspec.json.Decoder(VideoRequest)
+form_decoder = msgspec.json.Decoder(VideoRequest, strict=False)

@@ -67,6 +67,7 @@ _LENGTHS = (4, 6, 8)
 _SHAPES = ("16:9", "9:16")
 _MEASURES = ("720p", "1080p", "4k")
 _NATIVE = {"person_generation": "personGeneration", "personGeneration": "personGeneration"}
+_SILENT = "veo-2"  # the models that make no sound
 _START = "predictLongRunning"
 _ASK = "fetchPredictOperation"
 _OPERATION = re.compile(r"(?:[A-Za-z0-9_-][A-Za-z0-9._:-]*/){1,20}[A-Za-z0-9_-][A-Za-z0-9._-]*")
@@ -118,12 +119,16 @@ def _build_studio(call: Call, credential: Credential) -> UpstreamRequest:
 
 def _build_cloud(call: Call, credential: Credential) -> UpstreamRequest:
     sound, start = switch(call, "audio"), seed(call)
-    more: dict[str, Any] = {} if sound is None else {"generateAudio": sound}
+    more: dict[str, Any] = {}
+    if _SILENT not in call.upstream:
+        # This host wants to be told, and the price is that of a video with sound.
+        more["generateAudio"] = sound is not False
     if start is not None:
         more["seed"] = start
     taken = ("negative_prompt", "audio", "seed")
+    lost = ("audio",) if sound and not more.get("generateAudio") else ()
     url = cloud_url(call, credential, _START)
-    return _request(call, url, cloud_headers(credential), more, taken, (), _stored)
+    return _request(call, url, cloud_headers(credential), more, taken, lost, _stored)
 
 
 def _request(

@@ -28,9 +28,8 @@ from gateway.sdk.testing.subject import (
 )
 
 _STATES = ("pending", "running", "succeeded", "failed")
-_MOST_MEMO = 4_096
+_MOST = 4_096  # characters of an id, a memo or a url: all of them are written down
 _MOST_TEXT = 2_000
-_MOST_URL = 8_192
 _ELSEWHERE = "https://files.elsewhere.example/one.mp4?signature=1"
 # Names that a provider should not give, and that must not lead anywhere else.
 _ODD_NAMES = (
@@ -229,8 +228,7 @@ def _check_members(made: Progress) -> None:
         or not isinstance(made.media, bytes)
         or not (made.usage is None or isinstance(made.usage, Usage))
         or not 0 <= made.percent <= 100
-        or len(made.memo) > _MOST_MEMO
-        or max(len(made.url), len(made.id)) > _MOST_URL
+        or max(len(made.memo), len(made.url), len(made.id)) > _MOST
         or len(made.message) > _MOST_TEXT
         or "\n" in made.message
     )
@@ -238,7 +236,7 @@ def _check_members(made: Progress) -> None:
         raise Broken(
             18,
             f"a progress is not as it should be: {repr(made)[:300]}",
-            f"one of four states, a percentage, a memo of at most {_MOST_MEMO} characters, a line.",
+            f"one of four states, a percentage, id, memo and url of at most {_MOST} characters.",
         )
 
 

@@ -57,7 +57,7 @@ SCRIPTED: list[tuple[Host, str, Any, dict[str, Any], tuple[str, ...]]] = [
     (
         CLOUD, VERTEX_URL, (JSON, ("Authorization", "Bearer ya29-token-token")),
         {"instances": [{"prompt": RAIN}],
-         "parameters": {"durationSeconds": 8, "aspectRatio": "16:9"}},
+         "parameters": {"durationSeconds": 8, "aspectRatio": "16:9", "generateAudio": True}},
         (),
     ),
     (
@@ -302,11 +302,14 @@ def test_what_is_expected(name: str) -> None:
 
 
 def test_silence_that_cannot_be_had_is_a_loss() -> None:
-    """Veo on AI Studio always makes sound; on Vertex it can be left out."""
+    """Veo on AI Studio always makes sound; on Vertex it can be left out, and Veo 2 makes none."""
     assert STUDIO.build({"prompt": "x", "audio": False}).adapted == ("audio",)
-    assert (
-        sent(CLOUD.build({"prompt": "x", "audio": "false"}))["parameters"]["generateAudio"] is False
-    )
+    silent = sent(CLOUD.build({"prompt": "x", "audio": "false"}))
+    assert silent["parameters"]["generateAudio"] is False
+    old = Host(CLOUD.adapter, "veo-2.0-generate-001", CLOUD.base_url, credential=CLOUD.credential)
+    made = old.build({"prompt": "x", "audio": True})
+    assert "generateAudio" not in sent(made)["parameters"]
+    assert made.adapted == ("audio",)
 
 
 def test_a_shape_beside_a_picture_is_a_loss() -> None:

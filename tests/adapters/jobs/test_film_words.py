@@ -165,18 +165,24 @@ def test_left_out_is_said_once_and_null_is_nothing() -> None:
 
 def test_the_schemas_take_the_seeds_script() -> None:
     """And a form's words for numbers."""
-    for body in (
-        {"prompt": "x", "aspect_ratio": "16:9", "duration_seconds": 8},
-        {"prompt": "x", "seconds": "8", "size": "1280x720", "n": "1", "seed": "7", "audio": "true"},
-    ):
-        videos.decoder.decode(msgspec.json.encode({"model": "m", **body}))
-        asked(call(body))
-    body = {
+    script = {"prompt": "x", "aspect_ratio": "16:9", "duration_seconds": 8}
+    form = {
+        "prompt": "x",
+        "seconds": "8",
+        "size": "1280x720",
+        "n": "1",
+        "seed": "7",
+        "audio": "true",
+    }
+    for body, decoder in ((script, videos.decoder), (form, videos.form_decoder)):
+        decoder.decode(msgspec.json.encode({"model": "m", **body}))
+        assert asked(call(body)).seconds == 8
+    song = {
         "prompt": "x",
         "lyrics": "y",
         "duration": "30",
         "instrumental": "false",
         "format": "mp3",
     }
-    music.decoder.decode(msgspec.json.encode({"model": "m", **body}))
-    assert sung(call(body), ("mp3",)).seconds == 30
+    music.decoder.decode(msgspec.json.encode({"model": "m", **song}))
+    assert sung(call(song), ("mp3",)).seconds == 30
