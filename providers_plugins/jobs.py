@@ -114,6 +114,16 @@ def name_of(value: object) -> str:
     return value if isinstance(value, str) and _NAME.fullmatch(value) else ""
 
 
+def member(value: object, name: str) -> Any:
+    """A member of what should be an object; None where there is none."""
+    return value.get(name) if isinstance(value, dict) else None
+
+
+def first_of(value: object) -> Any:
+    """The first of what should be a list; None where there is none."""
+    return value[0] if isinstance(value, list) and value else None
+
+
 def words_of(value: object) -> str:
     """The text of a member that may be anything."""
     return value if isinstance(value, str) else ""

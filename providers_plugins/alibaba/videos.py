@@ -47,6 +47,7 @@ from providers_plugins.jobs import (
     fetched,
     json_request,
     linked,
+    member,
     name_of,
     running,
     signed,
@@ -76,15 +77,9 @@ class _Output(Struct):
     message: Any = None
 
 
-class _Counted(Struct):
-    video_duration: Any = None
-    output_video_duration: Any = None
-    duration: Any = None
-
-
 class _Task(Struct):
     output: _Output | None = None
-    usage: _Counted | None = None
+    usage: Any = None
 
 
 def videos() -> dict[str, Operation]:
@@ -168,7 +163,7 @@ def _polled(
     output = task.output or _Output()
     state = output.task_status
     if state == "SUCCEEDED":
-        return linked(job, output.video_url, _used(job, task.usage or _Counted()))
+        return linked(job, output.video_url, _used(job, task.usage))
     if state == "FAILED":
         code = str(output.code).lower() if isinstance(output.code, str) else ""
         held_back = code.startswith(_HELD_BACK)
@@ -180,9 +175,9 @@ def _polled(
     return running(job)
 
 
-def _used(job: Progress, told: _Counted) -> Usage | None:
-    for length in (told.output_video_duration, told.video_duration, told.duration):
-        usage = counted(job, length)
+def _used(job: Progress, told: Any) -> Usage | None:
+    for name in ("output_video_duration", "video_duration", "duration"):
+        usage = counted(job, member(told, name))
         if usage is not None:
             return usage
     return None

@@ -38,7 +38,9 @@ from providers_plugins.jobs import (
     NO_FILE,
     decoded,
     failed,
+    first_of,
     json_request,
+    member,
     name_of,
     unreadable,
     words_of,
@@ -160,10 +162,9 @@ def _parse(call: Call, status: int, headers: Mapping[str, str], body: bytes) -> 
     job = Progress("running", call.id)
     if not _interacts(call):
         found = decoded(body, _Predictions).predictions
-        one = found[0] if isinstance(found, list) and found else None
-        first = one if isinstance(one, dict) else {}
-        held = first.get("audioContent") or first.get("bytesBase64Encoded")
-        return Reply(progress=_heard(job, held, first.get("mimeType"), "audio/wav"))
+        one = first_of(found)
+        held = member(one, "audioContent") or member(one, "bytesBase64Encoded")
+        return Reply(progress=_heard(job, held, member(one, "mimeType"), "audio/wav"))
     answer = decoded(body, _Interaction)
     job = Progress("running", name_of(answer.id) or call.id)
     sound = _sound(answer)
@@ -176,8 +177,8 @@ def _sound(answer: _Interaction) -> dict[str, Any]:
     """The first content that is sound, wherever it stands."""
     parts = list(answer.outputs) if isinstance(answer.outputs, list) else []
     for step in answer.steps if isinstance(answer.steps, list) else ():
-        content = step.get("content") if isinstance(step, dict) else None
-        if isinstance(content, list) and step.get("type") == "model_output":
+        content = member(step, "content")
+        if isinstance(content, list) and member(step, "type") == "model_output":
             parts += content
     for part in parts:
         if isinstance(part, dict) and part.get("type") == "audio" and part.get("data"):

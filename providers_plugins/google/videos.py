@@ -55,8 +55,10 @@ from providers_plugins.jobs import (
     decoded,
     failed,
     fetched,
+    first_of,
     json_request,
     linked,
+    member,
     name_of,
     running,
     unreadable,
@@ -219,7 +221,7 @@ def _polled(told: Told) -> Callable[[Call, Progress, int, Mapping[str, str], byt
             raise wire_fault(status, headers, body)
         operation = decoded(body, _Operation)
         if operation.done is not True:
-            return running(job, _percent(operation.metadata))
+            return running(job, member(operation.metadata, "progressPercent"))
         if isinstance(operation.error, dict):
             code = operation.error.get("code")
             known = _CODES.get(code, FAILED) if isinstance(code, int) else FAILED
@@ -231,41 +233,30 @@ def _polled(told: Told) -> Callable[[Call, Progress, int, Mapping[str, str], byt
     return polled
 
 
-def _percent(metadata: Any) -> object:
-    return metadata.get("progressPercent") if isinstance(metadata, dict) else 0
-
-
-def _first(found: Any) -> dict[str, Any]:
-    one = found[0] if isinstance(found, list) and found else None
-    return one if isinstance(one, dict) else {}
-
-
 def _held_back(job: Progress, response: Mapping[str, Any]) -> Progress:
     """Done, and no video: it was held back, or it never came."""
     reasons, count = response.get("raiMediaFilteredReasons"), response.get("raiMediaFilteredCount")
     if reasons or (isinstance(count, int | str) and count not in (0, "0", "")):
-        first = reasons[0] if isinstance(reasons, list) and reasons else ""
-        return failed(job, POLICY, first)
+        return failed(job, POLICY, first_of(reasons))
     return failed(job, NO_FILE)
 
 
 def _studio_video(job: Progress, response: dict[str, Any]) -> Progress:
     inner = response.get("generateVideoResponse")
     answer = inner if isinstance(inner, dict) else response
-    video = _first(answer.get("generatedSamples")).get("video")
-    uri = video.get("uri") if isinstance(video, dict) else None
+    uri = member(member(first_of(answer.get("generatedSamples")), "video"), "uri")
     return linked(job, uri) if uri else _held_back(job, answer)
 
 
 def _cloud_video(job: Progress, response: dict[str, Any]) -> Progress:
-    video = _first(response.get("videos"))
-    if video.get("gcsUri"):
+    video = first_of(response.get("videos"))
+    if member(video, "gcsUri"):
         return failed(
             job,
             NO_FILE,
             "The provider put the video into a bucket, which the gateway cannot read.",
         )
-    held = video.get("bytesBase64Encoded")
+    held = member(video, "bytesBase64Encoded")
     if not held:
         return _held_back(job, response)
     try:
@@ -274,7 +265,7 @@ def _cloud_video(job: Progress, response: dict[str, Any]) -> Progress:
         raise unreadable() from None
     if not media:
         return failed(job, NO_FILE)
-    kind = words_of(video.get("mimeType"))
+    kind = words_of(member(video, "mimeType"))
     return Progress(
         "succeeded",
         job.id,

@@ -19,7 +19,15 @@ from gateway.sdk import (
     bearer,
     invalid,
 )
-from providers_plugins.jobs import NO_FILE, decoded, failed, json_request, name_of, unreadable
+from providers_plugins.jobs import (
+    NO_FILE,
+    decoded,
+    failed,
+    json_request,
+    member,
+    name_of,
+    unreadable,
+)
 from providers_plugins.minimax.chat import fault, fault_in
 from providers_plugins.songs import Song, left_out, never, sung
 
@@ -29,17 +37,9 @@ _ALWAYS_SUNG = ("music-1", "music-2.0")
 _MOST_MILLISECONDS = 3_600_000
 
 
-class _Data(Struct):
-    audio: Any = None
-
-
-class _Extra(Struct):
-    music_duration: Any = None
-
-
 class _Piece(Struct):
-    data: _Data | None = None
-    extra_info: _Extra | None = None
+    data: Any = None
+    extra_info: Any = None
     trace_id: Any = None
 
 
@@ -94,7 +94,7 @@ def _parse(call: Call, status: int, headers: Mapping[str, str], body: bytes) -> 
         raise found
     piece = decoded(body, _Piece)
     job = Progress("running", name_of(piece.trace_id) or call.id)
-    held = piece.data.audio if piece.data is not None else None
+    held = member(piece.data, "audio")
     if not held:
         return Reply(progress=failed(job, NO_FILE))
     if not isinstance(held, str):
@@ -103,7 +103,7 @@ def _parse(call: Call, status: int, headers: Mapping[str, str], body: bytes) -> 
         media = bytes.fromhex(held)
     except ValueError:
         raise unreadable() from None
-    usage = _used(piece.extra_info)
+    usage = _used(member(piece.extra_info, "music_duration"))
     return Reply(
         progress=Progress(
             "succeeded",
@@ -117,9 +117,8 @@ def _parse(call: Call, status: int, headers: Mapping[str, str], body: bytes) -> 
     )
 
 
-def _used(extra: _Extra | None) -> Usage | None:
+def _used(told: Any) -> Usage | None:
     """How long it is, in milliseconds, where that is told."""
-    told = extra.music_duration if extra is not None else None
     if isinstance(told, bool) or not isinstance(told, int) or not 0 < told < _MOST_MILLISECONDS:
         return None
     return Usage(milliseconds=told)

@@ -41,6 +41,7 @@ from providers_plugins.jobs import (
     fetched,
     json_request,
     linked,
+    member,
     name_of,
     running,
     signed,
@@ -53,22 +54,14 @@ _NATIVE = ("prompt_optimizer", "fast_pretreatment", "aigc_watermark")
 _WIDE = "16:9"
 
 
-class _BaseResponse(Struct):
-    status_msg: Any = None
-
-
-class _File(Struct):
-    download_url: Any = None
-
-
 class _Task(Struct):
     """The answers to all three questions."""
 
     task_id: Any = None
     status: Any = None
     file_id: Any = None
-    file: _File | None = None
-    base_resp: _BaseResponse | None = None
+    file: Any = None
+    base_resp: Any = None
 
 
 def videos() -> dict[str, Operation]:
@@ -141,7 +134,7 @@ def _polled(
     if found is not None or task.status == "Fail":
         return _came_to_nothing(job, found, task)
     if job.memo:
-        return linked(job, task.file.download_url if task.file else None)
+        return linked(job, member(task.file, "download_url"))
     if task.status != "Success":
         return running(job)
     file_id = name_of(task.file_id)
@@ -152,7 +145,7 @@ def _polled(
 
 def _came_to_nothing(job: Progress, found: Fault | None, task: _Task) -> Progress:
     code = POLICY if found is not None and found.cause == causes.POLICY else FAILED
-    said = task.base_resp.status_msg if task.base_resp is not None else ""
+    said = member(task.base_resp, "status_msg")
     return failed(job, code, "" if said == "success" else said)
 
 

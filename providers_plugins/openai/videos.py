@@ -42,6 +42,7 @@ from providers_plugins.jobs import (
     failed,
     json_request,
     linked,
+    member,
     name_of,
     running,
     signed,
@@ -62,17 +63,12 @@ _HELD_BACK = frozenset({
 })  # fmt: skip
 
 
-class _Error(Struct):
-    code: Any = None
-    message: Any = None
-
-
 class _Video(Struct):
     id: Any = None
     status: Any = None
     progress: Any = None
     seconds: Any = None
-    error: _Error | None = None
+    error: Any = None
 
 
 def videos() -> dict[str, Operation]:
@@ -154,10 +150,10 @@ def _polled(
     if video.status == "completed":
         return linked(job, f"{_of(call, job)}/content", counted(job, video.seconds))
     if video.status in ("failed", "cancelled"):
-        error = video.error or _Error()
-        if words_of(error.code) in _HELD_BACK:
-            return failed(job, POLICY, error.message)
-        return failed(job, CANCELLED if video.status == "cancelled" else FAILED, error.message)
+        said = member(video.error, "message")
+        if words_of(member(video.error, "code")) in _HELD_BACK:
+            return failed(job, POLICY, said)
+        return failed(job, CANCELLED if video.status == "cancelled" else FAILED, said)
     if video.status == "queued":
         return msgspec.structs.replace(running(job, video.progress), state="pending")
     return running(job, video.progress)

@@ -43,6 +43,7 @@ from providers_plugins.jobs import (
     fetched,
     json_request,
     linked,
+    member,
     name_of,
     running,
     signed,
@@ -55,17 +56,11 @@ _NATIVE = ("storage_options",)
 _HELD_BACK = frozenset({"content_policy", "content_policy_violation", "moderation_blocked"})
 
 
-class _Video(Struct):
-    url: Any = None
-    duration: Any = None
-    respect_moderation: Any = None
-
-
 class _Request(Struct):
     request_id: Any = None
     status: Any = None
     progress: Any = None
-    video: _Video | None = None
+    video: Any = None
     error: Any = None
     code: Any = None
 
@@ -126,14 +121,12 @@ def _polled(
         error = read_error(body)
         code = POLICY if error.code in _HELD_BACK or said.code in _HELD_BACK else FAILED
         return failed(job, code, error.message)
-    video = said.video
-    if said.status != "done" and not (said.status is None and video is not None and video.url):
+    url = member(said.video, "url")
+    if said.status != "done" and not (said.status is None and url):
         return running(job, said.progress)
-    if video is not None and video.respect_moderation is False:
+    if member(said.video, "respect_moderation") is False:
         return failed(job, POLICY)
-    if video is None:
-        return linked(job, None)
-    return linked(job, video.url, counted(job, video.duration))
+    return linked(job, url, counted(job, member(said.video, "duration")))
 
 
 def _file(call: Call, job: Progress, credential: Credential) -> UpstreamRequest:

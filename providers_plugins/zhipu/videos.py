@@ -39,8 +39,10 @@ from providers_plugins.jobs import (
     decoded,
     failed,
     fetched,
+    first_of,
     json_request,
     linked,
+    member,
     name_of,
     running,
     signed,
@@ -142,17 +144,14 @@ def _polled(
         raise fault(status, headers, body)
     task = decoded(body, _Task)
     if task.task_status == "SUCCESS":
-        results = task.video_result
-        first = results[0] if isinstance(results, list) and results else None
-        return linked(job, first.get("url") if isinstance(first, dict) else None)
+        return linked(job, member(first_of(task.video_result), "url"))
     found = fault_in(body)
     if task.task_status != "FAIL":
         if found is not None:
             raise found
         return running(job)
-    said = task.error.get("message") if isinstance(task.error, dict) else ""
     held_back = found is not None and found.cause == causes.POLICY
-    return failed(job, POLICY if held_back else FAILED, said)
+    return failed(job, POLICY if held_back else FAILED, member(task.error, "message"))
 
 
 def _file(call: Call, job: Progress, credential: Credential) -> UpstreamRequest:

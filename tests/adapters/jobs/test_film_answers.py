@@ -391,3 +391,23 @@ def test_an_express_key_has_no_project() -> None:
     ):
         assert urlsplit(made.url).path.startswith("/v1/publishers/google/models/veo-3.1")
         assert dict(made.headers)["x-goog-api-key"] == "express-key"
+
+
+ODD: list[tuple[Host, dict[str, Any], str]] = [
+    (SORA, {"id": "v", "status": "failed", "error": "no"}, "failed"),
+    (SORA, {"id": "v", "status": "completed", "seconds": {}, "progress": []}, "succeeded"),
+    (GROK, {"status": "failed", "video": []}, "failed"),
+    (GROK, {"status": "done", "video": "https://x.example/a.mp4"}, "failed"),
+    (WAN, {"output": {"task_status": "SUCCEEDED", "video_url": "https://x.example/a"},
+           "usage": []}, "succeeded"),
+    (COG, {"task_status": "FAIL", "error": 7}, "failed"),
+    (HAILUO, {"status": "Fail", "file": 7}, "failed"),
+    (STUDIO, {"name": 7, "metadata": [], "done": False}, "running"),
+    (CLOUD, {"done": True, "response": {"videos": ["x"], "raiMediaFilteredReasons": 7}}, "failed"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("host", "answer", "state"), ODD)
+def test_odd_members_hide_nothing(host: Host, answer: dict[str, Any], state: str) -> None:
+    """A member of another type is as good as none: the end is seen all the same."""
+    assert host.polled(answer).state == state

@@ -161,6 +161,7 @@ def test_steps_of_an_interaction() -> None:
 SILENT: list[tuple[Host, Any, str]] = [
     (SINGER, {"data": None, "base_resp": {"status_code": 0}}, "no_file"),
     (SINGER, {"data": {"audio": ""}}, "no_file"),
+    (SINGER, {"data": 7, "extra_info": []}, "no_file"),
     (LYRIA, {"id": "v1", "status": "completed", "outputs": []}, "no_file"),
     (LYRIA, {"id": "v1", "status": "failed"}, "generation_failed"),
     (LYRIA, {"outputs": {"type": "audio"}}, "no_file"),
@@ -181,7 +182,6 @@ ODD: list[tuple[Host, Any, str]] = [
     (SINGER, b"{", "unreadable_answer"),
     (SINGER, {"data": {"audio": "zz"}}, "unreadable_answer"),
     (SINGER, {"data": {"audio": [1]}}, "unreadable_answer"),
-    (SINGER, {"data": 7}, "unreadable_answer"),
     (SINGER, {"base_resp": {"status_code": 1026, "status_msg": "x"}}, "content_policy"),
     (SINGER, {"base_resp": {"status_code": 2013, "status_msg": "x"}}, "refused_by_provider"),
     (LYRIA, [], "unreadable_answer"),
