@@ -23,10 +23,9 @@ _PLAIN_TYPE = re.compile(r"image/[A-Za-z0-9.+-]{1,60}")
 _USUAL = ("16:9", "9:16", "1:1", "4:3", "3:4", "3:2", "2:3", "21:9", "9:21")
 _FOUR_K = {"2160p": "4k"}
 _SWITCHES = {"true": True, "false": False}
-# The gateway's own members, and what no provider is told.
-_OURS = frozenset({"model", "user", "stream", "stream_options", "metadata"})
 _READ = frozenset({
-    *_OURS, *_SECONDS, *_FIRST, *_LAST, "prompt", "size", "resolution", "aspect_ratio", "n",
+    "model", "stream", "stream_options", "prompt", "size", "resolution", "aspect_ratio", "n",
+    *_SECONDS, *_FIRST, *_LAST,
 })  # fmt: skip
 # Without these it would be another film: they are refused, not lost.
 _OTHER_WORK = ("video", "video_url", "input_video", "reference_images", "characters")

@@ -12,7 +12,7 @@ from providers_plugins import clips
 _FORMATS = ("response_format", "format")
 _LENGTHS = frozenset({"duration_seconds", "duration", "seconds"})
 _READ = frozenset({
-    "model", "user", "stream", "stream_options", "metadata", "prompt", "lyrics", "instrumental",
+    "model", "stream", "stream_options", "prompt", "lyrics", "instrumental", "n",
     *_FORMATS, *_LENGTHS,
 })  # fmt: skip
 
@@ -45,7 +45,7 @@ def sung(call: Call, formats: Iterable[str]) -> Song:
 
 def left_out(call: Call, taken: Iterable[str], lost: Iterable[str] = ()) -> tuple[str, ...]:
     """The client's members that a host is not told of, and those that it can't keep to."""
-    known = _READ | set(taken) | {"n"}
+    known = _READ | set(taken)
     unread = (
         name for name in call.body.names() if name not in known and call.body.get(name) != b"null"
     )

@@ -52,7 +52,7 @@ from providers_plugins.jobs import (
 _LENGTHS = tuple(range(1, 16))
 _USUAL = 8
 _SHAPES = ("16:9", "9:16", "1:1", "4:3", "3:4", "3:2", "2:3")
-_NATIVE = ("storage_options",)
+_NATIVE = ("storage_options", "user")
 _HELD_BACK = frozenset({"content_policy", "content_policy_violation", "moderation_blocked"})
 
 

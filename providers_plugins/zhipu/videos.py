@@ -31,6 +31,7 @@ from providers_plugins.clips import (
     refuse_shape,
     spent,
     switch,
+    text,
 )
 from providers_plugins.jobs import (
     FAILED,
@@ -102,8 +103,10 @@ def _build(call: Call, credential: Credential) -> UpstreamRequest:
     sound = switch(call, "audio")
     if sound is not None:
         body["with_audio"] = sound
+    if text(call, "user"):
+        body["user_id"] = text(call, "user")
     body |= as_sent(call, _NATIVE)
-    adapted = left_out(call, ("audio", *_NATIVE), lost)
+    adapted = left_out(call, ("audio", "user", *_NATIVE), lost)
     url = f"{call.base_url}/videos/generations"
     headers = (*bearer(credential), _ENGLISH)
     return json_request(url, headers, body, pictures.files, adapted)

@@ -312,6 +312,17 @@ def test_silence_that_cannot_be_had_is_a_loss() -> None:
     assert made.adapted == ("audio",)
 
 
+def test_who_it_is_for() -> None:
+    """Told where a host wants to know, by its own name for it; elsewhere it is a loss."""
+    asked = {"prompt": "x", "user": "u-1", "metadata": {"a": "b"}}
+    told = {name: sent(host.build(asked)) for name, host in FILMS.items()}
+    assert told["grok"]["user"] == "u-1"
+    assert told["cog"]["user_id"] == "u-1"
+    lost = {name: set(host.build(asked).adapted) for name, host in FILMS.items()}
+    knows = {"grok", "cog"}
+    assert lost == {name: {"metadata"} if name in knows else {"user", "metadata"} for name in FILMS}
+
+
 def test_a_shape_beside_a_picture_is_a_loss() -> None:
     """Hailuo and Wan take the shape from the picture."""
     asked = {"prompt": "x", "image": PIXEL, "aspect_ratio": "9:16"}

@@ -160,7 +160,7 @@ def test_a_picture_is_enough() -> None:
 def test_left_out_is_said_once_and_null_is_nothing() -> None:
     """By name, in the client's order."""
     body = {"prompt": "x", "b": 1, "a": None, "c": {}, "user": "u", "model": "m"}
-    assert left_out(call(body), ("c",), ("n", "n")) == ("n", "b")
+    assert left_out(call(body), ("c",), ("n", "n")) == ("n", "b", "user")
 
 
 def test_the_schemas_take_the_seeds_script() -> None:
