@@ -56,7 +56,7 @@ def failed(job: Progress, code: str, said: object = "") -> Progress:
     """A job that came to nothing, in the provider's words where it has some."""
     words = clean(said) if isinstance(said, str) else ""
     message = words or _WORDS.get(code, _WORDS[FAILED])
-    return Progress("failed", job.id, code=code, message=message, memo=job.memo)
+    return Progress("failed", job.id, code=code, message=message)
 
 
 def running(job: Progress, percent: object = 0) -> Progress:
