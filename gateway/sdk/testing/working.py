@@ -197,7 +197,7 @@ def _check_progress(subject: Subject, made: Progress, sample: Sample | None) -> 
     _check_members(made)
     if made.state == "succeeded" and bool(made.url) == bool(made.media):
         raise Broken(18, "a job succeeded without a url, or media.", "one of them; else it failed.")
-    if made.url and not made.url.startswith(("https://", "http://")):
+    if made.url and not made.url.startswith(("https://", "http://", subject.saying.base_url)):
         raise Broken(18, f"a job's url is {made.url[:80]!r}.", "an address to fetch, or a failure.")
     if made.state == "failed" and not (made.code and made.message.strip()):
         raise Broken(18, "a job failed without a code and a message.", "say why, by `clean`.")
