@@ -17,7 +17,9 @@ from gateway.schemas.chat import Text
 
 Short = Annotated[str, Meta(max_length=32)]
 Words = Annotated[str, Meta(max_length=200_000)]
-Seconds = float | Short
+Seconds = (
+    Annotated[float, Meta(gt=0, le=3_600)] | Annotated[str, Meta(pattern=r"^[1-9][0-9]{0,3}$")]
+)
 Url = Annotated[str, Meta(min_length=1, max_length=2_048)]
 
 

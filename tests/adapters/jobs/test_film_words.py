@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gateway.core.body import JsonBody
+from gateway.core.body import JsonBody, decode_as
 from gateway.errors import Fault
 from gateway.schemas import music, videos
 from gateway.sdk import Call
@@ -186,3 +186,14 @@ def test_the_schemas_take_the_seeds_script() -> None:
     }
     music.decoder.decode(msgspec.json.encode({"model": "m", **song}))
     assert sung(call(song), ("mp3",)).seconds == 30
+
+
+@pytest.mark.parametrize("member", ["duration_seconds", "duration", "seconds"])
+@pytest.mark.parametrize("wrong", [0, -1, 3601, "long", "8s", "", "0", [], True])
+def test_the_schemas_refuse_what_is_no_length(member: str, wrong: Any) -> None:
+    """By the member's name, before any adapter is asked."""
+    body = msgspec.json.encode({"model": "m", "prompt": "x", member: wrong})
+    for decoder in (videos.decoder, music.decoder):
+        with pytest.raises(Fault) as caught:
+            decode_as(body, decoder)
+        assert caught.value.param == member
