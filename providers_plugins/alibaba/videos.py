@@ -82,12 +82,6 @@ class _Task(Struct):
     usage: Any = None
 
 
-def videos() -> dict[str, Operation]:
-    """The operation, for the adapter."""
-    job = Job(poll=_ask, polled=_polled, result=_file, cancel=_cancel)
-    return {"videos": Operation(build=_build, parse=_parse, fault=fault, expects=_expects, job=job)}
-
-
 def _expects(call: Call) -> Usage:
     return spent(seconds(call) or _USUAL, asked(call))
 
@@ -186,3 +180,12 @@ def _used(job: Progress, told: Any) -> Usage | None:
 def _file(call: Call, job: Progress, credential: Credential) -> UpstreamRequest:
     """The link opens by itself, for a day."""
     return fetched(job)
+
+
+VIDEOS = Operation(
+    build=_build,
+    parse=_parse,
+    fault=fault,
+    expects=_expects,
+    job=Job(poll=_ask, polled=_polled, result=_file, cancel=_cancel),
+)

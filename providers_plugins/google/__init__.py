@@ -55,8 +55,8 @@ GOOGLE = Adapter(
     operations={
         "embeddings": studio_embeddings(),
         "speech": studio_speech(),
-        **studio_videos(),
-        **studio_music(),
+        "videos": studio_videos(),
+        "music": studio_music(),
     },
     wire=Wire(build=_build_studio, read=read, reader=_reader, fault=wire_fault),
 )
@@ -65,8 +65,8 @@ VERTEX = Adapter(
     operations={
         "embeddings": cloud_embeddings(),
         "speech": cloud_speech(),
-        **cloud_videos(),
-        **cloud_music(),
+        "videos": cloud_videos(),
+        "music": cloud_music(),
     },
     wire=Wire(build=_build_cloud, read=read, reader=_reader, fault=wire_fault),
     login=Login(step, gives=("access_token", "project")),

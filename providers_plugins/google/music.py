@@ -66,17 +66,17 @@ class _Predictions(Struct):
     predictions: Any = None
 
 
-def studio_music() -> dict[str, Operation]:
+def studio_music() -> Operation:
     """With an API key."""
     return _music(_studio)
 
 
-def cloud_music() -> dict[str, Operation]:
+def cloud_music() -> Operation:
     """With a login. Interactions are not to be had with an express key."""
     return _music(_cloud)
 
 
-def _music(where: Where) -> dict[str, Operation]:
+def _music(where: Where) -> Operation:
     def build(call: Call, credential: Credential) -> UpstreamRequest:
         interactions, prediction, headers = where(call, credential)
         if _interacts(call):
@@ -84,9 +84,7 @@ def _music(where: Where) -> dict[str, Operation]:
         return _prediction(call, prediction, headers)
 
     job = Job(poll=never, polled=_polled, result=never, waits=True)
-    return {
-        "music": Operation(build=build, parse=_parse, fault=wire_fault, expects=_expects, job=job)
-    }
+    return Operation(build=build, parse=_parse, fault=wire_fault, expects=_expects, job=job)
 
 
 def _interacts(call: Call) -> bool:

@@ -89,16 +89,16 @@ class _Operation(Struct):
     metadata: Any = None
 
 
-def studio_videos() -> dict[str, Operation]:
+def studio_videos() -> Operation:
     """With an API key: the answer holds a link that wants the key."""
     job = Job(poll=_ask_studio, polled=_polled(_studio_video), result=_studio_file)
-    return {"videos": _operation(_build_studio, job)}
+    return _operation(_build_studio, job)
 
 
-def cloud_videos() -> dict[str, Operation]:
+def cloud_videos() -> Operation:
     """With a login: the answer holds the video itself."""
     job = Job(poll=_ask_cloud, polled=_polled(_cloud_video), result=_cloud_file)
-    return {"videos": _operation(_build_cloud, job)}
+    return _operation(_build_cloud, job)
 
 
 def _operation(build: Callable[[Call, Credential], UpstreamRequest], job: Job) -> Operation:

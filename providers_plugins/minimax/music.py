@@ -43,16 +43,6 @@ class _Piece(Struct):
     trace_id: Any = None
 
 
-def music() -> dict[str, Operation]:
-    """The operation, for the adapter."""
-    job = Job(poll=never, polled=_polled, result=never, waits=True)
-    return {
-        "music": Operation(
-            build=_build, parse=_parse, fault=fault, fault_in=fault_in, expects=_expects, job=job
-        )
-    }
-
-
 def _expects(call: Call) -> Usage:
     sung(call, _FORMATS)
     return Usage()
@@ -129,3 +119,13 @@ def _polled(
 ) -> Progress:
     """Never asked for: the first answer was the last."""
     raise unreadable()
+
+
+MUSIC = Operation(
+    build=_build,
+    parse=_parse,
+    fault=fault,
+    fault_in=fault_in,
+    expects=_expects,
+    job=Job(poll=never, polled=_polled, result=never, waits=True),
+)

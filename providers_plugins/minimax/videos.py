@@ -64,16 +64,6 @@ class _Task(Struct):
     base_resp: Any = None
 
 
-def videos() -> dict[str, Operation]:
-    """The operation, for the adapter."""
-    job = Job(poll=_ask, polled=_polled, result=_file)
-    return {
-        "videos": Operation(
-            build=_build, parse=_parse, fault=fault, fault_in=fault_in, expects=_expects, job=job
-        )
-    }
-
-
 def _expects(call: Call) -> Usage:
     return spent(fitted(call, _LENGTHS, 6)[0], asked(call))
 
@@ -152,3 +142,13 @@ def _came_to_nothing(job: Progress, found: Fault | None, task: _Task) -> Progres
 def _file(call: Call, job: Progress, credential: Credential) -> UpstreamRequest:
     """The link opens by itself, for a day."""
     return fetched(job)
+
+
+VIDEOS = Operation(
+    build=_build,
+    parse=_parse,
+    fault=fault,
+    fault_in=fault_in,
+    expects=_expects,
+    job=Job(poll=_ask, polled=_polled, result=_file),
+)

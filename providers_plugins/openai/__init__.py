@@ -4,9 +4,13 @@ from msgspec import structs
 
 from providers_plugins.openai.chat import TALK
 from providers_plugins.openai.speech import SPEECH
-from providers_plugins.openai.videos import videos
+from providers_plugins.openai.videos import VIDEOS
 
 ADAPTER = structs.replace(
     TALK,
-    operations={**TALK.operations, "speech": SPEECH, **videos()},
+    operations={
+        **TALK.operations,
+        "speech": SPEECH,
+        "videos": VIDEOS,
+    },
 )

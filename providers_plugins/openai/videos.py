@@ -71,12 +71,6 @@ class _Video(Struct):
     error: Any = None
 
 
-def videos() -> dict[str, Operation]:
-    """The operation, for the adapter."""
-    job = Job(poll=_ask, polled=_polled, result=_content, cancel=_delete)
-    return {"videos": Operation(build=_build, parse=_parse, expects=_expects, job=job)}
-
-
 def _expects(call: Call) -> Usage:
     return spent(seconds(call) or _USUAL, asked(call))
 
@@ -165,3 +159,11 @@ def _content(call: Call, job: Progress, credential: Credential) -> UpstreamReque
 
 def _delete(call: Call, job: Progress, credential: Credential) -> UpstreamRequest:
     return UpstreamRequest("DELETE", _of(call, job), signed(credential))
+
+
+VIDEOS = Operation(
+    build=_build,
+    parse=_parse,
+    expects=_expects,
+    job=Job(poll=_ask, polled=_polled, result=_content, cancel=_delete),
+)

@@ -65,12 +65,6 @@ class _Request(Struct):
     code: Any = None
 
 
-def videos() -> dict[str, Operation]:
-    """The operation, for the adapter."""
-    job = Job(poll=_ask, polled=_polled, result=_file)
-    return {"videos": Operation(build=_build, parse=_parse, expects=_expects, job=job)}
-
-
 def _expects(call: Call) -> Usage:
     return spent(fitted(call, _LENGTHS, _USUAL)[0], asked(call))
 
@@ -132,3 +126,8 @@ def _polled(
 def _file(call: Call, job: Progress, credential: Credential) -> UpstreamRequest:
     """The link opens by itself."""
     return fetched(job)
+
+
+VIDEOS = Operation(
+    build=_build, parse=_parse, expects=_expects, job=Job(poll=_ask, polled=_polled, result=_file)
+)

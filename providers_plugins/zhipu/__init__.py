@@ -4,9 +4,13 @@ from msgspec import structs
 
 from providers_plugins.zhipu.chat import CHAT
 from providers_plugins.zhipu.speech import SPEECH
-from providers_plugins.zhipu.videos import videos
+from providers_plugins.zhipu.videos import VIDEOS
 
 ADAPTER = structs.replace(
     CHAT,
-    operations={**CHAT.operations, "speech": SPEECH, **videos()},
+    operations={
+        **CHAT.operations,
+        "speech": SPEECH,
+        "videos": VIDEOS,
+    },
 )

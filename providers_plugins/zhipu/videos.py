@@ -74,16 +74,6 @@ class _Task(Struct):
     error: Any = None
 
 
-def videos() -> dict[str, Operation]:
-    """The operation, for the adapter."""
-    job = Job(poll=_ask, polled=_polled, result=_file)
-    return {
-        "videos": Operation(
-            build=_build, parse=_parse, fault=fault, fault_in=fault_in, expects=_expects, job=job
-        )
-    }
-
-
 def _expects(call: Call) -> Usage:
     return spent(fitted(call, _LENGTHS, 5)[0], asked(call))
 
@@ -160,3 +150,13 @@ def _polled(
 def _file(call: Call, job: Progress, credential: Credential) -> UpstreamRequest:
     """The link opens by itself, for a day."""
     return fetched(job)
+
+
+VIDEOS = Operation(
+    build=_build,
+    parse=_parse,
+    fault=fault,
+    fault_in=fault_in,
+    expects=_expects,
+    job=Job(poll=_ask, polled=_polled, result=_file),
+)
