@@ -4,5 +4,13 @@ from msgspec import structs
 
 from providers_plugins.alibaba.chat import CHAT
 from providers_plugins.alibaba.speech import SPEECH
+from providers_plugins.alibaba.videos import VIDEOS
 
-ADAPTER = structs.replace(CHAT, operations={**CHAT.operations, "speech": SPEECH})
+ADAPTER = structs.replace(
+    CHAT,
+    operations={
+        **CHAT.operations,
+        "speech": SPEECH,
+        "videos": VIDEOS,
+    },
+)

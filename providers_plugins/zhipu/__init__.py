@@ -5,5 +5,14 @@ from msgspec import structs
 from providers_plugins.zhipu.chat import CHAT
 from providers_plugins.zhipu.realtime import REALTIME
 from providers_plugins.zhipu.speech import SPEECH
+from providers_plugins.zhipu.videos import VIDEOS
 
-ADAPTER = structs.replace(CHAT, operations={**CHAT.operations, "speech": SPEECH, **REALTIME})
+ADAPTER = structs.replace(
+    CHAT,
+    operations={
+        **CHAT.operations,
+        "speech": SPEECH,
+        "videos": VIDEOS,
+        **REALTIME,
+    },
+)

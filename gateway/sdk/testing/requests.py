@@ -21,6 +21,8 @@ PLAIN: Mapping[str, bytes] = {
     "responses": b'{"model":"client-model","input":"Say hello."}',
     "count_tokens": b'{"model":"client-model",' + _SAY + b"}",
     "realtime": b'{"model":"client-model","session":{"type":"realtime","instructions":"Hi."}}',
+    "videos": b'{"model":"client-model","prompt":"A boat on a lake."}',
+    "music": b'{"model":"client-model","prompt":"A waltz for two."}',
 }
 
 # What a client of OpenAI's realtime protocol says, in its order.
@@ -63,6 +65,24 @@ RICH: Mapping[str, tuple[bytes, ...]] = {
         b'{"model":"client-model",' + _SAY + b',"response_format":{"type":"json_schema",'
         b'"json_schema":{"name":"s","schema":' + SCHEMA + b'}},"stop":["x"],"seed":7,"user":"u1",'
         b'"logit_bias":{"5":-1}}',
+    ),
+    "videos": (
+        b'{"model":"client-model","prompt":"A boat.","duration_seconds":8,"aspect_ratio":"16:9"}',
+        b'{"model":"client-model","prompt":"A boat.","seconds":"8","size":"1280x720"}',
+        b'{"model":"client-model","prompt":"It sails.","duration":6.0,"resolution":"1080p",'
+        b'"image":"data:image/png;base64,iVBORw0KGgo=","negative_prompt":"rain","seed":7,'
+        b'"audio":true,"x_kit":' + UNKNOWN + b"}",
+        b'{"model":"client-model","prompt":7}',
+        b'{"model":"client-model","prompt":"A boat.","seconds":-1,"size":"wide"}',
+        b'{"model":"client-model","prompt":"A boat.","image":{"image_url":[]},"n":2}',
+    ),
+    "music": (
+        b'{"model":"client-model","prompt":"A waltz.","lyrics":"[Verse]\\nOne two three",'
+        b'"response_format":"wav","duration":30}',
+        b'{"model":"client-model","prompt":"A waltz.","instrumental":true,"seed":1,"x_kit":'
+        + UNKNOWN
+        + b"}",
+        b'{"model":"client-model","prompt":[],"format":7}',
     ),
 }
 
