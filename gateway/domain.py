@@ -251,6 +251,7 @@ class Key(Struct, frozen=True):
     makers: tuple[Maker, ...] = ()
     strict: bool = False  # its calls are refused rather than adapted to what a provider can take
     provider: str | None = None  # JSON: what it wants of routing where a request says nothing
+    opens_until: int | None = None  # a client secret: it begins sessions until then, and no more
 
 
 class Channel(Struct, frozen=True):

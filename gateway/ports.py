@@ -6,6 +6,9 @@ from asyncio import Future
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Protocol
 
+from msgspec import Struct
+
+from gateway.core.websocket import Closed
 from gateway.domain import Channel, Credential, Key, Period, Provider, UpstreamRequest
 from gateway.sdk.adapter import Adapter
 
@@ -54,6 +57,55 @@ class Upstream(Protocol):
 
     def send(self, request: UpstreamRequest, channel: Channel) -> Awaitable[UpstreamReply]: ...
 
+    def connect(self, request: UpstreamRequest, channel: Channel) -> Awaitable[Socket | Declined]:
+        """Open a websocket; what a provider answers that does not want to is no fault yet."""
+        ...
+
+
+class Declined(Struct, frozen=True):
+    """A provider's answer to somebody who asked for a websocket and did not get one."""
+
+    status: int
+    headers: Mapping[str, str]
+    body: bytes
+
+
+class Socket(Protocol):
+    """An open websocket, at either end. Messages are text, and sending one never waits."""
+
+    @property
+    def heard(self) -> float:
+        """When bytes came last, by the loop's clock."""
+        ...
+
+    def listen(
+        self, on_message: Callable[[bytes], None], on_close: Callable[[Closed], None]
+    ) -> None:
+        """Who takes the messages from now on, and is told of the end, once."""
+        ...
+
+    def on_congestion(self, hold: Callable[[], None], go_on: Callable[[], None]) -> None:
+        """Whom to tell when the other side falls behind, and when it has caught up."""
+        ...
+
+    def send(self, message: bytes) -> None: ...
+
+    def ping(self) -> None: ...
+
+    def pause(self) -> None:
+        """Read no more until `resume`: whoever is at the far end does not keep up."""
+        ...
+
+    def resume(self) -> None: ...
+
+    def close(self, code: int, reason: str = "") -> None:
+        """Begin the end. The connection goes when the other side agrees, or soon after."""
+        ...
+
+    def abort(self) -> None:
+        """Drop the connection at once."""
+        ...
+
 
 class Logins(Protocol):
     """Turns a credential into what requests are signed with, where it isn't simply a key."""
@@ -89,6 +141,11 @@ class Sink(Protocol):
 class Keys(Protocol):
     """Client keys by secret."""
 
+    @property
+    def changes(self) -> int:
+        """Counts up with each change to any key: what was found before may be out of date."""
+        ...
+
     async def find(self, secret: bytes) -> Key | None: ...
 
 
@@ -107,7 +164,9 @@ class Ledger(Protocol):
         """Say how a hold ended to somebody who was cancelled while waiting for it."""
         ...
 
-    def extend(self, at: int, who: Who, call: int, amount: int) -> Awaitable[Exception | None]: ...
+    def extend(
+        self, at: int, who: Who, call: int, amount: int, estimate: int = 0
+    ) -> Awaitable[Exception | None]: ...
 
     def settle(
         self, at: int, who: Who, call: int, held: int, charge: int, way: int, result: Result

@@ -122,7 +122,7 @@ _inside = inside_by_code(_CAUSES)
 
 CHAT = compatible(
     "azure",
-    operations=("chat", "completions", "embeddings"),
+    operations=("chat", "completions", "embeddings", "speech"),
     usage=usage,
     fault_in=_inside,
     fault=fault,

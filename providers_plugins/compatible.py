@@ -17,6 +17,7 @@ EVERYTHING = (
     "embeddings",
     "moderations",
     "rerank",
+    "speech",
     "transcriptions",
     "translations",
 )

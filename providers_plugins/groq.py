@@ -86,7 +86,7 @@ CHAT = compatible(
             thinking,
         ),
     ),
-    operations=("chat",),
+    operations=("chat", "speech"),
     fault_in=fault_in,
     fault=fault,
     spelling=Spelling(thoughts=("reasoning",), usage_in="x_groq"),

@@ -22,6 +22,7 @@ from gateway.sdk import (
 from gateway.sdk.talk import Losses
 from providers_plugins.causes import EXHAUSTED, INVALID, caused
 from providers_plugins.mistral_hearing import transcriptions
+from providers_plugins.mistral_speech import mistral_speech
 
 
 class _Detail(msgspec.Struct):
@@ -171,5 +172,10 @@ CHAT = compatible(
 )
 
 ADAPTER = msgspec.structs.replace(
-    CHAT, operations={**CHAT.operations, "transcriptions": transcriptions(fault)}
+    CHAT,
+    operations={
+        **CHAT.operations,
+        "speech": mistral_speech(fault),
+        "transcriptions": transcriptions(fault),
+    },
 )

@@ -128,7 +128,7 @@ ADAPTER = compatible(
             thinking,
         ),
     ),
-    operations=("chat", "completions", "embeddings", "rerank", "transcriptions"),
+    operations=("chat", "completions", "embeddings", "rerank", "speech", "transcriptions"),
     fault_in=fault_in,
     fault=fault,
     spelling=Spelling(thoughts=("reasoning",), details=True, broken=frozenset({"error"})),

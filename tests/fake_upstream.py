@@ -43,6 +43,10 @@ from typing import Any
 from gateway.core.script import Cut, Script, Wait
 
 
+class Gone(Exception):  # noqa: N818 - a handler may end by it, and nothing is wrong
+    """The client has ended the connection."""
+
+
 @dataclass
 class Request:
     """One request exactly as it came."""
@@ -82,8 +86,17 @@ class Connection(asyncio.Protocol):
         self._writable = asyncio.Event()
         self._writable.set()
         self._cut_by_us = False
+        self._diverted: tuple[Callable[[bytes], None], Callable[[], None]] | None = None
 
     # --- what tests do with it ---
+
+    def divert(self, take: Callable[[bytes], None], end: Callable[[], None]) -> None:
+        """Hand over what comes from now on: it is no HTTP (see tests/sockets.py)."""
+        self._diverted = take, end
+        take(self._buffer)
+        self._buffer = b""
+        if self.closed.is_set():
+            end()
 
     def write(self, data: bytes) -> None:
         """Send bytes now, whatever the state of things."""
@@ -121,6 +134,9 @@ class Connection(asyncio.Protocol):
             self.raw += data
         if self.fake.hold_accept:
             return
+        if self._diverted is not None:
+            self._diverted[0](data)
+            return
         self._buffer += data
         while (request := self._parse()) is not None:
             self.requests.append(request)
@@ -135,6 +151,8 @@ class Connection(asyncio.Protocol):
         self.ended_by_client = self.ended_by_client or not self._cut_by_us
         self.closed.set()
         self._writable.set()
+        if self._diverted is not None:
+            self._diverted[1]()
         self._queue.put_nowait(None)
 
     def pause_writing(self) -> None:
@@ -313,8 +331,9 @@ class FakeUpstream:
 
     def _done(self, task: asyncio.Task[None]) -> None:
         self._tasks.discard(task)
-        if not task.cancelled() and task.exception() is not None:
-            self.errors.append(task.exception())  # type: ignore[arg-type]
+        if task.cancelled() or isinstance(task.exception(), Gone | None):
+            return
+        self.errors.append(task.exception())  # type: ignore[arg-type]
 
 
 def head(status: int, headers: Iterable[tuple[str, str]] = ()) -> bytes:

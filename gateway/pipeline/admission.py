@@ -40,6 +40,7 @@ class Ask(Struct, frozen=True):
     headers: Mapping[str, str]
     keep: Callable[[bytes], None] | None = None  # is given the whole answer, once it is complete
     files: bool = False  # the body is a form, which may be as long as files are
+    scope: str = "inference"
 
 
 class Admitted(Struct):
@@ -77,7 +78,7 @@ class Admitted(Struct):
 
 async def admitted(services: Services, ask: Ask, record: Record) -> Admitted:
     """The call, once its key, its body, its model and its limits allow it."""
-    key = await authenticate(services, ask.secret, ask.address)
+    key = await authenticate(services, ask.secret, ask.address, ask.scope)
     record.key = key.id
     if ask.files and not key.n:
         raise Fault(

@@ -38,6 +38,20 @@ async def authenticate(
             f"The API key is not known to this gateway. {_HOW}",
             cause="unknown_key",
         )
+    if key.opens_until is not None and key.opens_until <= services.clock.time():
+        raise Fault(
+            errors.AUTHENTICATION_ERROR,
+            "The client secret has expired. Make a new one with POST realtime/client_secrets.",
+            cause="expired_key",
+        )
+    vouch(services, key, address, scope)
+    return key
+
+
+def vouch(
+    services: Services, key: Key, address: Callable[[], str | None], scope: str = "inference"
+) -> None:
+    """Refuse a key that may not be used, or not any longer."""
     if key.revoked_at is not None:
         raise Fault(
             errors.AUTHENTICATION_ERROR,
@@ -53,6 +67,11 @@ async def authenticate(
     if key.ips:
         _check_address(key, address())
     if scope and scope not in key.scopes:
+        if key.opens_until is not None:
+            raise Fault(
+                errors.INSUFFICIENT_SCOPE,
+                "A client secret opens realtime sessions, and nothing else.",
+            )
         raise Fault(
             errors.INSUFFICIENT_SCOPE,
             f"This API key lacks the scope '{scope}'. Use one that was made with it.",
@@ -64,7 +83,6 @@ async def authenticate(
             "This API key's account is suspended. Ask the gateway's operator.",
             cause="suspended",
         )
-    return key
 
 
 def limited(

@@ -67,21 +67,34 @@ async def attempt(
     record: Record,
 ) -> Attempt:
     """Send the call to the candidate's provider and wait for the headers of its answer."""
-    route = candidate.route
-    provider = route.provider
-    now = services.clock.time()
-    if candidate.adapter.login is not None:
-        credential = await services.logins.secrets(candidate.adapter, provider, credential, now)
-    call = call_of(candidate, order, now, record.id)
-    request = build(candidate, call, credential, services.mishaps)
-    refuse_inexact(candidate, order, request)
+    credential, call, request = await written(services, candidate, credential, order, record)
     order.body.forget_places()
-    record.route = route.slug
-    record.provider = provider.name
     record.sent_upstream = services.clock.monotonic()
     reply = await services.upstream.send(request, candidate.channels[credential.name])
     record.upstream_status = reply.status
     return Attempt(candidate, credential, call, reply, services.mishaps, fidelity(request))
+
+
+async def written(
+    services: Services,
+    candidate: Candidate,
+    credential: Credential,
+    order: Order,
+    record: Record,
+) -> tuple[Credential, Call, UpstreamRequest]:
+    """The request as the candidate's adapter writes it, once its credential is fit to sign it."""
+    route = candidate.route
+    now = services.clock.time()
+    if candidate.adapter.login is not None:
+        credential = await services.logins.secrets(
+            candidate.adapter, route.provider, credential, now
+        )
+    call = call_of(candidate, order, now, record.id)
+    request = build(candidate, call, credential, services.mishaps)
+    refuse_inexact(candidate, order, request)
+    record.route = route.slug
+    record.provider = route.provider.name
+    return credential, call, request
 
 
 def call_of(candidate: Candidate, order: Order, now: float, name: str = "") -> Call:

@@ -13,7 +13,7 @@ from msgspec import Struct
 
 from gateway.domain import UpstreamRequest, Usage
 from gateway.errors import UPSTREAM_ERROR, Fault, Kind
-from gateway.sdk import Reply
+from gateway.sdk import Frames, Reply
 
 _MOST_KINDS = 50  # of errors for each adapter that are counted apart
 _FRAMES = 3
@@ -89,6 +89,15 @@ def sound_reply(reply: object) -> Reply:
     if not isinstance(reply.content_type, str) or not reply.content_type.isprintable():
         raise TypeError("a reply needs a content type of one line")
     return reply
+
+
+def sound_frames(frames: object) -> Frames:
+    """What a dialogue gave, once its types are those of the contract."""
+    if not isinstance(frames, Frames):
+        raise TypeError("a dialogue owes Frames")
+    if not all(isinstance(one, bytes) for one in (*frames.to_provider, *frames.to_client)):
+        raise TypeError("messages are bytes")
+    return frames
 
 
 def sound_usage(usage: object) -> Usage | None:

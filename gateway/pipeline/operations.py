@@ -10,7 +10,7 @@ from gateway.domain import File, Usage
 from gateway.sdk import JsonBody
 
 NOTHING = Usage()
-_BYTES_A_MILLISECOND = 8  # of speech as it is usually sent: 64 kbit/s
+_LEAST_SOUND = 8  # bytes a millisecond, for a file that does not tell how long it sounds
 _SLOW_SPEECH = 80  # milliseconds a character, for what is set aside; what came is measured
 
 
@@ -58,13 +58,9 @@ def expected(operation: str, body: JsonBody, files: tuple[File, ...]) -> Usage:
         said = len(_text(body.value("input")))
         return Usage(characters=said, milliseconds=said * _SLOW_SPEECH)
     if operation in ("transcriptions", "translations"):
-        return Usage(milliseconds=sum(_length(file) for file in files))
+        length = sum(file.milliseconds or file.size // _LEAST_SOUND for file in files)
+        return Usage(milliseconds=length)
     return NOTHING
-
-
-def _length(file: File) -> int:
-    """How long its sound lasts; guessed by its size where that cannot be told."""
-    return file.milliseconds or file.size // _BYTES_A_MILLISECOND
 
 
 def _whole(value: object, otherwise: int) -> int:

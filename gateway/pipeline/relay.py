@@ -6,7 +6,6 @@ import asyncio
 from collections.abc import Callable
 
 import msgspec
-from msgspec import structs
 
 from gateway.core.estimate import output_tokens
 from gateway.core.faults import fault_in_body
@@ -16,8 +15,9 @@ from gateway.domain import Credential, UpstreamRequest, Usage
 from gateway.errors import Fault, upstream_error
 from gateway.pipeline.attempt import Attempt
 from gateway.pipeline.costs import cost_in_events, length_end
+from gateway.pipeline.masking import masked, refusal, scrubbed, told
 from gateway.pipeline.media import Through, measured
-from gateway.pipeline.mishaps import sound_fault, sound_reply, sound_request, sound_usage
+from gateway.pipeline.mishaps import sound_reply, sound_request, sound_usage
 from gateway.pipeline.operations import TALKS
 from gateway.pipeline.record import Record
 from gateway.pipeline.settle import whole_input
@@ -30,7 +30,6 @@ from gateway.sdk import PASSTHROUGH, Answered, Further, Reply
 More = UpstreamRequest | Callable[[Credential], UpstreamRequest]
 MAX_REPLY = 64 << 20
 _MAX_ERROR = 1 << 20
-_SHORTEST_SECRET = 6
 _MOST_FURTHER = 32  # requests side by side
 _MOST_WAVES = 64  # of them, one after the other
 _EVENT_STREAM = "text/event-stream"
@@ -196,7 +195,7 @@ class Stream:
             self._record.fault, self._record.cause = fault, fault.cause
             return
         if fault is not None:
-            raise _scrubbed(fault, self._attempt)
+            raise scrubbed(fault, self._attempt.credential)
         if not self._translator.complete:
             self._record.sequence = getattr(self._translator, "sequence", 0)
             raise upstream_error(
@@ -264,12 +263,12 @@ class Stream:
         # started; before that, and where a wire is translated, the fault is told in our own style.
         fault = self._translator.fault
         if fault is not None:
-            out = _masked(out, self._attempt)
+            out = masked(out, self._attempt.credential)
             if not (self._sink.started and _passes_errors(self._translator)):
                 self._record.sequence = getattr(self._translator, "sequence", 0)
                 if out and self._sink.started:
                     self._sink.write(out)  # what was said before it broke
-                raise _scrubbed(fault, self._attempt)
+                raise scrubbed(fault, self._attempt.credential)
         if not out:
             return
         if not self._sink.started:
@@ -334,45 +333,15 @@ async def _refusal(attempt: Attempt) -> Fault:
         body = await reply.read(_MAX_ERROR)
     except Fault:
         body = b""  # the status alone says enough
-    operation = attempt.candidate.operation
-    try:
-        fault = sound_fault(operation.fault(reply.status, reply.headers, body))
-    except (Exception, SystemExit) as error:
-        return attempt.mishaps.failed(attempt.candidate.route.provider.adapter, error)
-    return _scrubbed(fault, attempt)
+    return refusal(
+        attempt.candidate, attempt.credential, attempt.mishaps, reply.status, reply.headers, body
+    )
 
 
 def _told(fault: Fault, attempt: Attempt) -> Fault:
     """A fault that an adapter raised, fit to show."""
-    try:
-        return _scrubbed(sound_fault(fault), attempt)
-    except (Exception, SystemExit) as error:
-        return attempt.mishaps.failed(attempt.candidate.route.provider.adapter, error)
+    return told(fault, attempt.candidate, attempt.credential, attempt.mishaps)
 
 
 def _passes_errors(translator: Translator) -> bool:
     return isinstance(translator, StreamMeter) or getattr(translator, "passes_errors", False)
-
-
-def _masked(out: bytes, attempt: Attempt) -> bytes:
-    """The same for events that a provider's failure passes on in."""
-    for secret in attempt.credential.secrets.values():
-        if len(secret) < _SHORTEST_SECRET:
-            continue
-        for form in (secret.encode(), msgspec.json.encode(secret)[1:-1]):
-            out = out.replace(form, b"[redacted]")
-    return out
-
-
-def _scrubbed(fault: Fault, attempt: Attempt) -> Fault:
-    """No text of a provider's ever shows the credential it was called with."""
-    said = fault.provider
-    for secret in attempt.credential.secrets.values():
-        if len(secret) < _SHORTEST_SECRET:
-            continue
-        fault.message = fault.message.replace(secret, "[redacted]")
-        if fault.param is not None:
-            fault.param = fault.param.replace(secret, "[redacted]")
-        if said is not None and secret in f"{said.code} {said.type}":
-            fault.provider = said = structs.replace(said, code=None, type=None)
-    return fault

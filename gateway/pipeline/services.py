@@ -50,6 +50,17 @@ class Known(Struct):
         self.drawn.clear()
 
 
+class SessionGuards(Struct, frozen=True):
+    """How long realtime sessions may last, and how long either side may be silent. Seconds."""
+
+    longest: float = 3600.0
+    idle: float = 900.0  # without a message either way
+    ping_every: float = 20.0
+    silence: float = 60.0  # without a sign of life, be it the answer to a ping
+    goodbye: float = 2.0
+    tick: float = 0.25
+
+
 class Services(Struct):
     """The ports, the catalog in force, the adapters it uses, and what was worked out from both."""
 
@@ -70,3 +81,4 @@ class Services(Struct):
     prices: set[str] = set()
     loading: Mapping[str, object] = {}  # adapters that are still being imported
     mishaps: Mishaps = field(default_factory=Mishaps)
+    sessions: SessionGuards = SessionGuards()

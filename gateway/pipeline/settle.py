@@ -117,6 +117,15 @@ def _with_expected(till: Till, usage: Usage) -> Usage:
     )
 
 
+def session(
+    till: Till, record: Record, usage: Usage | None, status: int, flag: str = "", problem: str = ""
+) -> Durable:
+    """A session is over, however it ended: all that was counted in it. Nothing for nothing."""
+    if usage is None:
+        return till.release(status)
+    return _charge(till, record, status, usage, flag, problem)
+
+
 def whole_input(usage: Usage, candidate: Candidate) -> Usage:
     """Usage with cached and written tokens inside the input, wherever the provider counts them."""
     if candidate.adapter.cached_inside_input:

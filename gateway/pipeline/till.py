@@ -179,6 +179,21 @@ class Till(Struct):
             self.watch_at = self.affords  # nothing more to be had: look again when it is used up
         return True
 
+    def ahead(self, cost: int) -> bool:
+        """Keep money set aside ahead of what a session has cost so far; False when it has run out.
+
+        A crash finds what it had cost when more was last set aside.
+        """
+        if self.candidate.free:
+            return True
+        slice_ = max(self._quote(self.ceiling), cost // 8)
+        lacking = cost + slice_ - self.held
+        if lacking > slice_ // 2:
+            more = min(lacking, self._room())
+            if more > 0:
+                self._take(more, cost)
+        return cost < self.held
+
     def settle(
         self, status: int, usage: Usage, flag: int = 0, extra: dict[str, Any] | None = None
     ) -> Awaitable[Exception | None]:
@@ -226,11 +241,13 @@ class Till(Struct):
             (status, flag, usage.input, usage.output, usage.cached, receipt),
         )
 
-    def _take(self, amount: int) -> Awaitable[Exception | None]:
+    def _take(self, amount: int, estimate: int = 0) -> Awaitable[Exception | None]:
         for purse in self.purses:
             purse.held += amount
         self.held += amount
-        return self.services.ledger.extend(self._moment(), self.standing.who, self.call, amount)
+        return self.services.ledger.extend(
+            self._moment(), self.standing.who, self.call, amount, estimate
+        )
 
     def _return(self, charged: int) -> None:
         held, self.held = self.held, 0

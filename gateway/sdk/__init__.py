@@ -26,7 +26,7 @@ from gateway.errors import (
     ProviderError,
     invalid,
 )
-from gateway.sdk import hearing, normalise, ranking, transcripts, vectors
+from gateway.sdk import hearing, normalise, ranking, realtime, transcripts, vectors, voices
 from gateway.sdk.adapter import (
     CONTRACT,
     PASSTHROUGH,
@@ -94,9 +94,11 @@ __all__ = [
     "provider_fault",
     "ranking",
     "read_error",
+    "realtime",
     "reasoning_outside",
     "retry_after",
     "transcripts",
     "vectors",
+    "voices",
     "with_stream_usage",
 ]

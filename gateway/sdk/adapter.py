@@ -129,7 +129,11 @@ class Frames(Struct, frozen=True):
 
 
 class Dialogue(Protocol):
-    """Both sides of a session, in one place: a message from one may be answered to either."""
+    """Both sides of a session, in one place: a message from one may be answered to either.
+
+    Where the provider speaks first, it may have `greeting(message) -> Fault | None` as well: what
+    that first message stands for if it is a refusal.
+    """
 
     def opening(self) -> Frames: ...
 

@@ -17,6 +17,7 @@ from gateway.sdk import hearing, ranking
 from gateway.sdk.adapter import PASSTHROUGH, Adapter, Build, Call, Operation
 from gateway.sdk.normalise import Step, each_message
 from gateway.sdk.respell import Spelling, streamed_answer, whole_answer
+from gateway.sdk.voices import speech_operation
 
 PATHS: Mapping[str, str] = {
     "chat": "/chat/completions",
@@ -25,6 +26,7 @@ PATHS: Mapping[str, str] = {
     "moderations": "/moderations",
     **hearing.PATHS,
     "rerank": ranking.PATH,
+    "speech": "/audio/speech",
 }
 STREAMED = frozenset({"chat", "completions"})
 _WITH_USAGE = b'{"include_usage":true}'
@@ -71,6 +73,8 @@ def compatible(
             return hearing.heard(paths[kind], fault_in=fault_in, fault=fault)
         if kind == "rerank":
             return ranking.reranking(paths[kind], fault_in=fault_in, fault=fault)
+        if kind == "speech":
+            return speech_operation(builder(paths[kind], chosen), fault_in=fault_in, fault=fault)
         respelled = spelling if kind == "chat" else None
         return Operation(
             build=builder(paths[kind], chosen),

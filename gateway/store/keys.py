@@ -31,6 +31,7 @@ from gateway.core.money.amounts import nanos_of
 from gateway.domain import DEFAULT_SCOPES, SCOPES, Child, Key, KeyChange, Maker, Period
 from gateway.ports import Clock
 from gateway.store.accounts import DEFAULT_ACCOUNT, account_of
+from gateway.store.client_secrets import ClientSecrets, is_client_secret
 from gateway.store.database import Database
 
 DEFAULT_PREFIX = "sk-maas-"
@@ -64,10 +65,16 @@ class SqliteKeys:
         self._database = database
         self._clock = clock
         self.prefix = prefix
+        self._client_secrets = ClientSecrets(database, clock)
         self._known: LRUCache[bytes, Key] = LRUCache(_CACHED_KEYS)
         # Apart from the known keys, so that a flood of guesses pushes no real key out.
         self._unknown: LRUCache[bytes, bool] = LRUCache(_CACHED_MISSES)
         self._changes = 0
+
+    @property
+    def changes(self) -> int:
+        """Counts up with each change to any key."""
+        return self._changes
 
     async def find(self, secret: bytes) -> Key | None:
         """The key of this secret, revoked or not; None if there never was one."""
@@ -80,6 +87,8 @@ class SqliteKeys:
         changes = self._changes
         if looks_derived(secret, self.prefix):
             found = await self._derived(secret)
+        elif is_client_secret(secret):
+            found = await self._for_sessions(secret)
         else:
             rows = await self._database.read(f"{_SELECT} WHERE k.digest = ?", (digest,))
             found = _key(rows[0]) if rows else None
@@ -121,6 +130,19 @@ class SqliteKeys:
                 )
                 for block_id, block in zip(ids, token.blocks, strict=True)
             ),
+        )
+
+    async def _for_sessions(self, secret: bytes) -> Key | None:
+        """What a client secret may do: open realtime sessions as its key."""
+        owner = await self._client_secrets.owner(secret)
+        root = None if owner is None else await self.get(owner[0])
+        if owner is None or root is None:
+            return None
+        return structs.replace(
+            root,
+            id=f"{root.id}.{hashlib.sha256(secret).hexdigest()[:16]}",
+            scopes=("realtime",) if "inference" in root.scopes else (),
+            opens_until=owner[1],
         )
 
     async def revoke_derived(self, child_id: str) -> None:

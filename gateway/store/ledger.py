@@ -137,9 +137,11 @@ class GroupCommit:
             (at, HOLD, *who, call, -amount, amount, 0, 0, way, 0, 0, tokens, 0, 0, estimate, None)
         )
 
-    def extend(self, at: int, who: Who, call: int, amount: int) -> Commit:
-        """Set more aside for a call that runs."""
-        return self.post((at, EXTEND, *who, call, -amount, amount, 0, 0, 0, 0, 0, 0, 0, 0, 0, None))
+    def extend(self, at: int, who: Who, call: int, amount: int, estimate: int = 0) -> Commit:
+        """Set more aside for a call that runs; `estimate` is what it has cost so far, if known."""
+        return self.post(
+            (at, EXTEND, *who, call, -amount, amount, 0, 0, 0, 0, 0, 0, 0, 0, estimate, None)
+        )
 
     def settle(
         self, at: int, who: Who, call: int, held: int, charge: int, way: int, result: Result

@@ -15,6 +15,7 @@ import msgspec
 from msgspec import Struct
 
 from gateway.ports import Clock
+from gateway.store.client_secrets import ClientSecrets
 from gateway.store.database import Database
 
 _FORGET_EVERY = 300.0
@@ -103,12 +104,13 @@ class Replays:
             "DELETE FROM replays WHERE at < ?", (int(self._clock.time()) - KEPT_SECONDS,)
         )
 
-    async def forget_for_ever(self) -> None:
-        """Every few minutes, so that no one deletion is long."""
+    async def forget_for_ever(self, secrets: ClientSecrets) -> None:
+        """Every few minutes, so that no one deletion is long; old client secrets go with them."""
         while True:
             # A failure is the storage's, whose state the ledger's writer reports.
             with contextlib.suppress(sqlite3.Error, ValueError):
                 await self.forget_old()
+                await secrets.forget_old()
             await asyncio.sleep(_FORGET_EVERY)
 
 

@@ -10,6 +10,7 @@ from pathlib import Path
 from gateway.ports import Clock
 from gateway.store.accounts import SqliteAccounts
 from gateway.store.books import Books
+from gateway.store.client_secrets import ClientSecrets
 from gateway.store.database import Database, StoreError, Sync
 from gateway.store.keys import DEFAULT_PREFIX, SqliteKeys
 from gateway.store.ledger import GroupCommit, Row
@@ -26,6 +27,7 @@ class Store:
         self.accounts = SqliteAccounts(database, clock)
         self.accounts.on_change.append(self.keys.forget)
         self.replays = Replays(database, clock)
+        self.client_secrets = ClientSecrets(database, clock)
         self.books = Books(database, clock)
         self.ledger = GroupCommit(database, self._failed)
         self.on_money: list[Callable[[int, int], None]] = []
@@ -54,7 +56,7 @@ class Store:
             raise StoreError(f"{path} cannot be used: {error}. The file was kept.") from error
         self.ledger.start()
         self._rolling = asyncio.create_task(self.books.roll_for_ever())
-        self._forgetting = asyncio.create_task(self.replays.forget_for_ever())
+        self._forgetting = asyncio.create_task(self.replays.forget_for_ever(self.client_secrets))
 
     async def move(self, account: int, kind: int, nanos: int, note: bytes) -> None:
         """Bring money into an account or take it out; a running server knows at once."""

@@ -8,6 +8,7 @@ from typing import NamedTuple
 
 from gateway.domain import Channel, UpstreamRequest
 from gateway.errors import Fault, NotSentError
+from gateway.ports import Declined
 from gateway.upstream import faults
 from gateway.upstream.connect import Connector
 from gateway.upstream.connection import Connection
@@ -16,6 +17,8 @@ from gateway.upstream.proxies import Proxies
 from gateway.upstream.reply import Reply
 from gateway.upstream.target import HeadWriter, Origin, opening, split
 from gateway.upstream.uploading import chunks_of, size_of
+from gateway.upstream.websocket import WebsocketConnection
+from gateway.upstream.websockets import Websockets
 
 _ROUTES = 1024
 
@@ -44,6 +47,7 @@ class HttpUpstream:
     def __init__(self, environ: Mapping[str, str]) -> None:
         self._proxies = Proxies(environ)
         self._connector = Connector(self._proxies)
+        self._websockets = Websockets(self._connector)
         self._writer = HeadWriter()
         self._routes: dict[tuple[str, str], Route] = {}
         self._pools: dict[PoolKey, Pool] = {}
@@ -77,9 +81,16 @@ class HttpUpstream:
         more = chunks_of(pieces) if pieces else None
         return await connection.exchange(data, timeouts, total, more)
 
+    def connect(
+        self, request: UpstreamRequest, channel: Channel
+    ) -> Awaitable[WebsocketConnection | Declined]:
+        """Open a websocket, or return what the provider said instead."""
+        return self._websockets.connect(request, channel)
+
     async def close(self) -> None:
         """Cut every connection; whoever still waits gets a fault."""
         self._closed = True
+        self._websockets.close()
         for pool in list(self._pools.values()):
             pool.close()
         self._pools.clear()
@@ -92,6 +103,9 @@ class HttpUpstream:
         for pool in self._pools.values():
             old = totals.get(pool.provider, Counts())
             totals[pool.provider] = Counts(*map(sum, zip(old, pool.counts, strict=True)))
+        for provider, count in self._websockets.counts().items():
+            active, idle, waiting = totals.get(provider, Counts())
+            totals[provider] = Counts(active + count, idle, waiting)
         return totals
 
     def sweep(self, now: float) -> None:

@@ -77,9 +77,17 @@ class Connector:
         self._contexts: dict[str | None, ssl.SSLContext] = {}
 
     async def open(
-        self, origin: Origin, ca_file: str | None, factory: Callable[[], asyncio.Protocol]
+        self,
+        origin: Origin,
+        ca_file: str | None,
+        factory: Callable[[], asyncio.Protocol],
+        *,
+        tunnel: bool = False,
     ) -> asyncio.Protocol:
-        """An open connection, with TLS finished where the scheme asks for it."""
+        """An open connection, with TLS finished where the scheme asks for it.
+
+        A proxy is asked for a `tunnel` also where there is no TLS, as websockets need it.
+        """
         context = self._context(origin, ca_file) if origin.scheme == "https" else None
         proxy = self._proxies.for_origin(origin)
         if proxy is None:
@@ -87,7 +95,7 @@ class Connector:
         else:
             sock = await self._dial(proxy.host, proxy.port, "proxy")
         try:
-            if proxy is not None and context is not None:
+            if proxy is not None and (tunnel or context is not None):
                 await _tunnel(sock, origin, proxy)
         except BaseException:
             sock.close()

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Awaitable, Mapping
 
 from gateway.domain import Channel, UpstreamRequest
-from gateway.ports import UpstreamReply
+from gateway.ports import Declined, Socket, UpstreamReply
 from gateway.upstream.client import Counts, HttpUpstream
 from gateway.upstream.sim import SimUpstream
 
@@ -22,6 +22,10 @@ class Upstreams:
         if request.url.startswith("sim:"):
             return self._sim.send(request, channel)
         return self._http.send(request, channel)
+
+    def connect(self, request: UpstreamRequest, channel: Channel) -> Awaitable[Socket | Declined]:
+        """Open a websocket; they are to be had over the network alone."""
+        return self._http.connect(request, channel)
 
     async def close(self) -> None:
         """Close both."""

@@ -18,24 +18,38 @@ from gateway.errors import Fault, storage_fault
 from gateway.pipeline.record import Record
 from gateway.web import admin
 from gateway.web.connection import Connection
-from gateway.web.endpoints import account, explain, inference, models, quote, responses, status
+from gateway.web.endpoints import (
+    account,
+    explain,
+    inference,
+    models,
+    quote,
+    realtime,
+    responses,
+    status,
+)
 from gateway.web.envelopes import USUAL, Manner, Style, error_body
 from gateway.web.exchange import JSON, Exchange
 from gateway.web.replays import RecordingSink
 from gateway.web.replying import HttpSink, Sent
 from gateway.web.site import Site
+from gateway.web.sockets import wants_websocket
 
 Serve = Callable[[Exchange], Awaitable[None]]
 
 
 class Endpoint(Struct, frozen=True):
-    """What a path does. `quiet` ones leave no line in the log and answer while draining."""
+    """What a path does.
+
+    `quiet` ones leave no line in the log and answer while draining; `upgrades` are websockets.
+    """
 
     methods: tuple[str, ...]
     operation: str
     serve: Serve
     manner: Manner = USUAL
     quiet: bool = False
+    upgrades: bool = False
 
 
 _GET = ("GET",)
@@ -57,6 +71,8 @@ ON_SURFACES: Mapping[str, Endpoint] = {
     "audio/speech": Endpoint(_POST, "speech", inference.SPEECH),
     "audio/transcriptions": Endpoint(_POST, "transcriptions", inference.TRANSCRIPTIONS),
     "audio/translations": Endpoint(_POST, "translations", inference.TRANSLATIONS),
+    "realtime": Endpoint(_GET, "realtime", realtime.connect, upgrades=True),
+    "realtime/client_secrets": Endpoint(_POST, "client_secrets", realtime.client_secrets),
     "moderations": Endpoint(_POST, "moderations", inference.MODERATIONS),
     "rerank": Endpoint(_POST, "rerank", inference.RERANK),
     "models": Endpoint(_GET, "models", models.models),
@@ -142,6 +158,9 @@ class App:
 
     async def _serve(self, endpoint: Endpoint | None, exchange: Exchange) -> None:
         request, sink = exchange.request, exchange.sink
+        upgrading = wants_websocket(request)
+        if upgrading:  # whatever is answered, nothing that follows would be taken for HTTP
+            sink.close_after()
         if endpoint is None:
             raise Fault(errors.NOT_FOUND, "There is no such endpoint; see /v1/models for a start.")
         record = exchange.record
@@ -162,8 +181,7 @@ class App:
         ):
             self._refuse_method(endpoint, exchange)
             return
-        if "Upgrade" in request.headers and request.headers["Upgrade"].lower() == "websocket":
-            sink.close_after()
+        if upgrading and not endpoint.upgrades:
             raise errors.invalid("This endpoint does not speak websocket.")
         await endpoint.serve(exchange)
 

@@ -65,6 +65,10 @@ class Connection(web.RequestHandler):
         self._hold: Callable[[], None] | None = None
         self._go_on: Callable[[], None] | None = None
 
+    def now(self) -> float:
+        """The time by the loop's clock."""
+        return self._room.loop.time()
+
     @property
     def peer(self) -> str | None:
         """The address at the connection's other end."""

@@ -18,7 +18,7 @@ from aiohttp import web
 
 from gateway.core.body import JsonBody, decode_as
 from gateway.core.multipart import Event, Parser, PartBegun, PartData, PartEnded, boundary_of
-from gateway.core.sound.length import length_of
+from gateway.core.sound.length import HEAD, TAIL, length_of
 from gateway.domain import File
 from gateway.errors import NO_UPSTREAM, REQUEST_TOO_LARGE, Fault, invalid
 from gateway.pipeline.attempt import Form
@@ -27,7 +27,6 @@ from gateway.web.reading import answer_expectation
 
 _IN_MEMORY = 256 << 10
 _CHUNK = 128 << 10
-_HEAD, _TAIL = 256 << 10, 64 << 10
 _MOST_TEXT = 1 << 20
 
 
@@ -190,15 +189,12 @@ class FormReader:
 
 
 def _file(part: PartBegun, spool: Spool) -> File:
-    length = 0
-    if not part.content_type.startswith("image/"):  # else what a client calls it is not believed
-        tail = spool.read(max(0, spool.size - _TAIL), _TAIL)
-        length = length_of(spool.read(0, _HEAD), tail, spool.size, spool.read)
+    tail = spool.read(max(0, spool.size - TAIL), TAIL)
     return File(
         field=part.name,
         name=part.filename or "",
         content_type=part.content_type,
         size=spool.size,
         source=spool,
-        milliseconds=length,
+        milliseconds=length_of(spool.read(0, HEAD), tail, spool.size, spool.read),
     )

@@ -116,6 +116,12 @@ class HttpSink:
         head = self._head(status, headers, len(body))
         self._transport.write(head if self._head_only else head + body)
 
+    def switch(self, headers: Headers) -> None:
+        """Agree to another protocol: whatever follows on this connection is not HTTP."""
+        self.started = self.ended = self._keep_alive = True
+        self._transport.write(self._head(101, headers))
+        self._keep_alive = False
+
     def fail(self, fault: Fault, manner: Manner, headers: Headers = ()) -> None:
         """Tell the client what went wrong: an error answer, or an error event and the end."""
         if self.ended:

@@ -8,7 +8,9 @@ from providers_plugins.google.embeddings import cloud_embeddings, studio_embeddi
 from providers_plugins.google.faults import wire_fault
 from providers_plugins.google.hearing import cloud_hearing, studio_hearing
 from providers_plugins.google.home import CLOUD, STUDIO
+from providers_plugins.google.live import cloud_live, studio_live
 from providers_plugins.google.login import step
+from providers_plugins.google.music import cloud_music, studio_music
 from providers_plugins.google.places import (
     cloud_headers,
     cloud_url,
@@ -17,6 +19,8 @@ from providers_plugins.google.places import (
 )
 from providers_plugins.google.reader import GenerateReader
 from providers_plugins.google.request import body, tier_headers
+from providers_plugins.google.speech import cloud_speech, studio_speech
+from providers_plugins.google.videos import cloud_videos, studio_videos
 from providers_plugins.google.whole import read
 
 _WHOLE = "generateContent"
@@ -50,12 +54,26 @@ def _reader(call: Call) -> Reader:
 
 GOOGLE = Adapter(
     name="google",
-    operations={"embeddings": studio_embeddings(), **studio_hearing()},
+    operations={
+        "embeddings": studio_embeddings(),
+        "speech": studio_speech(),
+        "videos": studio_videos(),
+        "music": studio_music(),
+        **studio_hearing(),
+        **studio_live(),
+    },
     wire=Wire(build=_build_studio, read=read, reader=_reader, fault=wire_fault),
 )
 VERTEX = Adapter(
     name="vertex",
-    operations={"embeddings": cloud_embeddings(), **cloud_hearing()},
+    operations={
+        "embeddings": cloud_embeddings(),
+        "speech": cloud_speech(),
+        "videos": cloud_videos(),
+        "music": cloud_music(),
+        **cloud_hearing(),
+        **cloud_live(),
+    },
     wire=Wire(build=_build_cloud, read=read, reader=_reader, fault=wire_fault),
     login=Login(step, gives=("access_token", "project")),
 )

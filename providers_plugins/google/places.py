@@ -33,17 +33,21 @@ def studio_headers(credential: Credential) -> Headers:
 def cloud_url(call: Call, credential: Credential, method: str) -> str:
     """By project and location; with an express key there is neither."""
     model = call.upstream
-    if credential.api_key:
-        host, place = call.base_url, ""
-    else:
-        location = call.region or call.options.get("location") or "global"
-        host = _at(call.base_url, location)
-        place = f"projects/{_project(call, credential)}/locations/{location}/"
+    location = call.region or call.options.get("location") or "global"
+    host, place = cloud_place(call, credential, location)
     if model.startswith("projects/"):
         place = ""
     elif not model.startswith(("publishers/", "endpoints/")):
         model = f"publishers/google/models/{last_segment(model)}"
     return f"{host}/{quote(place + model, safe=_SAFE)}:{method}"
+
+
+def cloud_place(call: Call, credential: Credential, location: str) -> tuple[str, str]:
+    """The host of a location, and how paths begin there."""
+    if credential.api_key:
+        return call.base_url, ""
+    host = _at(call.base_url, location)
+    return host, f"projects/{_project(call, credential)}/locations/{location}/"
 
 
 def cloud_headers(credential: Credential) -> Headers:

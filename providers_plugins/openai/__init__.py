@@ -3,5 +3,16 @@
 from msgspec import structs
 
 from providers_plugins.openai.chat import TALK
+from providers_plugins.openai.realtime import REALTIME
+from providers_plugins.openai.speech import SPEECH
+from providers_plugins.openai.videos import VIDEOS
 
-ADAPTER = structs.replace(TALK, operations={**TALK.operations})
+ADAPTER = structs.replace(
+    TALK,
+    operations={
+        **TALK.operations,
+        "speech": SPEECH,
+        "videos": VIDEOS,
+        **REALTIME,
+    },
+)

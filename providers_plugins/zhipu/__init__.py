@@ -4,8 +4,19 @@ from msgspec import structs
 
 from providers_plugins.zhipu.chat import CHAT
 from providers_plugins.zhipu.hearing import TRANSCRIPTIONS
+from providers_plugins.zhipu.realtime import REALTIME
+from providers_plugins.zhipu.speech import SPEECH
 from providers_plugins.zhipu.vectors import EMBEDDINGS
+from providers_plugins.zhipu.videos import VIDEOS
 
-FINDING = {"embeddings": EMBEDDINGS, "transcriptions": TRANSCRIPTIONS}
-
-ADAPTER = structs.replace(CHAT, operations={**CHAT.operations, **FINDING})
+ADAPTER = structs.replace(
+    CHAT,
+    operations={
+        **CHAT.operations,
+        "embeddings": EMBEDDINGS,
+        "speech": SPEECH,
+        "transcriptions": TRANSCRIPTIONS,
+        "videos": VIDEOS,
+        **REALTIME,
+    },
+)

@@ -96,7 +96,8 @@ def test_only_the_model_changes(adapter: Adapter) -> None:
 
 @pytest.mark.parametrize("adapter", ALL, ids=BY_NAME)
 def test_the_request_is_addressed(adapter: Adapter) -> None:
-    """URL, method, key and content type are as the host wants them."""
+    """URL, method, key and content type are as the host wants them; what else vendors make has
+    tests of its own."""
     paths = {
         "chat": "/chat/completions",
         "completions": "/completions",

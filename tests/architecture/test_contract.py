@@ -61,10 +61,12 @@ SDK = [
     "provider_fault",
     "ranking",
     "read_error",
+    "realtime",
     "reasoning_outside",
     "retry_after",
     "transcripts",
     "vectors",
+    "voices",
     "with_stream_usage",
 ]
 

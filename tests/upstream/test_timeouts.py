@@ -194,7 +194,7 @@ async def test_refused_connection(http):
 async def test_handshake_that_stalls(http):
     async with FakeUpstream(hold_accept=True, keep_raw=True) as fake:
         url = fake.url.replace("http:", "https:")
-        fault = await fault_of(http.send(post(url), channel(connect=0.1)))
+        fault = await fault_of(http.send(post(url), channel(connect=0.4)))
         assert fault.cause == "connect_timeout"
         await fake.connections[0].closed.wait()
         assert b"sk-canary" not in fake.connections[0].raw

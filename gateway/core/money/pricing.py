@@ -45,7 +45,8 @@ def rounded(fine: int, scale: int) -> int:
 
 def lines_of(rates: Mapping[str, Rate], usage: Usage) -> list[tuple[Rate, int]]:
     """How much is charged by each line that there is a price for."""
-    fresh, made = usage.input, usage.output
+    fresh = usage.input - _timed(rates, "audio_input", usage.audio_input - usage.cached_audio)
+    made = usage.output - _timed(rates, "audio_output", usage.audio_output)
     lines: list[tuple[Rate, int]] = []
     for name, quantity in _input_parts(rates, usage):
         fresh -= quantity
@@ -81,6 +82,12 @@ def unit_counts(usage: Usage) -> tuple[tuple[str, int], ...]:
     )
 
 
+def _timed(rates: Mapping[str, Rate], sound: str, tokens: int) -> int:
+    """Tokens of sound that is sold by its length: they are not sold once more."""
+    timed = f"{sound}_per_minute" in rates and f"{sound}_per_mtok" not in rates
+    return tokens if timed else 0
+
+
 def _input_parts(rates: Mapping[str, Rate], usage: Usage) -> list[tuple[str, int]]:
     """The parts of the input that have a price of their own; each token is in one part alone."""
     own_audio = "cached_audio_input_per_mtok" in rates
@@ -96,7 +103,7 @@ def _input_parts(rates: Mapping[str, Rate], usage: Usage) -> list[tuple[str, int
         ("audio_input_per_mtok", usage.audio_input - usage.cached_audio),
         ("image_input_per_mtok", usage.image_input),
     )
-    left = usage.input
+    left = usage.input - _timed(rates, "audio_input", usage.audio_input - usage.cached_audio)
     found: list[tuple[str, int]] = []
     for name, quantity in parts:
         part = min(quantity, left)

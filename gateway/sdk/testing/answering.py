@@ -146,10 +146,11 @@ def faults_are_told(
                 raise Broken(
                     6, f"fault returned {type(made).__name__} for {status}.", "return a Fault."
                 )
-            _check_fault(made, status)
+            check_fault(made, status)
 
 
-def _check_fault(made: Fault, status: int) -> None:
+def check_fault(made: Fault, status: int) -> None:
+    """A fault that a client may see."""
     message: object = made.message
     if not isinstance(message, str) or not message.strip():
         raise Broken(6, f"the Fault of a {status} says nothing.", "say what happened.")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from typing import Any
-from urllib.parse import quote
+from urllib.parse import quote, urlsplit
 
 import msgspec
 
@@ -115,13 +115,17 @@ def request_is_sendable(subject: Subject, name: str, operation: Operation) -> No
     for call in calls(subject, name):
         made = built(subject, operation, call)
         if isinstance(made, UpstreamRequest):
-            check_address(subject, made)
+            check_address(subject, made, session=operation.session is not None)
             check_secrets(subject, made)
 
 
-def check_address(subject: Subject, made: UpstreamRequest) -> None:
-    """Rule 10, and where the request goes."""
-    if not made.url.startswith((subject.saying.base_url, *subject.saying.urls)):
+def check_address(subject: Subject, made: UpstreamRequest, *, session: bool = False) -> None:
+    """Rule 10, and where the request goes; a websocket goes to any place of the same host."""
+    places = (subject.saying.base_url, *subject.saying.urls)
+    if session:
+        hosts = (urlsplit(place) for place in places)
+        places = tuple(f"ws{host.scheme[4:]}://{host.netloc}/" for host in hosts)
+    if not made.url.startswith(places):
         raise Broken(
             10,
             f"the URL {made.url[:80]!r} does not begin with the call's base_url.",
@@ -156,6 +160,8 @@ def check_secrets(subject: Subject, made: UpstreamRequest) -> None:
 
 def model_is_set(subject: Subject, name: str, operation: Operation) -> None:
     """The request names the route's model, and not the client's."""
+    if operation.session is not None:
+        raise Unfit("a session names it in its first frames")
     upstream = subject.saying.upstream
     for call in calls(subject, name):
         made = built(subject, operation, call)
@@ -198,7 +204,7 @@ def members_stay(subject: Subject, name: str, operation: Operation) -> None:
     """Where the provider speaks the client's dialect, other members go through untouched."""
     if operation.parse is not PASSTHROUGH or operation.stream is not PASSTHROUGH:
         raise Unfit("this operation has a wire of its own")
-    if name not in PLAIN or subject.saying.base_url == "sim:":
+    if name not in PLAIN or subject.saying.base_url == "sim:" or operation.session is not None:
         raise Unfit("there is no request to compare")
     body = JsonBody.parse(PLAIN[name][:-1] + b',"temperature":0.50,"x_kit":' + UNKNOWN + b"}")
     for stream in (False, True):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Literal
 
 # Spaces, order and numbers as no JSON writer would put them: only bytes left alone stay so.
 SCHEMA = (
@@ -19,7 +20,30 @@ PLAIN: Mapping[str, bytes] = {
     "messages": b'{"model":"client-model","max_tokens":50,' + _SAY + b"}",
     "responses": b'{"model":"client-model","input":"Say hello."}',
     "count_tokens": b'{"model":"client-model",' + _SAY + b"}",
+    "realtime": b'{"model":"client-model","session":{"type":"realtime","instructions":"Hi."}}',
+    "videos": b'{"model":"client-model","prompt":"A boat on a lake."}',
+    "music": b'{"model":"client-model","prompt":"A waltz for two."}',
 }
+
+# What a client of OpenAI's realtime protocol says, in its order.
+SESSION: tuple[tuple[Literal["client"], bytes], ...] = tuple(
+    ("client", event)
+    for event in (
+        b'{"type":"session.update","event_id":"e1","session":{"type":"realtime","instructions":'
+        b'"Be short.","audio":{"input":{"turn_detection":{"type":"server_vad"}},"output":'
+        b'{"voice":"Kore"}},"tools":[{"type":"function","name":"look","parameters":'
+        + SCHEMA
+        + b"}]}}",
+        b'{"type":"input_audio_buffer.append","audio":"AAABAAIAAwA="}',
+        b'{"type":"input_audio_buffer.commit"}',
+        b'{"type":"conversation.item.create","item":{"type":"message","role":"user","content":'
+        b'[{"type":"input_text","text":"Say h\\u00e9llo."}]}}',
+        b'{"type":"response.create"}',
+        b'{"type":"response.cancel"}',
+        b'{"type":"conversation.item.truncate","item_id":"i","content_index":0,"audio_end_ms":9}',
+        b'{"type":"no.such.event","event_id":"e9"}',
+    )
+)
 
 TOOLS = (
     b'{"model":"client-model",' + _SAY + b',"tools":[{"type":"function","function":{"name":'
@@ -41,6 +65,24 @@ RICH: Mapping[str, tuple[bytes, ...]] = {
         b'{"model":"client-model",' + _SAY + b',"response_format":{"type":"json_schema",'
         b'"json_schema":{"name":"s","schema":' + SCHEMA + b'}},"stop":["x"],"seed":7,"user":"u1",'
         b'"logit_bias":{"5":-1}}',
+    ),
+    "videos": (
+        b'{"model":"client-model","prompt":"A boat.","duration_seconds":8,"aspect_ratio":"16:9"}',
+        b'{"model":"client-model","prompt":"A boat.","seconds":"8","size":"1280x720"}',
+        b'{"model":"client-model","prompt":"It sails.","duration":6.0,"resolution":"1080p",'
+        b'"image":"data:image/png;base64,iVBORw0KGgo=","negative_prompt":"rain","seed":7,'
+        b'"audio":true,"x_kit":' + UNKNOWN + b"}",
+        b'{"model":"client-model","prompt":7}',
+        b'{"model":"client-model","prompt":"A boat.","seconds":-1,"size":"wide"}',
+        b'{"model":"client-model","prompt":"A boat.","image":{"image_url":[]},"n":2}',
+    ),
+    "music": (
+        b'{"model":"client-model","prompt":"A waltz.","lyrics":"[Verse]\\nOne two three",'
+        b'"response_format":"wav","duration":30}',
+        b'{"model":"client-model","prompt":"A waltz.","instrumental":true,"seed":1,"x_kit":'
+        + UNKNOWN
+        + b"}",
+        b'{"model":"client-model","prompt":[],"format":7}',
     ),
 }
 

@@ -48,7 +48,9 @@ class Sample(Struct, frozen=True, forbid_unknown_fields=True):
 
     `stream` and `answer` are text; `stream_base64` and `answer_base64` are for binary wires. Before
     `end_mark` the stream is not complete; by default nothing is said of its last half.
-    `input`, `output` and `text` are what must be read out of it, where they are given.
+    `dialogue` has the messages of a session in their order, each by who sends it. `input`, `output`
+    and `text` are what must be read out of it, where they are given. Of a job, `state` is; with
+    `before`, the job's `id` and `memo`, the answer is one to a question after it.
     """
 
     operation: str
@@ -59,10 +61,14 @@ class Sample(Struct, frozen=True, forbid_unknown_fields=True):
     stream_base64: bytes = b""
     answer: str = ""
     answer_base64: bytes = b""
+    dialogue: list[dict[str, Any]] = field(default_factory=list)
     end_mark: str = ""
     input: int | None = None
     output: int | None = None
     text: str | None = None
+    before: dict[str, str] | None = None
+    status: int = 200
+    state: str | None = None
 
     @property
     def streamed(self) -> bytes:
@@ -185,11 +191,13 @@ def _sample(given: object) -> Sample:
 
 
 def samples_of(subject: Subject, operation: str, kind: str) -> Sequence[Sample]:
-    """The package's samples of an operation that have a `stream`, or an `answer`."""
+    """The package's samples of an operation: of a `stream`, an `answer`, or one to a `poll`."""
     return [
         sample
         for sample in subject.samples
-        if sample.operation == operation and (sample.streamed if kind == "stream" else sample.whole)
+        if sample.operation == operation
+        and (sample.streamed if kind == "stream" else sample.whole)
+        and (sample.before is not None) == (kind == "poll")
     ]
 
 

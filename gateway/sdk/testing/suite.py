@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 from msgspec import Struct
 
 from gateway.sdk.adapter import CONTRACT, PASSTHROUGH, Adapter, Login, Operation, Wire
-from gateway.sdk.testing import answering, building, streaming, wiring
+from gateway.sdk.testing import answering, building, streaming, talking, wiring, working
 from gateway.sdk.testing.answering import faults_are_told
 from gateway.sdk.testing.subject import Broken, Subject, Unfit
 
@@ -30,6 +30,18 @@ _OPERATION: tuple[OfOperation, ...] = (
     streaming.usage_grows,
     streaming.bad_bytes_are_borne,
     streaming.memory_is_bounded,
+)
+_SESSION: tuple[OfOperation, ...] = (
+    talking.sessions_are_pure,
+    talking.sessions_name_the_model,
+    talking.bad_messages_are_borne,
+    talking.sessions_are_bounded,
+)
+_JOB: tuple[OfOperation, ...] = (
+    working.job_begins,
+    working.job_steps_are_pure,
+    working.polls_are_read,
+    working.bad_polls_are_borne,
 )
 _WIRE: tuple[Callable[[Subject, Wire], None], ...] = (
     wiring.wire_builds,
@@ -68,7 +80,10 @@ def is_whole(subject: Subject) -> None:
         parts = [
             part for part in ("parse", "stream") if getattr(operation, part) is not PASSTHROUGH
         ]
+        parts += ["session"] if operation.session is not None else []
         _check_callable(name, operation, tuple(parts))
+        if operation.job is not None:
+            _check_callable(f"{name}' and its job", operation.job, ("poll", "polled", "result"))
     if adapter.wire is not None:
         _check_callable("wire", adapter.wire, ("build", "read", "reader", "fault"))
     if adapter.login is not None:
@@ -92,7 +107,9 @@ def checks(subject: Subject) -> Iterator[Check]:
     except Broken:
         return
     for name, operation in subject.adapter.operations.items():
-        for check in _OPERATION:
+        more = _SESSION if operation.session is not None else ()
+        more += _JOB if operation.job is not None else ()
+        for check in _OPERATION + more:
             yield Check(f"{name}: {check.__name__}", _bound(check, subject, name, operation))
     wire = subject.adapter.wire
     if wire is not None:

@@ -91,7 +91,8 @@ def test_exact(usage: Usage, lines: dict[str, Decimal], multiplier: Decimal) -> 
         q for n, q, _ in told if n.endswith("_mtok") and "output" not in n and "reas" not in n
     ]
     assert sum(inputs) <= usage.input
-    if "input_per_mtok" in lines:
+    timed = "audio_input_per_minute" in lines and "audio_input_per_mtok" not in lines
+    if "input_per_mtok" in lines and not timed:
         assert sum(inputs) == usage.input
 
 
@@ -152,6 +153,39 @@ def test_a_million_small_calls() -> None:
         ({"per_image": "0.04"}, Usage(images=3), 120_000_000),
         ({"per_second": "0.5"}, Usage(milliseconds=1500), 750_000_000),
         ({"per_minute": "0.006"}, Usage(milliseconds=90_000), 9_000_000),
+        (
+            {"input_per_mtok": "5", "audio_input_per_minute": "0.06"},
+            Usage(100, audio_input=90, audio_input_ms=30_000),
+            30_050_000,
+        ),
+        (
+            {"output_per_mtok": "20", "audio_output_per_minute": "0.24"},
+            Usage(0, 100, audio_output=75, audio_output_ms=3_000),
+            12_500_000,
+        ),
+        (
+            {
+                "input_per_mtok": "4",
+                "cached_input_per_mtok": "0.4",
+                "audio_input_per_minute": "0.06",
+            },
+            Usage(100, cached=50, audio_input=60, cached_audio=30),
+            100_000,
+        ),
+        (
+            {
+                "input_per_mtok": "4",
+                "cached_audio_input_per_mtok": "0.5",
+                "audio_input_per_minute": "0.06",
+            },
+            Usage(100, cached=30, audio_input=60, cached_audio=30),
+            175_000,
+        ),
+        (
+            {"input_per_mtok": "5", "audio_input_per_mtok": "9", "audio_input_per_minute": "0.06"},
+            Usage(10, audio_input=10, audio_input_ms=1_000),
+            1_090_000,
+        ),
         ({"per_mchar": "15"}, Usage(characters=1000), 15_000_000),
         ({"per_request": "0.01"}, Usage(), 10_000_000),
         ({}, Usage(10, 10), 0),
