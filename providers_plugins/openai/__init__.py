@@ -3,7 +3,10 @@
 from msgspec import structs
 
 from providers_plugins.openai.chat import TALK
+from providers_plugins.openai.images import IMAGES
 from providers_plugins.openai.realtime import REALTIME
 from providers_plugins.openai.speech import SPEECH
 
-ADAPTER = structs.replace(TALK, operations={**TALK.operations, "speech": SPEECH, **REALTIME})
+ADAPTER = structs.replace(
+    TALK, operations={**TALK.operations, **IMAGES, "speech": SPEECH, **REALTIME}
+)
