@@ -179,13 +179,17 @@ class Wire(Struct, frozen=True):
     """A provider's own wire, for conversations in any dialect.
 
     `build` notes what it can't say among the losses; `Answer.usage` and `Used.usage` are whole:
-    their input holds cached and cache-written tokens.
+    their input holds cached and cache-written tokens. `expects` is an operation's. `paints` says of
+    a model that makes pictures that it is talked with over this wire; all others are asked through
+    "images", also in conversations.
     """
 
     build: Callable[[Call, Credential, Talk, Losses], UpstreamRequest]
     read: Callable[[Call, Mapping[str, str], bytes], Answer]
     reader: Callable[[Call], Reader]
     fault: Callable[[int, Mapping[str, str], bytes], Fault] = provider_fault
+    expects: Callable[[Call], Usage] | None = None
+    paints: Callable[[str], bool] | None = None
 
 
 class ReadFile(Struct, frozen=True):

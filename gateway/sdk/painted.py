@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import base64
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 import msgspec
-from msgspec import Struct, structs
+from msgspec import Struct, field, structs
 
 from gateway.core import sse
 from gateway.core.usage import openai_usage
@@ -19,6 +19,7 @@ from gateway.sdk.pictures import wish_of
 _EVENTS = {"image_edits": "image_edit"}
 _STREAM = "text/event-stream"
 _BY_MAGIC = ((b"\x89PNG", "png"), (b"\xff\xd8", "jpeg"), (b"GIF8", "gif"), (b"RIFF", "webp"))
+_SUMMED = ("input", "output", "cached", "reasoning", "image_input", "image_output", "images")
 _BAD = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
 
 
@@ -36,12 +37,21 @@ class Picture(Struct, frozen=True):
         return self.url or f"data:{self.mime};base64,{self.data}"
 
 
+class Made(Struct):
+    """What one answer holds, and what it used."""
+
+    pictures: list[Picture] = field(default_factory=list)
+    usage: Usage | None = None
+
+
 def pictures_reply(
     call: Call, pictures: Sequence[Picture], usage: Usage | None, **told: object
 ) -> Reply:
     """The answer to a client. `told` is what is known of all of them: size, quality, background."""
     if not pictures:
         raise nothing_made()
+    if usage is not None and usage.images:
+        usage = structs.replace(usage, images=len(pictures))
     kind = pictures[0].mime.removeprefix("image/")
     known = {"output_format": kind, **{name: value for name, value in told.items() if value}}
     shown = {} if usage is None else _usage_shown(usage)
@@ -69,11 +79,17 @@ def nothing_made(said: str = "", provider: ProviderError | None = None) -> Fault
     )
 
 
-def fetched(pictures: Sequence[Picture], then: Callable[[Sequence[Picture]], Reply]) -> Further:
-    """The same pictures in base64, where the provider says only where they are."""
+def fetched(
+    call: Call, pictures: Sequence[Picture], then: Callable[[Sequence[Picture]], Reply]
+) -> Further:
+    """The same pictures in base64, where the provider says only where they are.
+
+    Of a host that is asked by https nothing is fetched by less.
+    """
     elsewhere = [picture for picture in pictures if not picture.data]
+    may = ("https://", f"{call.base_url.partition(':')[0]}://")
     for picture in elsewhere:
-        if not picture.url.startswith("https://"):
+        if not picture.url.startswith(may):
             raise upstream_error("The provider's picture is at no https address.", "bad_answer")
     requests = tuple(UpstreamRequest("GET", picture.url, ()) for picture in elsewhere)
 
@@ -89,10 +105,10 @@ def fetched(pictures: Sequence[Picture], then: Callable[[Sequence[Picture]], Rep
 
 
 def once_more(
-    requests: Callable[[Credential], tuple[UpstreamRequest, ...]],
-    pictures: Sequence[Picture],
-    read: Callable[[Answered], Sequence[Picture]],
-    then: Callable[[Sequence[Picture]], Reply],
+    requests: Iterable[Callable[[Credential], UpstreamRequest]],
+    first: Made,
+    read: Callable[[bytes], Made],
+    then: Callable[[Made], Reply],
 ) -> Further:
     """What is missing of a number of pictures, where a host makes fewer at a time.
 
@@ -100,17 +116,24 @@ def once_more(
     """
 
     def all_of(answers: tuple[Answered, ...]) -> Reply:
-        more = [picture for answer in answers for picture in _read(answer, read)]
-        return then([*pictures, *more])
+        pictures, usage = [*first.pictures], first.usage
+        for answer in answers:
+            try:
+                more = read(answer.body) if answer.status == 200 else Made()
+            except Fault:
+                continue
+            pictures += more.pictures
+            if usage is not None and more.usage is not None:
+                usage = summed(usage, more.usage)
+        return then(Made(pictures, usage))
 
-    return Further(requests, all_of)
+    return Further(tuple(requests), all_of)
 
 
-def _read(answer: Answered, read: Callable[[Answered], Sequence[Picture]]) -> Sequence[Picture]:
-    try:
-        return read(answer) if answer.status == 200 else ()
-    except Fault:
-        return ()
+def summed(one: Usage, other: Usage) -> Usage:
+    """What two used together."""
+    sums = {name: getattr(one, name) + getattr(other, name) for name in _SUMMED}
+    return structs.replace(one, raw=other.raw, problem=one.problem or other.problem, **sums)
 
 
 def image_usage(raw: bytes, images: int = 0, size: str = "") -> Usage:

@@ -1,6 +1,7 @@
 """What an adapter of pictures needs: what is asked for, and how what was made is handed over."""
 
 from gateway.sdk.painted import (
+    Made,
     Picture,
     fetched,
     image_usage,
@@ -11,6 +12,7 @@ from gateway.sdk.painted import (
 from gateway.sdk.picture_wire import picture_operation
 from gateway.sdk.pictures import (
     PictureWish,
+    batches,
     data_of,
     expected_pictures,
     is_shape,
@@ -21,11 +23,14 @@ from gateway.sdk.pictures import (
     refuse_transparent,
     shape_of,
     wish_of,
+    with_count,
 )
 
 __all__ = [
+    "Made",
     "Picture",
     "PictureWish",
+    "batches",
     "data_of",
     "expected_pictures",
     "fetched",
@@ -42,4 +47,5 @@ __all__ = [
     "refuse_transparent",
     "shape_of",
     "wish_of",
+    "with_count",
 ]

@@ -16,11 +16,19 @@ from gateway.domain import Credential, UpstreamRequest, Usage
 from gateway.errors import Fault, upstream_error
 from gateway.sdk.adapter import PASSTHROUGH, Build, Call, Further, Operation, Reply
 from gateway.sdk.forms import form
-from gateway.sdk.painted import Picture, fetched, image_usage, nothing_made, pictures_reply
+from gateway.sdk.painted import (
+    Picture,
+    fetched,
+    image_usage,
+    nothing_made,
+    pictures_reply,
+    summed,
+)
 from gateway.sdk.pictures import expected_pictures, wish_of
 
 # A picture is one event, and far longer than what streams of words have.
 MAX_PICTURE = 48 << 20
+_BEGINNINGS = (b"data:", b"event:", b":", b"id:", b"retry:", b"{")
 _BAD = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
 ReadUsage = Callable[[bytes, int, str], Usage]
 FaultIn = Callable[[bytes], Fault | None]
@@ -152,7 +160,7 @@ def _read(
     told_of = {name: getattr(answer, name) for name in _TOLD}
     pictures = _pictures(body, answer.output_format)
     if wanted == "b64_json" and any(urls):
-        return fetched(pictures, lambda held: pictures_reply(call, held, used, **told_of))
+        return fetched(call, pictures, lambda held: pictures_reply(call, held, used, **told_of))
     return pictures_reply(call, pictures, used, **told_of)
 
 
@@ -216,7 +224,7 @@ class PictureStream:
             return Usage(images=self._made, size=self._size)
         first, *others = self._used
         for more in others:
-            first = _sum(first, more)
+            first = summed(first, more)
         return structs.replace(first, images=self._made)
 
     @property
@@ -227,14 +235,20 @@ class PictureStream:
     def feed(self, data: bytes) -> bytes:
         """The events that `data` completes, as they are."""
         passed: list[bytes] = []
+        if self.fault is not None:
+            return b""
         for event in self._splitter.feed(data):
-            if self._splitter.oversize and self.fault is None:
+            if self._splitter.oversize:
                 self.fault = upstream_error("The provider's picture is too large.", "too_large")
-            if self.fault is None:
+            else:
                 self._look(event)
             if self.fault is not None:
-                break
+                return b"".join(passed)
             passed.append(event)
+        tail = self._splitter.tail
+        if len(tail) > sse.MAX_EVENT and not tail.startswith(_BEGINNINGS):
+            tail.clear()
+            self.fault = _unreadable()
         return b"".join(passed)
 
     def finish(self) -> bytes:
@@ -277,9 +291,3 @@ class PictureStream:
         usage = reply.usage or Usage()
         self._made, self._used, self._size = usage.images, [usage], usage.size
         return reply.body
-
-
-def _sum(one: Usage, other: Usage) -> Usage:
-    counts = ("input", "output", "cached", "image_input", "image_output")
-    sums = {name: getattr(one, name) + getattr(other, name) for name in counts}
-    return structs.replace(one, raw=other.raw, problem=one.problem or other.problem, **sums)

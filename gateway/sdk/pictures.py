@@ -7,7 +7,7 @@ from collections.abc import Collection, Iterable, Mapping
 from typing import Annotated, Any, Final
 
 import msgspec
-from msgspec import Meta, Struct
+from msgspec import Meta, Struct, structs
 
 from gateway.core.body import decode_as
 from gateway.core.talk.model import Losses
@@ -84,6 +84,17 @@ def refuse_transparent(wish: PictureWish) -> None:
     """A picture with a background is no picture without one."""
     if wish.background == "transparent":
         raise invalid("This model cannot make a transparent background.", "background")
+
+
+def batches(call: Call, most: int) -> list[int]:
+    """How many pictures each request makes, where one makes no more than so many."""
+    count = wish_of(call).count
+    return [min(most, count - begun) for begun in range(0, count, most)]
+
+
+def with_count(call: Call, count: int) -> Call:
+    """The same call for so many pictures."""
+    return structs.replace(call, body=call.body.replace({"n": b"%d" % count}))
 
 
 # --- sizes ---

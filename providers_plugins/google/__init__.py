@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from gateway.sdk import Adapter, Call, Credential, UpstreamRequest
 from gateway.sdk.talk import Login, Losses, Reader, Talk, Wire
+from providers_plugins.google import imagen
 from providers_plugins.google.embeddings import cloud_embeddings, studio_embeddings
 from providers_plugins.google.faults import wire_fault
 from providers_plugins.google.home import CLOUD, STUDIO
+from providers_plugins.google.images import CLOUD_IMAGES, STUDIO_IMAGES
 from providers_plugins.google.live import cloud_live, studio_live
 from providers_plugins.google.login import step
 from providers_plugins.google.places import (
@@ -17,6 +21,7 @@ from providers_plugins.google.places import (
 )
 from providers_plugins.google.reader import GenerateReader
 from providers_plugins.google.request import body, tier_headers
+from providers_plugins.google.sizes import spoken_expects, spoken_size
 from providers_plugins.google.speech import cloud_speech, studio_speech
 from providers_plugins.google.whole import read
 
@@ -46,17 +51,40 @@ def _build_cloud(call: Call, credential: Credential, talk: Talk, losses: Losses)
 
 
 def _reader(call: Call) -> Reader:
-    return GenerateReader(call.now)
+    return GenerateReader(call.now, spoken_size(call))
+
+
+def _wire(
+    build: Callable[[Call, Credential, Talk, Losses], UpstreamRequest],
+) -> Wire:
+    return Wire(
+        build=build,
+        read=read,
+        reader=_reader,
+        fault=wire_fault,
+        expects=spoken_expects,
+        paints=lambda model: not imagen.is_one(model),
+    )
 
 
 GOOGLE = Adapter(
     name="google",
-    operations={"embeddings": studio_embeddings(), "speech": studio_speech(), **studio_live()},
-    wire=Wire(build=_build_studio, read=read, reader=_reader, fault=wire_fault),
+    operations={
+        "embeddings": studio_embeddings(),
+        "speech": studio_speech(),
+        **STUDIO_IMAGES,
+        **studio_live(),
+    },
+    wire=_wire(_build_studio),
 )
 VERTEX = Adapter(
     name="vertex",
-    operations={"embeddings": cloud_embeddings(), "speech": cloud_speech(), **cloud_live()},
-    wire=Wire(build=_build_cloud, read=read, reader=_reader, fault=wire_fault),
+    operations={
+        "embeddings": cloud_embeddings(),
+        "speech": cloud_speech(),
+        **CLOUD_IMAGES,
+        **cloud_live(),
+    },
+    wire=_wire(_build_cloud),
     login=Login(step, gives=("access_token", "project")),
 )

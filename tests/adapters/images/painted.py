@@ -89,10 +89,15 @@ def replied(adapter: Adapter, given: Call, body: Any) -> tuple[dict[str, Any], R
 def brought(further: Further | Reply, *answers: Answered) -> tuple[dict[str, Any], Reply]:
     """The answer that further requests complete."""
     assert isinstance(further, Further)
-    requests = further.requests(KEY) if callable(further.requests) else further.requests
-    assert len(requests) == len(answers)
+    assert len(further.requests) == len(answers)
     reply = further.then(answers)
     return json.loads(reply.body), reply
+
+
+def requests_of(further: Further | Reply, credential: Credential = KEY) -> list[UpstreamRequest]:
+    """What is sent once more."""
+    assert isinstance(further, Further)
+    return [one(credential) if callable(one) else one for one in further.requests]
 
 
 def events_of(raw: bytes) -> list[dict[str, Any]]:

@@ -22,6 +22,7 @@ from tests.adapters.images.painted import (
     parsed,
     plain,
     replied,
+    requests_of,
     sent,
 )
 
@@ -156,8 +157,7 @@ def test_base64_of_what_comes_as_an_address() -> None:
     answer = {"data": [{"url": "https://c.example/1"}, {"url": "https://c.example/2"}]}
     further = parsed(HOST, given, answer)
     assert isinstance(further, Further)
-    assert not callable(further.requests)
-    assert [(one.method, one.url, one.headers) for one in further.requests] == [
+    assert [(one.method, one.url, one.headers) for one in requests_of(further)] == [
         ("GET", "https://c.example/1", ()),
         ("GET", "https://c.example/2", ()),
     ]
@@ -279,11 +279,13 @@ def test_a_picture_of_some_megabytes_is_one_event() -> None:
     large = event("image_generation.completed", b64_json="A" * (3 << 20), usage=USAGE)
     out, usage, complete, _ = played([large[at : at + 65536] for at in range(0, len(large), 65536)])
     assert (out, complete, usage.images) == (large, True, 1)
-    stream = opened()
-    for _ in range(50):
-        stream.feed(b"A" * (1 << 20))
-    assert stream.fault is not None
-    assert not stream.complete
+    for beginning, most in ((b"data: ", 50), (b"<html>", 3)):
+        stream = opened()
+        stream.feed(beginning)
+        for _ in range(most):
+            stream.feed(b"A" * (1 << 20))
+        assert stream.fault is not None
+        assert not stream.complete
 
 
 def test_a_host_that_answers_at_once_is_told_as_events() -> None:
