@@ -242,8 +242,8 @@ def _permitted(standing: Standing, plan: Plan, model: str) -> tuple[Route, ...]:
 
 
 def _check_kind(route: Route, operation: str, model: str) -> None:
-    kind = route.model.kind
-    if kind != OPERATIONS[operation].model:
+    kind, asked = route.model.kind, OPERATIONS[operation]
+    if kind != asked.model and kind not in asked.also:
         raise errors.invalid(
             f"'{model}' is a model of kind '{kind}': call /v1/{ENDPOINT_OF[kind]} instead.", "model"
         )
@@ -265,7 +265,7 @@ def _made(services: Services, route: Route, operation: str) -> Candidate | None:
     if adapter is None:
         return None
     options = {**_longest(route), **route.provider.options, **route.options}
-    serves = serving(adapter, operation, route.upstream, options)
+    serves = serving(adapter, operation, route.upstream, options, route.model.kind)
     if serves is None:
         return None
     return Candidate(

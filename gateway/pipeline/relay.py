@@ -46,7 +46,7 @@ async def whole(attempt: Attempt, upstream: Upstream) -> Reply:
             return _passed(attempt, body)
         made = operation.parse(attempt.call, reply.status, reply.headers, body)
         if isinstance(made, Further):
-            made = made.then(await _brought(attempt, made, upstream))
+            made = made.then(await _brought(attempt, made.requests, upstream))
         return sound_reply(made)
     except Fault as fault:
         raise _told(fault, attempt) from None

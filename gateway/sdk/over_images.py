@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 import msgspec
@@ -177,7 +177,7 @@ def _answer(body: bytes, usage: Usage | None) -> Answer:
 class _Whole:
     """Reads an answer that comes at once, where a stream was asked for."""
 
-    def __init__(self, read: Any) -> None:
+    def __init__(self, read: Callable[[bytes], Answer]) -> None:
         self._read = read
         self._body = bytearray()
 
@@ -191,7 +191,7 @@ class _Whole:
     def finish(self) -> Iterator[Event]:
         """The whole answer."""
         try:
-            answer: Answer = self._read(bytes(self._body))
+            answer = self._read(bytes(self._body))
         except Fault as fault:
             yield Broke(fault)
             return
