@@ -30,6 +30,7 @@ More = UpstreamRequest | Callable[[Credential], UpstreamRequest]
 MAX_REPLY = 64 << 20
 _MAX_ERROR = 1 << 20
 _MOST_FURTHER = 32
+_MOST_ROUNDS = 3
 _EVENT_STREAM = "text/event-stream"
 
 
@@ -45,7 +46,9 @@ async def whole(attempt: Attempt, upstream: Upstream) -> Reply:
         if operation.parse is PASSTHROUGH:
             return _passed(attempt, body)
         made = operation.parse(attempt.call, reply.status, reply.headers, body)
-        if isinstance(made, Further):
+        for _ in range(_MOST_ROUNDS):
+            if not isinstance(made, Further):
+                break
             made = made.then(await _brought(attempt, made.requests, upstream))
         return sound_reply(made)
     except Fault as fault:

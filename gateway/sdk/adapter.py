@@ -85,11 +85,11 @@ class Answered(Struct, frozen=True):
 class Further(Struct, frozen=True):
     """More requests that an answer needs, sent side by side; `then` is given what they brought.
 
-    One that needs the credential is a function of it.
+    One that needs the credential is a function of it. What they brought may need more again.
     """
 
     requests: tuple[UpstreamRequest | Callable[[Credential], UpstreamRequest], ...]
-    then: Callable[[tuple[Answered, ...]], Reply]
+    then: Callable[[tuple[Answered, ...]], Reply | Further]
 
 
 class _PassThrough(Enum):

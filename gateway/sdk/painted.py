@@ -108,14 +108,14 @@ def once_more(
     requests: Iterable[Callable[[Credential], UpstreamRequest]],
     first: Made,
     read: Callable[[bytes], Made],
-    then: Callable[[Made], Reply],
+    then: Callable[[Made], Reply | Further],
 ) -> Further:
     """What is missing of a number of pictures, where a host makes fewer at a time.
 
     Those of a request that fails are missing from the answer, and so from what it costs.
     """
 
-    def all_of(answers: tuple[Answered, ...]) -> Reply:
+    def all_of(answers: tuple[Answered, ...]) -> Reply | Further:
         pictures, usage = [*first.pictures], first.usage
         for answer in answers:
             try:

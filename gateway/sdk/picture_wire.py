@@ -81,12 +81,15 @@ def picture_operation(
     fault_in: FaultIn = fault_in_body,
     fault: Callable[[int, Mapping[str, str], bytes], Fault] = provider_fault,
     counted: Callable[[str], bool] = lambda _: False,
+    expects: Callable[[Call], Usage] = expected_pictures,
     streams: bool = True,
+    forms: bool = True,
 ) -> Operation:
     """Pictures from a host on OpenAI's wire. `build` writes JSON; a client's form stays a form.
 
     `counted` says of a model whether the host counts tokens for it: an answer without them is then
-    one whose usage is not known. A host that does not stream is not to be asked to.
+    one whose usage is not known. A host without `streams` is not to be asked for one; where it has
+    no `forms`, `build` says where files go.
     """
 
     def whole(call: Call, status: int, headers: Mapping[str, str], body: bytes) -> Reply | Further:
@@ -97,12 +100,12 @@ def picture_operation(
         return PictureStream(call, usage, fault_in)
 
     return Operation(
-        build=_with_files(build),
+        build=_with_files(build) if forms else build,
         parse=whole,
         stream=stream if streams else PASSTHROUGH,
         fault_in=fault_in,
         fault=fault,
-        expects=expected_pictures,
+        expects=expects,
     )
 
 

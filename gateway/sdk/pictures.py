@@ -43,11 +43,17 @@ class PictureWish(Struct):
     background: str | None = None
     output_format: str | None = None
     output_compression: int | None = None
+    partial_images: int | None = None
 
     @property
     def count(self) -> int:
         """How many pictures."""
         return self.n or 1
+
+    @property
+    def partial(self) -> bool:
+        """Whether pictures are wanted before they are complete."""
+        return bool(self.partial_images)
 
     @property
     def sized(self) -> str:

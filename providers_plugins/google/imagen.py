@@ -16,6 +16,7 @@ from providers_plugins.google.home import last_segment
 from providers_plugins.google.reader import unreadable
 
 MOST: Final = 4
+_EDITOR = "imagen-3.0-capability-001"
 _RATIOS = ("1:1", "3:4", "4:3", "9:16", "16:9")
 # The sizes that these shapes have here; all others are the nearest that there is.
 _EXACT = frozenset({"1024x1024", "896x1280", "1280x896", "768x1408", "1408x768"})
@@ -58,8 +59,6 @@ def body(call: Call, losses: Losses) -> dict[str, Any]:
     """The prompt and the settings. These models make pictures from words alone."""
     wish = painting.wish_of(call)
     painting.refuse_transparent(wish)
-    if call.operation == "image_edits":
-        raise invalid("This model makes pictures from words alone; it edits none.", "image")
     settings: dict[str, Any] = {"sampleCount": min(wish.count, MOST), "includeRaiReason": True}
     ratio = _ratio(call, wish.sized, losses)
     if ratio:
@@ -77,7 +76,41 @@ def body(call: Call, losses: Losses) -> dict[str, Any]:
     if "seed" in settings:
         settings.setdefault("addWatermark", False)  # the two exclude each other
     painting.lose_others(call, losses, said)
-    return {"instances": [{"prompt": wish.prompt}], "parameters": settings}
+    instance: dict[str, Any] = {"prompt": wish.prompt}
+    if call.operation == "image_edits":
+        instance["referenceImages"] = _given(call)
+        settings["editMode"] = "EDIT_MODE_DEFAULT"
+    return {"instances": [instance], "parameters": settings}
+
+
+def editor_of(model: str) -> str | None:
+    """The model that edits, of this model's generation; None where there is none."""
+    name = last_segment(model)
+    return _EDITOR if name.startswith(("imagen-3.0-generate", _EDITOR)) else None
+
+
+def _given(call: Call) -> list[dict[str, Any]]:
+    # Its masks mean by light and dark what OpenAI's mean by what is transparent.
+    if painting.references(call, "mask"):
+        raise invalid("This model edits without a mask: say in the prompt what changes.", "mask")
+    given = painting.references(call)
+    if not given:
+        raise invalid("'image' is required: the picture to edit.", "image")
+    return [
+        {
+            "referenceType": "REFERENCE_TYPE_RAW",
+            "referenceId": number,
+            "referenceImage": {"bytesBase64Encoded": _data(address)},
+        }
+        for number, address in enumerate(given, 1)
+    ]
+
+
+def _data(address: str) -> str:
+    found = painting.data_of(address)
+    if found is None:
+        raise invalid("This model takes pictures as files or as `data:` addresses.", "images")
+    return found[1]
 
 
 def _ratio(call: Call, size: str, losses: Losses) -> str:

@@ -74,7 +74,7 @@ def _operation(place: Place, home: Home) -> Operation:
     def build(call: Call, credential: Credential) -> UpstreamRequest:
         losses = Losses()
         if imagen.is_one(call.upstream):
-            url, headers = place(call, credential, "predict")
+            url, headers = place(_predicting(call, home), credential, "predict")
             body = imagen.body(call, losses)
         else:
             url, headers = place(call, credential, "generateContent")
@@ -96,6 +96,16 @@ def _operation(place: Place, home: Home) -> Operation:
         return painting.once_more(rest, first, read, reply) if rest else reply(first)
 
     return Operation(build=build, parse=parse, fault=wire_fault, expects=_expects)
+
+
+def _predicting(call: Call, home: Home) -> Call:
+    """The call to the model that does it: these edit by another model, at one home alone."""
+    if call.operation != "image_edits":
+        return call
+    editor = imagen.editor_of(call.upstream) if home is CLOUD else None
+    if editor is None:
+        raise invalid("This model makes pictures from words alone; it edits none.", "model")
+    return structs.replace(call, upstream=editor)
 
 
 def _most(call: Call) -> int:

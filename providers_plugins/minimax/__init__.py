@@ -3,6 +3,7 @@
 from msgspec import structs
 
 from providers_plugins.minimax.chat import CHAT
+from providers_plugins.minimax.images import IMAGES
 from providers_plugins.minimax.speech import SPEECH
 
-ADAPTER = structs.replace(CHAT, operations={**CHAT.operations, "speech": SPEECH})
+ADAPTER = structs.replace(CHAT, operations={**CHAT.operations, **IMAGES, "speech": SPEECH})

@@ -3,6 +3,7 @@
 from msgspec import structs
 
 from providers_plugins.xai.chat import TALK
+from providers_plugins.xai.images import IMAGES
 from providers_plugins.xai.speech import SPEECH
 
-ADAPTER = structs.replace(TALK, operations={**TALK.operations, "speech": SPEECH})
+ADAPTER = structs.replace(TALK, operations={**TALK.operations, **IMAGES, "speech": SPEECH})

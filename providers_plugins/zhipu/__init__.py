@@ -3,7 +3,10 @@
 from msgspec import structs
 
 from providers_plugins.zhipu.chat import CHAT
+from providers_plugins.zhipu.images import IMAGES
 from providers_plugins.zhipu.realtime import REALTIME
 from providers_plugins.zhipu.speech import SPEECH
 
-ADAPTER = structs.replace(CHAT, operations={**CHAT.operations, "speech": SPEECH, **REALTIME})
+ADAPTER = structs.replace(
+    CHAT, operations={**CHAT.operations, **IMAGES, "speech": SPEECH, **REALTIME}
+)
