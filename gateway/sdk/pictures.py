@@ -18,7 +18,7 @@ from gateway.sdk.adapter import Call
 _MOST: Final = 10
 _PIXELS = re.compile(r"(\d{2,5})x(\d{2,5})\Z")
 _RATIO = re.compile(r"(\d{1,3}(?:\.\d)?):(\d{1,3}(?:\.\d)?)\Z")
-_NEAR = 0.08  # how far a shape may be from the one asked for, as a part of it
+_NEAR = 0.13  # how far a shape may be from the one asked for: 3:2 may become 4:3
 _BY_ENDING = {"png": "png", "jpg": "jpeg", "jpeg": "jpeg", "webp": "webp", "gif": "gif"}
 # What asks for nothing that a provider would not do anyway.
 _IDLE: Mapping[str, tuple[str, ...]] = {
