@@ -104,6 +104,7 @@ def _asked(talk: Talk, losses: Losses) -> dict[str, Any]:
         raise invalid("The last message of a user must say what picture is wanted.", "messages")
     if len(talk.messages) > 1:
         losses.lose("messages")
+    losses.keep("modalities")  # a picture is what comes, whatever else is wanted
     body: dict[str, Any] = {"model": talk.model, "prompt": prompt}
     if given:
         body["images"] = [{"image_url": url} for url in given]

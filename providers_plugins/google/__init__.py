@@ -33,10 +33,19 @@ def _method(talk: Talk) -> tuple[str, str]:
     return (_STREAMED, "?alt=sse") if talk.stream else (_WHOLE, "")
 
 
+def _ways_to_answer(call: Call, talk: Talk, losses: Losses) -> None:
+    """Pictures beside words, or sound: what most wires cannot answer with, this one can."""
+    asked = call.body.get("modalities") if call.operation == "chat" else None
+    if asked is not None:
+        talk.extra["modalities"] = asked
+        losses.keep("modalities")
+
+
 def _build_studio(
     call: Call, credential: Credential, talk: Talk, losses: Losses
 ) -> UpstreamRequest:
     method, query = _method(talk)
+    _ways_to_answer(call, talk, losses)
     written = body(talk, STUDIO, call.base_url, losses)
     return UpstreamRequest(
         "POST", studio_url(call, method) + query, studio_headers(credential), written
@@ -45,6 +54,7 @@ def _build_studio(
 
 def _build_cloud(call: Call, credential: Credential, talk: Talk, losses: Losses) -> UpstreamRequest:
     method, query = _method(talk)
+    _ways_to_answer(call, talk, losses)
     headers = cloud_headers(credential) + tier_headers(talk)
     url = cloud_url(call, credential, method) + query
     return UpstreamRequest("POST", url, headers, body(talk, CLOUD, call.base_url, losses))
