@@ -1,0 +1,437 @@
+"""The official SDK's pictures, through every route of the shipped catalog, and what they cost."""
+
+from __future__ import annotations
+
+import base64
+import io
+import json
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
+
+import openai
+import pytest
+from openai import AsyncOpenAI
+
+from gateway.catalog.load import load
+from tests.fake_upstream import Exchange, FakeUpstream
+from tests.harness import Gateway, running
+from tests.money import charges, entries, payer
+from tests.sdk_clients import painters
+from tests.sdk_clients.painters import B64, PNG, TOKENS, answers, bodies, parts_of
+
+# slug, what is asked, what the provider says, how often, where, and nanodollars
+PRICED: list[tuple[str, dict[str, Any], Any, int, str, int]] = [
+    (
+        "gpt-image-2",
+        {"n": 2},
+        painters.openai("a", "b"),
+        1,
+        "/openai/images/generations",
+        80_000_000,
+    ),
+    (
+        "gpt-image-1",
+        {"quality": "low"},
+        painters.openai("a"),
+        1,
+        "/openai/images/generations",
+        12 * 5_000 + 64 * 10_000 + 120 * 40_000,
+    ),
+    ("nano-banana", {}, painters.gemini(), 1, "/google/models/gemini-2.5-flash-image", 39_000_000),
+    (
+        "nano-banana-2",
+        {},
+        painters.gemini(),
+        1,
+        "/google/models/gemini-3.1-flash-image",
+        67_000_000,
+    ),
+    ("nano-banana-2", {"size": "2048x2048"}, painters.gemini(), 1, "/google/", 100_000_000),
+    ("nano-banana-2", {"size": "4K", "n": 2}, painters.gemini(), 2, "/google/", 300_000_000),
+    ("nano-banana-pro", {"size": "2K"}, painters.gemini(), 1, "/google/", 134_000_000),
+    ("nano-banana-pro", {"size": "4096x4096"}, painters.gemini(), 1, "/google/", 240_000_000),
+    (
+        "vertex-imagen-3",
+        {"n": 2},
+        painters.imagen("a", "b"),
+        1,
+        "/vertex/v1/publishers/google/models/imagen-3.0-generate-002:predict",
+        80_000_000,
+    ),
+    ("vertex-imagen-3", {"n": 3}, painters.imagen("a"), 1, "/vertex/", 40_000_000),
+    (
+        "minimax-image-01",
+        {"n": 3, "response_format": "b64_json"},
+        painters.minimax("a", "b", "c"),
+        1,
+        "/minimax/image_generation",
+        12_000_000,
+    ),
+    (
+        "cogview-4",
+        {"n": 2},
+        painters.zhipu("https://a/1"),
+        2,
+        "/zhipu/images/generations",
+        100_000_000,
+    ),
+    ("cogview-3-flash", {}, painters.zhipu("https://a/1"), 1, "/zhipu/images/generations", 0),
+]
+
+
+@pytest.fixture
+async def gateway(tmp_path: Path, fake: FakeUpstream) -> AsyncIterator[Gateway]:
+    async with running(tmp_path, text=painters.shipped(fake.url), adapter_wait=5.0) as served:
+        yield served
+
+
+def test_every_route_of_pictures_has_a_price_here() -> None:
+    """What is asserted below is all that the shipped catalog has."""
+    catalog = load(Path(__file__).parents[2] / "catalog.yaml", {})
+    routes = {slug for slug, route in catalog.routes.items() if route.model.kind == "image"}
+    assert routes == {row[0] for row in PRICED}
+    sizes = {(slug, size) for slug in routes for size in catalog.routes[slug].price.at_size}
+    assert sizes == {("nano-banana-2", "2k"), ("nano-banana-2", "4k"), ("nano-banana-pro", "4k")}
+
+
+async def charged(gateway: Gateway) -> list[int]:
+    """What each call cost, by the ledger."""
+    await gateway.idle()
+    await gateway.server.store.ledger.flush()
+    return charges(entries(gateway.server.settings.db))
+
+
+@pytest.mark.parametrize("row", PRICED, ids=lambda row: f"{row[0]}-{row[1].get('size', '')}")
+async def test_every_route(
+    gateway: Gateway, client: AsyncOpenAI, fake: FakeUpstream, row: Any
+) -> None:
+    """The call reaches the provider's own wire, its pictures come back, and cost what they do."""
+    slug, members, said, calls, path, nanos = row
+    fake.handler = answers(said)
+    raw = await client.images.with_raw_response.generate(model=slug, prompt="a cat", **members)
+    made = raw.parse()
+    assert made.data is not None
+    assert all(one.b64_json or one.url for one in made.data)
+    assert [request.path.startswith(path) for request in fake.requests] == [True] * calls
+    assert raw.headers["x-gateway-route"] == slug
+    assert raw.headers["x-gateway-cost"] == f"{nanos // 10**9}.{nanos % 10**9:09d}"
+    assert await charged(gateway) == [nanos]
+
+
+async def test_base64_of_what_is_elsewhere(
+    gateway: Gateway, client: AsyncOpenAI, fake: FakeUpstream
+) -> None:
+    """The gateway makes two calls, fetches both pictures, and hands them over in base64."""
+
+    async def handler(exchange: Exchange) -> None:
+        if exchange.request.method == "GET":
+            assert exchange.request.header("Authorization") is None
+            await answers(PNG)(exchange)
+        else:
+            await exchange.send_json(200, painters.zhipu(fake.url + "/kept/1.png"))
+
+    fake.handler = handler
+    made = await client.images.generate(
+        model="cogview-4", prompt="a cat", n=2, response_format="b64_json"
+    )
+    assert made.data is not None
+    assert [base64.b64decode(one.b64_json or "") for one in made.data] == [PNG, PNG]
+    assert [request.method for request in fake.requests] == ["POST", "POST", "GET", "GET"]
+    assert await charged(gateway) == [100_000_000]
+
+
+async def test_what_a_filter_holds_back_costs_nothing(
+    gateway: Gateway, client: AsyncOpenAI, fake: FakeUpstream
+) -> None:
+    """Two of three came: two are paid for. None came: a refusal that says why, and no charge."""
+    fake.handler = answers(painters.gemini(), 429, painters.gemini())
+    made = await client.images.generate(model="nano-banana", prompt="a cat", n=3)
+    assert made.data is not None
+    assert len(made.data) == 2
+    filtered = {"predictions": [{"raiFilteredReason": "code 58061214"}]}
+    fake.handler = answers(filtered)
+    with pytest.raises(openai.BadRequestError, match="58061214") as caught:
+        await client.images.generate(model="vertex-imagen-3", prompt="a cat")
+    assert caught.value.param == "prompt"
+    assert await charged(gateway) == [78_000_000, 0]
+
+
+async def test_a_stream_passes(gateway: Gateway, client: AsyncOpenAI, fake: FakeUpstream) -> None:
+    """Partial pictures as they come, then the whole one, with a price by the token."""
+    common = {"b64_json": B64, "created_at": 1, "size": "1024x1024", "quality": "low",
+              "background": "opaque", "output_format": "png"}  # fmt: skip
+    partial = {"type": "image_generation.partial_image", "partial_image_index": 0, **common}
+    whole = {"type": "image_generation.completed", "usage": TOKENS, **common}
+    whole["b64_json"] = "A" * (2 << 20)
+
+    async def handler(exchange: Exchange) -> None:
+        events = [f"event: {one['type']}\ndata: {json.dumps(one)}\n\n" for one in (partial, whole)]
+        await exchange.sse(events, done=False)
+
+    fake.handler = handler
+    stream = await client.images.generate(
+        model="gpt-image-1", prompt="a cat", stream=True, partial_images=1, size="1024x1024"
+    )
+    events = [event async for event in stream]
+    assert [event.type for event in events] == [partial["type"], whole["type"]]
+    assert (events[0].b64_json, len(events[1].b64_json)) == (B64, 2 << 20)
+    (body,) = bodies(fake)
+    assert (body["stream"], body["partial_images"], body["model"]) == (True, 1, "gpt-image-1")
+    assert await charged(gateway) == [12 * 5_000 + 64 * 10_000 + 120 * 40_000]
+
+
+async def test_a_stream_where_none_is_made(
+    gateway: Gateway, client: AsyncOpenAI, fake: FakeUpstream
+) -> None:
+    """A provider that answers at once is told as events; what it cannot do is named."""
+    fake.handler = answers(painters.gemini())
+    raw = await client.images.with_raw_response.generate(
+        model="nano-banana-pro", prompt="a cat", stream=True, n=2, partial_images=1
+    )
+    assert raw.headers["x-gateway-fidelity"] == "adapted; fields=partial_images"
+    events = [event async for event in raw.parse()]
+    assert [event.type for event in events] == ["image_generation.completed"] * 2
+    assert events[1].usage.output_tokens == 2240
+    assert await charged(gateway) == [268_000_000]
+
+
+async def test_a_cut_stream_is_an_error(
+    gateway: Gateway, client: AsyncOpenAI, fake: FakeUpstream
+) -> None:
+    """A partial picture is no picture: the client is told, and nothing is charged."""
+    event = {"type": "image_generation.partial_image", "b64_json": B64, "partial_image_index": 0}
+
+    async def handler(exchange: Exchange) -> None:
+        await exchange.sse([f"event: x\ndata: {json.dumps(event)}\n\n"], done=False)
+
+    fake.handler = handler
+    stream = await client.images.generate(model="gpt-image-1", prompt="a cat", stream=True)
+    with pytest.raises(openai.APIError, match="before the answer was complete"):
+        async for _ in stream:
+            pass
+    assert await charged(gateway) == [0]
+
+
+async def test_an_edit_with_files(
+    gateway: Gateway, client: AsyncOpenAI, fake: FakeUpstream
+) -> None:
+    """Files reach the provider in a form of ours, byte for byte, and a large one is never held."""
+    large = PNG + bytes(range(256)) * 4096
+    fake.handler = answers(painters.openai("a"))
+    made = await client.images.edit(
+        model="gpt-image-1",
+        image=[("a.png", io.BytesIO(PNG), "image/png"), ("b.webp", large, "image/webp")],
+        mask=("m.png", PNG, "image/png"),
+        prompt="turn it green",
+        n=1,
+        input_fidelity="high",
+    )
+    assert made.data is not None
+    assert made.data[0].b64_json == "a"
+    (request,) = fake.requests
+    assert request.path == "/openai/images/edits"
+    assert request.header("Authorization") == "Bearer key-of-openai_api_key"
+    told = [(part.get("name"), part.get("filename"), part.get("type"), body)
+            for part, body in parts_of(request)]  # fmt: skip
+    assert sorted(told[:4]) == [
+        ("input_fidelity", None, None, b"high"),
+        ("model", None, None, b"gpt-image-1"),
+        ("n", None, None, b"1"),
+        ("prompt", None, None, b"turn it green"),
+    ]
+    assert told[4:] == [
+        ("image[]", "a.png", "image/png", PNG),
+        ("image[]", "b.webp", "image/webp", large),
+        ("mask", "m.png", "image/png", PNG),
+    ]
+    assert await charged(gateway) == [12 * 5_000 + 64 * 10_000 + 120 * 40_000]
+
+
+async def test_an_edit_by_a_model_that_talks(
+    gateway: Gateway, client: AsyncOpenAI, fake: FakeUpstream
+) -> None:
+    """The same files in base64, inside JSON of the exact length."""
+    large = PNG + bytes(range(256)) * 4096
+    fake.handler = answers(painters.gemini())
+    made = await client.images.edit(
+        model="nano-banana-2", image=[PNG, ("b.webp", large)], prompt="green", size="2048x2048"
+    )
+    assert made.data is not None
+    (request,) = fake.requests
+    assert request.header("Content-Length") == str(len(request.body))
+    parts = json.loads(request.body)["contents"][0]["parts"]
+    assert parts[0] == {"text": "green"}
+    inline = [part["inlineData"] for part in parts[1:]]
+    assert [base64.b64decode(one["data"]) for one in inline] == [PNG, large]
+    assert [one["mimeType"] for one in inline] == ["image/png", "image/webp"]
+    assert await charged(gateway) == [100_000_000]
+
+
+async def test_an_edit_by_predict(
+    gateway: Gateway, client: AsyncOpenAI, fake: FakeUpstream
+) -> None:
+    """At the cloud, by the model that edits."""
+    fake.handler = answers(painters.imagen("a"))
+    made = await client.images.edit(model="vertex-imagen-3", image=PNG, prompt="green")
+    assert made.data is not None
+    (request,) = fake.requests
+    assert request.path.endswith("/imagen-3.0-capability-001:predict")
+    (given,) = json.loads(request.body)["instances"][0]["referenceImages"]
+    assert base64.b64decode(given["referenceImage"]["bytesBase64Encoded"]) == PNG
+    assert await charged(gateway) == [40_000_000]
+
+
+async def test_an_edit_in_json(gateway: Gateway, client: AsyncOpenAI, fake: FakeUpstream) -> None:
+    """Pictures by address, as newer clients send them."""
+    fake.handler = answers(painters.openai("a"))
+    body = {"model": "gpt-image-2", "prompt": "green", "images": [{"image_url": "https://a/b.png"}]}
+    made: Any = await client.post("/images/edits", body=body, cast_to=object)
+    assert made["data"] == [{"b64_json": "a"}]
+    assert bodies(fake) == [body]
+    assert await charged(gateway) == [40_000_000]
+
+
+@pytest.mark.parametrize(
+    ("model", "members", "param"),
+    [
+        ("nano-banana", {"size": "4096x4096"}, "size"),
+        ("nano-banana", {"background": "transparent"}, "background"),
+        ("cogview-4", {"size": "10x10"}, "size"),
+        ("minimax-image-01", {"n": 10}, "n"),
+        ("gpt-image-1", {"n": 11}, "n"),
+        ("gpt-5.4", {}, "model"),
+    ],
+)
+async def test_what_is_refused(
+    client: AsyncOpenAI, fake: FakeUpstream, model: str, members: Any, param: str
+) -> None:
+    """A 400 that names the field, before anything is sent."""
+    with pytest.raises(openai.BadRequestError) as caught:
+        await client.images.generate(model=model, prompt="a cat", **members)
+    assert caught.value.param == param
+    assert fake.requests == []
+
+
+async def test_edits_that_cannot_be(client: AsyncOpenAI, fake: FakeUpstream) -> None:
+    """A mask that a model has no use for; a model that makes pictures from words alone."""
+    with pytest.raises(openai.BadRequestError) as caught:
+        await client.images.edit(model="nano-banana", image=PNG, mask=PNG, prompt="green")
+    assert caught.value.param == "mask"
+    for model in ("cogview-4", "minimax-image-01"):
+        with pytest.raises(openai.BadRequestError, match="images/generations") as caught:
+            await client.images.edit(model=model, image=PNG, prompt="green")
+        assert caught.value.param == "model"
+    assert fake.requests == []
+
+
+# --- conversations ---
+
+ASKED: list[Any] = [{"role": "user", "content": "a cat"}]
+
+
+@pytest.mark.parametrize(
+    ("model", "said", "url", "nanos"),
+    [
+        ("gpt-image-1", painters.openai(B64), "", 12 * 5_000 + 64 * 10_000 + 120 * 40_000),
+        ("gpt-image-2", painters.openai(B64), "", 40_000_000),
+        ("nano-banana-2", painters.gemini(), "", 67_000_000),
+        ("vertex-imagen-3", painters.imagen(B64), "", 40_000_000),
+        ("minimax-image-01", painters.minimax(B64), "", 4_000_000),
+        ("cogview-4", painters.zhipu("https://a/1.png"), "https://a/1.png", 50_000_000),
+    ],
+)
+@pytest.mark.parametrize("stream", [False, True])
+async def test_pictures_in_a_conversation(
+    gateway: Gateway, client: AsyncOpenAI, fake: FakeUpstream,
+    model: str, said: Any, url: str, nanos: int, stream: bool,
+) -> None:  # fmt: skip
+    """Every model of pictures answers a chat with one, whole or streamed, at its own price."""
+    fake.handler = _as_asked(said)
+    if stream:
+        chunks = [
+            chunk
+            async for chunk in await client.chat.completions.create(
+                model=model, messages=ASKED, stream=True
+            )
+        ]
+        deltas = [chunk.choices[0].delta for chunk in chunks if chunk.choices]
+        images = [one for delta in deltas for one in getattr(delta, "images", None) or ()]
+        assert chunks[-1].choices[0].finish_reason == "stop"
+    else:
+        answer = await client.chat.completions.create(model=model, messages=ASKED)
+        images = answer.choices[0].message.images  # type: ignore[attr-defined]
+        assert answer.choices[0].finish_reason == "stop"
+    assert images == [
+        {
+            "type": "image_url",
+            "image_url": {"url": url or f"data:image/{_kind(model)};base64,{B64}"},
+            "index": 0,
+        }
+    ]
+    assert len(fake.requests) == 1
+    assert await charged(gateway) == [nanos]
+
+
+def _kind(model: str) -> str:
+    return "jpeg" if model.startswith("minimax") else "png"
+
+
+def _as_asked(said: Any) -> Any:
+    """The answer whole, or as one event where the provider's wire streams; both formats."""
+
+    async def handler(exchange: Exchange) -> None:
+        if "stream" in exchange.request.path:
+            await exchange.sse([said], done=False)
+        else:
+            await exchange.send_json(200, said)
+
+    return handler
+
+
+async def test_a_picture_is_changed_in_a_conversation(
+    gateway: Gateway, client: AsyncOpenAI, fake: FakeUpstream
+) -> None:
+    """Pictures in the message make it an edit; in strict mode nothing is left out of it."""
+    fake.handler = answers(painters.openai(B64))
+    look = {"type": "image_url", "image_url": {"url": f"data:image/png;base64,{B64}"}}
+    turn: Any = {"role": "user", "content": [{"type": "text", "text": "green"}, look]}
+    answer = await client.chat.completions.create(model="gpt-image-1", messages=[turn])
+    assert answer.choices[0].message.images  # type: ignore[attr-defined]
+    (request,) = fake.requests
+    assert request.path == "/openai/images/edits"
+    assert request.json()["images"] == [{"image_url": f"data:image/png;base64,{B64}"}]
+    before: Any = {"role": "assistant", "content": "which?"}
+    with pytest.raises(openai.BadRequestError, match="messages"):
+        await client.chat.completions.create(
+            model="gpt-image-1", messages=[*ASKED, before, turn], extra_body={"fidelity": "strict"}
+        )
+
+
+async def test_the_size_of_a_picture_in_a_conversation(
+    gateway: Gateway, client: AsyncOpenAI, fake: FakeUpstream
+) -> None:
+    """Asked for as other gateways' clients do, and paid for as such."""
+    fake.handler = answers(painters.gemini(words="here"))
+    answer = await client.chat.completions.create(
+        model="nano-banana-pro", messages=ASKED,
+        extra_body={"modalities": ["image", "text"], "image_config": {"image_size": "4K"}},
+    )  # fmt: skip
+    assert answer.choices[0].message.content == "here"
+    assert bodies(fake)[0]["generationConfig"] == {
+        "responseModalities": ["IMAGE", "TEXT"],
+        "imageConfig": {"imageSize": "4K"},
+    }
+    assert await charged(gateway) == [240_000_000]
+
+
+async def test_money_is_set_aside_for_all_of_them(gateway: Gateway, fake: FakeUpstream) -> None:
+    """What ten pictures may cost must be there; then what came is charged."""
+    poor = await payer(gateway.server.store, 100_000_000)
+    fake.handler = answers(painters.openai("a"))
+    async with AsyncOpenAI(base_url=gateway.base, api_key=poor.secret, max_retries=0) as client:
+        with pytest.raises(openai.APIStatusError) as caught:
+            await client.images.generate(model="gpt-image-2", prompt="a cat", n=10)
+        assert caught.value.status_code == 402
+        await client.images.generate(model="gpt-image-2", prompt="a cat", n=2)
+    assert await charged(gateway) == [40_000_000]
