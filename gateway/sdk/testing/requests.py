@@ -21,6 +21,9 @@ PLAIN: Mapping[str, bytes] = {
     "responses": b'{"model":"client-model","input":"Say hello."}',
     "count_tokens": b'{"model":"client-model",' + _SAY + b"}",
     "realtime": b'{"model":"client-model","session":{"type":"realtime","instructions":"Hi."}}',
+    "images": b'{"model":"client-model","prompt":"A cat."}',
+    "image_edits": b'{"model":"client-model","prompt":"Turn it green.","images":'
+    b'[{"image_url":"data:image/png;base64,iVBORw0KGgo="}]}',
 }
 
 # What a client of OpenAI's realtime protocol says, in its order.
@@ -63,6 +66,10 @@ RICH: Mapping[str, tuple[bytes, ...]] = {
         b'{"model":"client-model",' + _SAY + b',"response_format":{"type":"json_schema",'
         b'"json_schema":{"name":"s","schema":' + SCHEMA + b'}},"stop":["x"],"seed":7,"user":"u1",'
         b'"logit_bias":{"5":-1}}',
+    ),
+    "images": (
+        b'{"model":"client-model","prompt":"H\\u00e9llo.","n":2,"size":"1024x1024","quality":'
+        b'"high","response_format":"b64_json","output_format":"webp","user":"u1","stream":true}',
     ),
 }
 
