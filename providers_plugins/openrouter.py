@@ -136,4 +136,10 @@ CHAT = compatible(
     spelling=Spelling(thoughts=("reasoning",), details=True, broken=frozenset({"error"})),
 )
 
-ADAPTER = structs.replace(CHAT, operations={**CHAT.operations, **IMAGES})
+
+def _paints(model: str) -> bool:
+    """All of its models of pictures are talked with as well."""
+    return bool(model)
+
+
+ADAPTER = structs.replace(CHAT, operations={**CHAT.operations, **IMAGES}, paints=_paints)

@@ -10,7 +10,7 @@ from msgspec import Struct
 from gateway.domain import Credential, File, UpstreamRequest, Usage
 from gateway.errors import INVALID_REQUEST, Fault
 from gateway.pipeline.mishaps import Mishaps, sound_fault, sound_request, sound_usage
-from gateway.pipeline.operations import NOTHING, TALKS, expected
+from gateway.pipeline.operations import NOTHING, ONE_PICTURE, TALKS, expected
 from gateway.pipeline.record import Record
 from gateway.pipeline.services import Candidate, Services
 from gateway.ports import UpstreamReply
@@ -123,6 +123,8 @@ def expects(
     if order.operation in TALKS and candidate.route.model.kind == "chat":
         return NOTHING
     own = candidate.operation.expects
+    if own is None and order.operation in TALKS:
+        return ONE_PICTURE
     if own is None:
         return expected(order.operation, order.body, () if order.form is None else order.form.files)
     try:

@@ -11,6 +11,7 @@ from gateway.sdk import JsonBody
 
 NOTHING = Usage()
 _LEAST_SOUND = 8  # bytes a millisecond, for a file that does not tell how long it sounds
+ONE_PICTURE = Usage(images=1)  # what a talk with a model of pictures is for
 _SLOW_SPEECH = 80  # milliseconds a character, for what is set aside; what came is measured
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from gateway.core.talk import chat, messages
-from gateway.sdk.adapter import Adapter, Operation, Wire
+from gateway.sdk.adapter import Adapter, Operation
 from gateway.sdk.over_chat import over_chat
 from gateway.sdk.over_images import over_images
 from gateway.sdk.responding import RESPONSES
@@ -41,7 +41,8 @@ def serving(
     where there is no other way to talk with it.
     """
     dialect = DIALECTS.get(operation)
-    if kind == "image" and dialect is not None and not _talks(adapter.wire, upstream):
+    talks = adapter.paints is not None and adapter.paints(upstream)
+    if kind == "image" and dialect is not None and not talks:
         painting = own_operation(adapter, "images", upstream, options)
         if painting is not None:
             return translated(dialect, over_images(adapter.operations))
@@ -51,8 +52,3 @@ def serving(
     chatting = own_operation(adapter, "chat", upstream, options)
     wire = adapter.wire if chatting is None else over_chat(chatting)
     return None if wire is None else translated(dialect, wire)
-
-
-def _talks(wire: Wire | None, upstream: str) -> bool:
-    """Whether a model that makes pictures is talked with over this wire."""
-    return wire is not None and wire.paints is not None and wire.paints(upstream)

@@ -73,8 +73,11 @@ def _wire(
         reader=_reader,
         fault=wire_fault,
         expects=spoken_expects,
-        paints=lambda model: not imagen.is_one(model),
     )
+
+
+def _paints(model: str) -> bool:
+    return not imagen.is_one(model)
 
 
 GOOGLE = Adapter(
@@ -86,6 +89,7 @@ GOOGLE = Adapter(
         **studio_live(),
     },
     wire=_wire(_build_studio),
+    paints=_paints,
 )
 VERTEX = Adapter(
     name="vertex",
@@ -96,5 +100,6 @@ VERTEX = Adapter(
         **cloud_live(),
     },
     wire=_wire(_build_cloud),
+    paints=_paints,
     login=Login(step, gives=("access_token", "project")),
 )

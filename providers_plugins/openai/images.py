@@ -14,6 +14,7 @@ from gateway.sdk import (
     bearer,
     painting,
 )
+from providers_plugins.causes import POLICY, by_code, inside_by_code
 
 _PLAIN = Quirks(stream_usage=False)
 
@@ -39,7 +40,14 @@ def _counts_tokens(upstream: str) -> bool:
     return not upstream.startswith("dall-e")
 
 
+_CAUSES = {"moderation_blocked": POLICY, "content_policy_violation": POLICY}
+
 IMAGES: Mapping[str, Operation] = {
-    "images": painting.picture_operation(_generations, counted=_counts_tokens),
-    "image_edits": painting.picture_operation(_edits, counted=_counts_tokens),
+    name: painting.picture_operation(
+        build,
+        fault_in=inside_by_code(_CAUSES),
+        fault=by_code(_CAUSES),
+        counted=_counts_tokens,
+    )
+    for name, build in (("images", _generations), ("image_edits", _edits))
 }

@@ -9,6 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from tests.fake_upstream import Exchange, FakeUpstream, Request
+from tests.harness import Gateway
+from tests.money import charges, entries
 
 B64 = "iVBORw0KGgpyZXN0"
 PNG = b"\x89PNG\r\n\x1a\nrest"
@@ -115,3 +117,10 @@ def parts_of(request: Request) -> list[tuple[dict[str, str], bytes]]:
 
 def bodies(fake: FakeUpstream) -> list[Any]:
     return [json.loads(request.body) for request in fake.requests if request.body]
+
+
+async def charged(gateway: Gateway) -> list[int]:
+    """What each call cost, by the ledger."""
+    await gateway.idle()
+    await gateway.server.store.ledger.flush()
+    return charges(entries(gateway.server.settings.db))

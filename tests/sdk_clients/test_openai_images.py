@@ -16,9 +16,8 @@ from openai import AsyncOpenAI
 from gateway.catalog.load import load
 from tests.fake_upstream import Exchange, FakeUpstream
 from tests.harness import Gateway, running
-from tests.money import charges, entries, payer
 from tests.sdk_clients import painters
-from tests.sdk_clients.painters import B64, PNG, TOKENS, answers, bodies, parts_of
+from tests.sdk_clients.painters import B64, PNG, TOKENS, answers, bodies, charged, parts_of
 
 # slug, what is asked, what the provider says, how often, where, and nanodollars
 PRICED: list[tuple[str, dict[str, Any], Any, int, str, int]] = [
@@ -93,13 +92,6 @@ def test_every_route_of_pictures_has_a_price_here() -> None:
     assert routes == {row[0] for row in PRICED}
     sizes = {(slug, size) for slug in routes for size in catalog.routes[slug].price.at_size}
     assert sizes == {("nano-banana-2", "2k"), ("nano-banana-2", "4k"), ("nano-banana-pro", "4k")}
-
-
-async def charged(gateway: Gateway) -> list[int]:
-    """What each call cost, by the ledger."""
-    await gateway.idle()
-    await gateway.server.store.ledger.flush()
-    return charges(entries(gateway.server.settings.db))
 
 
 @pytest.mark.parametrize("row", PRICED, ids=lambda row: f"{row[0]}-{row[1].get('size', '')}")
@@ -323,115 +315,3 @@ async def test_edits_that_cannot_be(client: AsyncOpenAI, fake: FakeUpstream) -> 
             await client.images.edit(model=model, image=PNG, prompt="green")
         assert caught.value.param == "model"
     assert fake.requests == []
-
-
-# --- conversations ---
-
-ASKED: list[Any] = [{"role": "user", "content": "a cat"}]
-
-
-@pytest.mark.parametrize(
-    ("model", "said", "url", "nanos"),
-    [
-        ("gpt-image-1", painters.openai(B64), "", 12 * 5_000 + 64 * 10_000 + 120 * 40_000),
-        ("gpt-image-2", painters.openai(B64), "", 40_000_000),
-        ("nano-banana-2", painters.gemini(), "", 67_000_000),
-        ("vertex-imagen-3", painters.imagen(B64), "", 40_000_000),
-        ("minimax-image-01", painters.minimax(B64), "", 4_000_000),
-        ("cogview-4", painters.zhipu("https://a/1.png"), "https://a/1.png", 50_000_000),
-    ],
-)
-@pytest.mark.parametrize("stream", [False, True])
-async def test_pictures_in_a_conversation(
-    gateway: Gateway, client: AsyncOpenAI, fake: FakeUpstream,
-    model: str, said: Any, url: str, nanos: int, stream: bool,
-) -> None:  # fmt: skip
-    """Every model of pictures answers a chat with one, whole or streamed, at its own price."""
-    fake.handler = _as_asked(said)
-    if stream:
-        chunks = [
-            chunk
-            async for chunk in await client.chat.completions.create(
-                model=model, messages=ASKED, stream=True
-            )
-        ]
-        deltas = [chunk.choices[0].delta for chunk in chunks if chunk.choices]
-        images = [one for delta in deltas for one in getattr(delta, "images", None) or ()]
-        assert chunks[-1].choices[0].finish_reason == "stop"
-    else:
-        answer = await client.chat.completions.create(model=model, messages=ASKED)
-        images = answer.choices[0].message.images  # type: ignore[attr-defined]
-        assert answer.choices[0].finish_reason == "stop"
-    assert images == [
-        {
-            "type": "image_url",
-            "image_url": {"url": url or f"data:image/{_kind(model)};base64,{B64}"},
-            "index": 0,
-        }
-    ]
-    assert len(fake.requests) == 1
-    assert await charged(gateway) == [nanos]
-
-
-def _kind(model: str) -> str:
-    return "jpeg" if model.startswith("minimax") else "png"
-
-
-def _as_asked(said: Any) -> Any:
-    """The answer whole, or as one event where the provider's wire streams; both formats."""
-
-    async def handler(exchange: Exchange) -> None:
-        if "stream" in exchange.request.path:
-            await exchange.sse([said], done=False)
-        else:
-            await exchange.send_json(200, said)
-
-    return handler
-
-
-async def test_a_picture_is_changed_in_a_conversation(
-    gateway: Gateway, client: AsyncOpenAI, fake: FakeUpstream
-) -> None:
-    """Pictures in the message make it an edit; in strict mode nothing is left out of it."""
-    fake.handler = answers(painters.openai(B64))
-    look = {"type": "image_url", "image_url": {"url": f"data:image/png;base64,{B64}"}}
-    turn: Any = {"role": "user", "content": [{"type": "text", "text": "green"}, look]}
-    answer = await client.chat.completions.create(model="gpt-image-1", messages=[turn])
-    assert answer.choices[0].message.images  # type: ignore[attr-defined]
-    (request,) = fake.requests
-    assert request.path == "/openai/images/edits"
-    assert request.json()["images"] == [{"image_url": f"data:image/png;base64,{B64}"}]
-    before: Any = {"role": "assistant", "content": "which?"}
-    with pytest.raises(openai.BadRequestError, match="messages"):
-        await client.chat.completions.create(
-            model="gpt-image-1", messages=[*ASKED, before, turn], extra_body={"fidelity": "strict"}
-        )
-
-
-async def test_the_size_of_a_picture_in_a_conversation(
-    gateway: Gateway, client: AsyncOpenAI, fake: FakeUpstream
-) -> None:
-    """Asked for as other gateways' clients do, and paid for as such."""
-    fake.handler = answers(painters.gemini(words="here"))
-    answer = await client.chat.completions.create(
-        model="nano-banana-pro", messages=ASKED,
-        extra_body={"modalities": ["image", "text"], "image_config": {"image_size": "4K"}},
-    )  # fmt: skip
-    assert answer.choices[0].message.content == "here"
-    assert bodies(fake)[0]["generationConfig"] == {
-        "responseModalities": ["IMAGE", "TEXT"],
-        "imageConfig": {"imageSize": "4K"},
-    }
-    assert await charged(gateway) == [240_000_000]
-
-
-async def test_money_is_set_aside_for_all_of_them(gateway: Gateway, fake: FakeUpstream) -> None:
-    """What ten pictures may cost must be there; then what came is charged."""
-    poor = await payer(gateway.server.store, 100_000_000)
-    fake.handler = answers(painters.openai("a"))
-    async with AsyncOpenAI(base_url=gateway.base, api_key=poor.secret, max_retries=0) as client:
-        with pytest.raises(openai.APIStatusError) as caught:
-            await client.images.generate(model="gpt-image-2", prompt="a cat", n=10)
-        assert caught.value.status_code == 402
-        await client.images.generate(model="gpt-image-2", prompt="a cat", n=2)
-    assert await charged(gateway) == [40_000_000]

@@ -271,7 +271,11 @@ def test_a_failure_inside_a_stream() -> None:
     """It ends the stream, and nothing of it is passed on."""
     error = b'data: {"type":"error","error":{"message":"no","code":"moderation_blocked"}}\n\n'
     out, usage, complete, cause = played([PARTIAL + error + DONE])
-    assert (out, usage, complete, cause) == (PARTIAL, None, False, "error_in_answer")
+    assert (out, usage, complete, cause) == (PARTIAL, None, False, "content_policy")
+    assert played([error.replace(b"moderation_blocked", b"odd")])[3] == "error_in_answer"
+    refusal = b'{"error":{"message":"no","code":"moderation_blocked"}}'
+    fault = ADAPTER.operations["images"].fault(400, {}, refusal)
+    assert (fault.kind, fault.cause) == (INVALID_REQUEST, "content_policy")
 
 
 def test_a_picture_of_some_megabytes_is_one_event() -> None:
