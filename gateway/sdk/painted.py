@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
+from urllib.parse import urlsplit
 
 import msgspec
 from msgspec import Struct, field, structs
@@ -19,6 +20,7 @@ from gateway.sdk.pictures import wish_of
 _EVENTS = {"image_edits": "image_edit"}
 _STREAM = "text/event-stream"
 _BY_MAGIC = ((b"\x89PNG", "png"), (b"\xff\xd8", "jpeg"), (b"GIF8", "gif"), (b"RIFF", "webp"))
+_PRIVATE = frozenset({"internal", "local", "localhost", "localdomain", "lan", "home", "arpa"})
 _SUMMED = ("input", "output", "cached", "reasoning", "image_input", "image_output", "images")
 _BAD = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
 
@@ -84,13 +86,14 @@ def fetched(
 ) -> Further:
     """The same pictures in base64, where the provider says only where they are.
 
-    Of a host that is asked by https nothing is fetched by less.
+    They are fetched from the provider itself, or by https from a host with a public name.
     """
     elsewhere = [picture for picture in pictures if not picture.data]
-    may = ("https://", f"{call.base_url.partition(':')[0]}://")
     for picture in elsewhere:
-        if not picture.url.startswith(may):
-            raise upstream_error("The provider's picture is at no https address.", "bad_answer")
+        if not _may_be_asked(picture.url, call.base_url):
+            raise upstream_error(
+                "The provider's picture is at no address that may be asked.", "bad_answer"
+            )
     requests = tuple(UpstreamRequest("GET", picture.url, ()) for picture in elsewhere)
 
     def held(answers: tuple[Answered, ...]) -> Reply:
@@ -102,6 +105,20 @@ def fetched(
         return then(kept)
 
     return Further(requests, held)
+
+
+def _may_be_asked(url: str, base_url: str) -> bool:
+    try:
+        asked, known = urlsplit(url), urlsplit(base_url)
+        if (asked.scheme, asked.netloc) == (known.scheme, known.netloc):
+            return True
+        host = asked.hostname or ""
+        plain = asked.scheme == "https" and asked.username is None and asked.port in (None, 443)
+    except ValueError:
+        return False
+    # A last label that begins with a letter is a name's: no number is spelled so.
+    last = host.rpartition(".")[2]
+    return plain and "." in host and last[:1].isalpha() and last not in _PRIVATE and ":" not in host
 
 
 def once_more(

@@ -167,8 +167,36 @@ def test_base64_of_what_comes_as_an_address() -> None:
     with pytest.raises(Fault) as caught:
         brought(further, Answered(404, {}, b""), Answered(200, {}, b""))
     assert caught.value.cause == "media_not_fetched"
-    with pytest.raises(Fault):
-        parsed(HOST, given, {"data": [{"url": "http://169.254.169.254/"}]})
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "http://c.example/1",
+        "https://169.254.169.254/latest",
+        "https://[::1]/1",
+        "https://[::ffff:10.0.0.1]/1",
+        "https://127.1/1",
+        "https://2130706433/1",
+        "https://10.0.0.0x1/1",
+        "https://localhost/1",
+        "https://metadata.google.internal/1",
+        "https://user@c.example/1",
+        "https://c.example:8443/1",
+        "https://host.example:99999/",
+        "https://[/1",
+        "file:///etc/passwd",
+        "x",
+    ],
+)
+def test_what_is_not_fetched(url: str) -> None:
+    """No provider's answer sends the gateway into its own network."""
+    given = call("other", response_format="b64_json")
+    with pytest.raises(Fault) as caught:
+        parsed(HOST, given, {"data": [{"url": url}]})
+    assert caught.value.cause == "bad_answer"
+    own = parsed(HOST, given, {"data": [{"url": "https://host.example/kept/1"}]})
+    assert requests_of(own)[0].url == "https://host.example/kept/1"
 
 
 def test_nothing_made_is_the_filter() -> None:

@@ -84,9 +84,9 @@ def test_minimax_answers() -> None:
     assert body["data"] == [{"b64_json": B64}, {"b64_json": "two"}]
     assert reply.usage is not None
     assert (reply.usage.images, reply.usage.raw) == (2, b'{"success_count": "2"}')
-    urls = {"data": {"image_urls": ["https://a/1.jpeg"]}, "base_resp": {"status_code": 0}}
+    urls = {"data": {"image_urls": ["https://a.example/1.jpeg"]}, "base_resp": {"status_code": 0}}
     body, _ = replied(MINIMAX, call("image-01"), urls)
-    assert body["data"] == [{"url": "https://a/1.jpeg"}]
+    assert body["data"] == [{"url": "https://a.example/1.jpeg"}]
     given = call("image-01", stream=True)
     assert wrote(MINIMAX, given)[0]["response_format"] == "base64"
     reply = parsed(MINIMAX, given, TWO)  # type: ignore[assignment]
@@ -130,16 +130,16 @@ def test_zhipu() -> None:
 def test_zhipu_makes_one_at_a_time() -> None:
     """The rest is asked for beside, under the same login; what fails is missing."""
     given = call("cogview-4", n=3)
-    further = parsed(ZHIPU, given, {"data": [{"url": "https://a/1.png"}]})
+    further = parsed(ZHIPU, given, {"data": [{"url": "https://a.example/1.png"}]})
     requests = requests_of(further)
     assert [body_of(one) for one in requests] == [body_of(sent(ZHIPU, given))] * 2
     assert all(dict(one.headers)["Authorization"] == "Bearer sk-canary-secret" for one in requests)
     body, reply = brought(
         further,
-        Answered(200, {}, b'{"data":[{"url":"https://a/2.png"}]}'),
+        Answered(200, {}, b'{"data":[{"url":"https://a.example/2.png"}]}'),
         Answered(400, {}, b'{"error":{"code":"1301","message":"x"}}'),
     )
-    assert body["data"] == [{"url": "https://a/1.png"}, {"url": "https://a/2.png"}]
+    assert body["data"] == [{"url": "https://a.example/1.png"}, {"url": "https://a.example/2.png"}]
     assert reply.usage is not None
     assert reply.usage.images == 2
 
@@ -147,12 +147,12 @@ def test_zhipu_makes_one_at_a_time() -> None:
 def test_zhipu_in_base64() -> None:
     """What is only to be had elsewhere is fetched, without the login; also what came beside."""
     given = call("cogview-4", n=2, response_format="b64_json")
-    first = parsed(ZHIPU, given, {"data": [{"url": "https://a/1.png"}]})
+    first = parsed(ZHIPU, given, {"data": [{"url": "https://a.example/1.png"}]})
     assert isinstance(first, Further)
-    second = first.then((Answered(200, {}, b'{"data":[{"url":"https://a/2.png"}]}'),))
+    second = first.then((Answered(200, {}, b'{"data":[{"url":"https://a.example/2.png"}]}'),))
     assert [(one.url, one.headers) for one in requests_of(second)] == [
-        ("https://a/1.png", ()),
-        ("https://a/2.png", ()),
+        ("https://a.example/1.png", ()),
+        ("https://a.example/2.png", ()),
     ]
     body, reply = brought(
         second, Answered(200, {"content-type": "image/jpeg"}, PNG), Answered(404, {}, b"")
@@ -161,7 +161,7 @@ def test_zhipu_in_base64() -> None:
     assert body["output_format"] == "jpeg"
     assert reply.usage is not None
     assert reply.usage.images == 1
-    stream = parsed(ZHIPU, call("m", stream=True), {"data": [{"url": "https://a/1.png"}]})
+    stream = parsed(ZHIPU, call("m", stream=True), {"data": [{"url": "https://a.example/1.png"}]})
     assert isinstance(stream, Further)
     told = stream.then((Answered(200, {}, PNG),))
     assert isinstance(told, Reply)
@@ -215,7 +215,7 @@ def test_xai_edits_are_json() -> None:
 
 def test_xai_answers() -> None:
     """It counts no tokens: pictures are counted. It does not stream: events are made of it."""
-    answer = {"data": [{"url": "https://a/1.jpeg", "mime_type": "image/jpeg"}],
+    answer = {"data": [{"url": "https://a.example/1.jpeg", "mime_type": "image/jpeg"}],
               "usage": {"cost_in_usd_ticks": 200000000}}  # fmt: skip
     body, reply = replied(XAI, call("m"), answer)
     assert body == answer
