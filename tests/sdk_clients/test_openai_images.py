@@ -315,3 +315,63 @@ async def test_edits_that_cannot_be(client: AsyncOpenAI, fake: FakeUpstream) -> 
             await client.images.edit(model=model, image=PNG, prompt="green")
         assert caught.value.param == "model"
     assert fake.requests == []
+
+
+async def test_what_breaks_off_is_missing(
+    gateway: Gateway, client: AsyncOpenAI, fake: FakeUpstream
+) -> None:
+    """A further request whose connection is cut takes nothing from the first one's picture."""
+
+    async def handler(exchange: Exchange) -> None:
+        if len(fake.requests) == 1:
+            await exchange.send_json(200, painters.zhipu("https://a.example/1"))
+        else:
+            exchange.cut()
+
+    fake.handler = handler
+    made = await client.images.generate(model="cogview-4", prompt="a cat", n=2)
+    assert made.data is not None
+    assert len(made.data) == 1
+    assert await charged(gateway) == [50_000_000]
+
+
+async def test_the_filter_of_the_first_provider(client: AsyncOpenAI, fake: FakeUpstream) -> None:
+    """Its refusal of a prompt is the client's to mend, whole and inside a stream."""
+    refusal = {"error": {"message": "blocked by our safety system", "code": "moderation_blocked"}}
+
+    async def handler(exchange: Exchange) -> None:
+        if b'"stream"' in exchange.request.body:
+            await exchange.sse([refusal], done=False)
+        else:
+            await exchange.send_json(400, refusal)
+
+    fake.handler = handler
+    for stream in (False, True):
+        with pytest.raises(openai.BadRequestError, match="safety system"):
+            members: Any = {"stream": True} if stream else {}
+            await client.images.generate(model="gpt-image-1", prompt="a cat", **members)
+    assert len(fake.requests) == 2
+
+
+async def test_another_credential_gets_the_same_files(tmp_path: Path, fake: FakeUpstream) -> None:
+    """The first one is out of quota: what the client sent is sent once more, byte for byte."""
+    text = painters.shipped(fake.url).replace("${OPENAI_API_KEY_2}", "spare-key")
+    empty = {"error": {"message": "x", "code": "insufficient_quota"}}
+
+    async def handler(exchange: Exchange) -> None:
+        if len(fake.requests) == 1:
+            await exchange.send_json(429, empty)
+        else:
+            await exchange.send_json(200, painters.openai("a"))
+
+    fake.handler = handler
+    async with (
+        running(tmp_path, text=text, adapter_wait=5.0) as served,
+        AsyncOpenAI(base_url=served.base, api_key=served.key, max_retries=0) as client,
+    ):
+        await client.images.edit(model="gpt-image-1", image=PNG, prompt="green")
+        first, second = fake.requests
+        keys = {one.header("Authorization") for one in (first, second)}
+        assert keys == {"Bearer key-of-openai_api_key", "Bearer spare-key"}
+        assert parts_of(first) == parts_of(second)
+        assert await charged(served) == [12 * 5_000 + 64 * 10_000 + 120 * 40_000]

@@ -241,3 +241,23 @@ async def test_money_for_a_picture_in_a_conversation(gateway: Gateway, fake: Fak
                     await client.chat.completions.create(model=model, messages=ASKED, stream=stream)
                 assert caught.value.status_code == 402
     assert fake.requests == []
+
+
+@pytest.mark.parametrize("model", ["nano-banana-pro", "gpt-image-2"])
+async def test_a_large_picture_in_a_stream(
+    gateway: Gateway, client: AsyncOpenAI, fake: FakeUpstream, model: str
+) -> None:
+    """Megabytes in one event are neither cut nor taken for a long answer."""
+    large = "A" * (3 << 20)
+    fake.handler = _as_asked(
+        painters.gemini(large) if model.startswith("nano") else painters.openai(large)
+    )
+    stream = await client.chat.completions.create(
+        model=model, messages=ASKED, stream=True, stream_options={"include_usage": True}
+    )
+    chunks = [chunk async for chunk in stream]
+    deltas = [chunk.choices[0].delta for chunk in chunks if chunk.choices]
+    (image,) = [one for delta in deltas for one in getattr(delta, "images", None) or ()]
+    assert image["image_url"]["url"].endswith(large)
+    assert chunks[-1].usage is not None
+    assert await charged(gateway) == [134_000_000 if model.startswith("nano") else 40_000_000]
