@@ -29,7 +29,7 @@ from gateway.sdk.adapter import PASSTHROUGH, Call, Operation, Reply, Wire
 
 MAX_ANSWER = 64 << 20
 # What says how a picture shall be in either way of asking.
-_SHAPES = ("size", "aspect_ratio")
+_SHAPES = ("size", "aspect_ratio", "resolution")
 _CONFIG = {"aspect_ratio": "aspect_ratio", "image_size": "size"}
 _BAD = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
 

@@ -28,6 +28,7 @@ from gateway.sdk.pictures import expected_pictures, wish_of
 
 # A picture is one event, and far longer than what streams of words have.
 MAX_PICTURE = 48 << 20
+_UNTOLD_TOKENS = 1_056  # what a square picture of medium quality takes, where nobody says
 _BEGINNINGS = (b"data:", b"event:", b":", b"id:", b"retry:", b"{")
 _BAD = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
 ReadUsage = Callable[[bytes, int, str], Usage]
@@ -214,13 +215,20 @@ class PictureStream:
         self._made = 0
         self._used: list[Usage] = []
         self._size = ""
+        self._partial = False
         self.fault: Fault | None = None
         self.events = 0
         self.produced = 0  # what pictures are paid by is not their length
 
     @property
     def usage(self) -> Usage | None:
-        """What all pictures that are complete have used."""
+        """What all pictures that are complete have used.
+
+        Who has seen one grow and leaves before its end has had a picture all the same.
+        """
+        if not self._made and self._partial and self.fault is None:
+            tokens = _UNTOLD_TOKENS
+            return Usage(output=tokens, image_output=tokens, images=1, size=self._size)
         if not self._made:
             return None
         if not self._used:
@@ -257,6 +265,7 @@ class PictureStream:
     def finish(self) -> bytes:
         """A last event without its blank line still counts; so does an answer that is none."""
         rest = self._splitter.rest()
+        self._partial = False  # one that its provider does not complete is none
         if self.fault is not None or not rest.strip():
             return b""
         if not self.events and rest.lstrip()[:1] == b"{":
@@ -279,8 +288,9 @@ class PictureStream:
             self._size = head.size if isinstance(head.size, str) else self._size
             if is_object(head.usage):
                 self._used.append(self._read_usage(bytes(head.usage), 1, self._size))
-        else:
-            self.fault = self._fault_in(payload)
+            return
+        self._partial |= isinstance(head.type, str) and head.type.endswith(".partial_image")
+        self.fault = self._fault_in(payload)
 
     def _whole(self, body: bytes) -> bytes:
         try:

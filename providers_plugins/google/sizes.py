@@ -7,6 +7,9 @@ from typing import Any
 from gateway.sdk import Call, Usage, invalid
 
 _USUAL = "1k"
+_ORDER = ("1k", "2k", "4k")
+_CONFIGS = ("imageConfig", "image_config")
+_SIZES = ("imageSize", "image_size")
 _NAMES = {"aspect_ratio": "aspectRatio", "image_size": "imageSize"}
 
 
@@ -18,14 +21,17 @@ def picture_config(found: object) -> dict[str, Any]:
 
 
 def spoken_size(call: Call) -> str:
-    """The label of the size that a conversation asks for; empty for models without pictures."""
+    """The label of the size that a conversation asks for; empty for models without pictures.
+
+    It can be said in several places, and in two spellings each: the largest is what is paid for.
+    """
     if "image" not in call.upstream:
         return ""
-    for name in ("generationConfig", "generation_config"):
-        size = _size(_part(_part(call.body.value(name)).get("imageConfig")))
-        if size:
-            return size
-    return _size(_part(call.body.value("image_config"))) or _USUAL
+    settings = [_part(call.body.value(name)) for name in ("generationConfig", "generation_config")]
+    configs = [_part(found.get(name)) for found in settings for name in _CONFIGS]
+    configs.append(_part(call.body.value("image_config")))
+    sizes = [size for config in configs for name in _SIZES if (size := _text(config.get(name)))]
+    return max(sizes, key=_largest, default=_USUAL)
 
 
 def spoken_expects(call: Call) -> Usage:
@@ -34,8 +40,11 @@ def spoken_expects(call: Call) -> Usage:
     return Usage(images=1 if size else 0, size=size)
 
 
-def _size(config: dict[str, Any]) -> str:
-    size = config.get("imageSize") or config.get("image_size")
+def _largest(label: str) -> int:
+    return _ORDER.index(label) if label in _ORDER else len(_ORDER)
+
+
+def _text(size: object) -> str:
     return size.lower()[:20] if isinstance(size, str) else ""
 
 

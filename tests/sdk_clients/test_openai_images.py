@@ -205,6 +205,25 @@ async def test_a_cut_stream_is_an_error(
     assert await charged(gateway) == [0]
 
 
+async def test_who_leaves_a_stream(
+    gateway: Gateway, client: AsyncOpenAI, fake: FakeUpstream
+) -> None:
+    """Whoever has seen a picture grow pays for it, also when they leave before its end."""
+    event = {"type": "image_generation.partial_image", "b64_json": B64, "partial_image_index": 0}
+
+    async def handler(exchange: Exchange) -> None:
+        await exchange.sse([f"event: x\ndata: {json.dumps(event)}\n\n"], done=False, end=False)
+        await exchange.client_closed()
+
+    fake.handler = handler
+    stream = await client.images.generate(
+        model="gpt-image-2", prompt="a cat", stream=True, partial_images=3
+    )
+    assert (await anext(aiter(stream))).type == event["type"]
+    await stream.close()
+    assert await charged(gateway) == [40_000_000]
+
+
 async def test_an_edit_with_files(
     gateway: Gateway, client: AsyncOpenAI, fake: FakeUpstream
 ) -> None:

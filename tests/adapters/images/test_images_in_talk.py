@@ -197,7 +197,18 @@ def test_one_picture_is_expected() -> None:
             {"generationConfig": {"imageConfig": {"imageSize": "2K"}}},
             (1, "2k"),
         ),
+        (
+            GOOGLE,
+            "gemini-3-pro-image",
+            {
+                "generation_config": {"image_config": {"image_size": "4K"}},
+                "image_config": {"image_size": "1K"},
+            },
+            (1, "4k"),
+        ),
+        (GOOGLE, "gemini-3-pro-image", {"image_config": {"image_size": 5}}, (1, "1k")),
         (GOOGLE, "gemini-2.5-flash", {}, (0, "")),
+        (xai.ADAPTER, "grok-imagine-image", {"resolution": "2k"}, (1, "2k")),
     ):
         expects = op(adapter, model).expects
         assert expects is not None

@@ -289,6 +289,18 @@ def test_a_cut_stream_is_not_complete() -> None:
     assert played([(PARTIAL + DONE)[:-2]])[2] is True
 
 
+def test_who_leaves_early_has_seen_a_picture() -> None:
+    """While the stream goes on, a partial picture counts as one; when it breaks, as none."""
+    stream = opened()
+    assert stream.usage is None
+    stream.feed(PARTIAL)
+    usage = stream.usage
+    assert usage is not None
+    assert (usage.images, usage.output, usage.image_output) == (1, 1056, 1056)
+    stream.feed(b'data: {"error":{"message":"no"}}\n\n')
+    assert stream.usage is None
+
+
 def test_several_pictures_add_up() -> None:
     """Each that is complete is one, with what it used."""
     _, usage, _, _ = played([DONE + DONE])
