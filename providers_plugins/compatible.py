@@ -34,5 +34,6 @@ VLLM = compatible(
 
 # Any other host: llama.cpp, a colleague's server. It gets what the client sent, and its bytes pass.
 GENERIC = compatible(
-    "openai-compatible", operations=("chat", "completions", "embeddings", "speech")
+    "openai-compatible",
+    operations=("chat", "completions", "embeddings", "images", "image_edits", "speech"),
 )

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 import msgspec
+from msgspec import structs
 
 from gateway.sdk import (
     Call,
@@ -22,6 +23,7 @@ from gateway.sdk import (
 )
 from gateway.sdk.talk import Losses
 from providers_plugins.causes import EXHAUSTED, FAILED, POLICY, RATE, TIMEOUT, caused
+from providers_plugins.openrouter_images import IMAGES
 
 # Inside an answer the code is the status it would have had.
 _CAUSES = {
@@ -119,7 +121,7 @@ def thinking(call: Call, body: JsonBody, losses: Losses) -> JsonBody:
     return body.replace({**dict.fromkeys(asked), "reasoning": normalise.encoded(told)})
 
 
-ADAPTER = compatible(
+CHAT = compatible(
     "openrouter",
     quirks=Quirks(
         steps=(
@@ -133,3 +135,11 @@ ADAPTER = compatible(
     fault=fault,
     spelling=Spelling(thoughts=("reasoning",), details=True, broken=frozenset({"error"})),
 )
+
+
+def _paints(model: str) -> bool:
+    """All of its models of pictures are talked with as well."""
+    return bool(model)
+
+
+ADAPTER = structs.replace(CHAT, operations={**CHAT.operations, **IMAGES}, paints=_paints)

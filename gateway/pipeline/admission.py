@@ -110,7 +110,7 @@ async def admitted(services: Services, ask: Ask, record: Record) -> Admitted:
     candidate = found[0]
     job = _job(services, standing, candidate, body, wishes, record, tokens_in)
     job.candidates, job.wanted = found, wanted
-    if ask.operation not in TALKS:
+    if ask.operation not in TALKS or candidate.route.model.kind == "image":
         _measure(services, job, ask.operation, given, record)
     if len(found) > 1 or len(candidate.route.provider.credentials) > 1:
         session = ask.headers.get("x-session-id") or key.session
@@ -171,7 +171,7 @@ def _job(
 def _measure(
     services: Services, job: Admitted, operation: str, given: bytes | Form, record: Record
 ) -> None:
-    """For what is no talk: its files, and what it will use that is not counted in tokens."""
+    """For what is no talk of words: its files, and what it uses that is not counted in tokens."""
     job.talks = False
     job.form = given if isinstance(given, Form) else None
     job.till.least = NO_END

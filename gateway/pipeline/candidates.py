@@ -174,6 +174,7 @@ def _ready(
     found = _implemented(services, routes, operation)
     if not found:
         _check_loading(services, routes, model)
+        _check_usual(services, routes, operation, model)
         raise Fault(
             errors.NOT_IMPLEMENTED,
             f"'{model}' is listed, but this gateway cannot yet serve "
@@ -197,6 +198,17 @@ def _ready(
             cause="no_credential",
         )
     return ready
+
+
+def _check_usual(services: Services, routes: tuple[Route, ...], operation: str, model: str) -> None:
+    """A provider may serve what its model is mostly asked for, and not this."""
+    path = ENDPOINT_OF[routes[0].model.kind]
+    usual = next(name for name, kind in OPERATIONS.items() if kind.path == path)
+    if usual != operation and _implemented(services, routes, usual):
+        raise errors.invalid(
+            f"'{model}' cannot be asked for {OPERATIONS[operation].path}: call /v1/{path} instead.",
+            "model",
+        )
 
 
 def _check_loading(services: Services, routes: tuple[Route, ...], model: str) -> None:
@@ -242,8 +254,8 @@ def _permitted(standing: Standing, plan: Plan, model: str) -> tuple[Route, ...]:
 
 
 def _check_kind(route: Route, operation: str, model: str) -> None:
-    kind = route.model.kind
-    if kind != OPERATIONS[operation].model:
+    kind, asked = route.model.kind, OPERATIONS[operation]
+    if kind != asked.model and kind not in asked.also:
         raise errors.invalid(
             f"'{model}' is a model of kind '{kind}': call /v1/{ENDPOINT_OF[kind]} instead.", "model"
         )
@@ -265,7 +277,7 @@ def _made(services: Services, route: Route, operation: str) -> Candidate | None:
     if adapter is None:
         return None
     options = {**_longest(route), **route.provider.options, **route.options}
-    serves = serving(adapter, operation, route.upstream, options)
+    serves = serving(adapter, operation, route.upstream, options, route.model.kind)
     if serves is None:
         return None
     return Candidate(

@@ -26,7 +26,7 @@ from gateway.errors import (
     ProviderError,
     invalid,
 )
-from gateway.sdk import normalise, realtime, voices
+from gateway.sdk import normalise, painting, realtime, voices
 from gateway.sdk.adapter import (
     CONTRACT,
     PASSTHROUGH,
@@ -90,6 +90,7 @@ __all__ = [
     "invalid",
     "normalise",
     "openai_usage",
+    "painting",
     "provider_fault",
     "read_error",
     "realtime",

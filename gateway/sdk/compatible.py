@@ -15,6 +15,7 @@ from gateway.domain import Credential, UpstreamRequest, Usage
 from gateway.errors import Fault
 from gateway.sdk.adapter import PASSTHROUGH, Adapter, Build, Call, Operation
 from gateway.sdk.normalise import Step, each_message
+from gateway.sdk.picture_wire import picture_operation
 from gateway.sdk.respell import Spelling, streamed_answer, whole_answer
 from gateway.sdk.voices import speech_operation
 
@@ -23,8 +24,11 @@ PATHS: Mapping[str, str] = {
     "completions": "/completions",
     "embeddings": "/embeddings",
     "speech": "/audio/speech",
+    "images": "/images/generations",
+    "image_edits": "/images/edits",
 }
 STREAMED = frozenset({"chat", "completions"})
+PICTURES = frozenset({"images", "image_edits"})
 _WITH_USAGE = b'{"include_usage":true}'
 
 
@@ -67,6 +71,9 @@ def compatible(
     def operation(kind: str) -> Operation:
         if kind == "speech":
             return speech_operation(builder(paths[kind], chosen), fault_in=fault_in, fault=fault)
+        if kind in PICTURES:
+            building = builder(paths[kind], chosen)
+            return picture_operation(building, fault_in=fault_in, fault=fault)
         respelled = spelling if kind == "chat" else None
         return Operation(
             build=builder(paths[kind], chosen),
@@ -131,7 +138,7 @@ def adapted(call: Call, quirks: Quirks, losses: Losses | None = None) -> JsonBod
         if clamped is not None:
             changes[name] = clamped
             losses.lose(name)
-    if call.stream and quirks.stream_usage:
+    if call.stream and quirks.stream_usage and call.operation not in PICTURES:
         changes["stream_options"] = with_stream_usage(body)
     body = body.replace(changes)
     if quirks.roles:

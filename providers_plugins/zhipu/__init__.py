@@ -3,6 +3,7 @@
 from msgspec import structs
 
 from providers_plugins.zhipu.chat import CHAT
+from providers_plugins.zhipu.images import IMAGES
 from providers_plugins.zhipu.realtime import REALTIME
 from providers_plugins.zhipu.speech import SPEECH
 from providers_plugins.zhipu.videos import VIDEOS
@@ -11,6 +12,7 @@ ADAPTER = structs.replace(
     CHAT,
     operations={
         **CHAT.operations,
+        **IMAGES,
         "speech": SPEECH,
         "videos": VIDEOS,
         **REALTIME,

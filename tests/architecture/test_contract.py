@@ -57,6 +57,7 @@ SDK = [
     "invalid",
     "normalise",
     "openai_usage",
+    "painting",
     "provider_fault",
     "read_error",
     "realtime",
