@@ -36,6 +36,7 @@ class Usage(Struct, frozen=True):
     audio_input_ms: int = 0
     audio_output_ms: int = 0
     problem: str = ""
+    requests: int = 0  # as its provider counts them, where one call may be several
 
 
 class Timeouts(Struct, frozen=True, forbid_unknown_fields=True):

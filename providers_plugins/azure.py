@@ -11,6 +11,7 @@ from collections.abc import Callable, Mapping
 from urllib.parse import quote
 
 import msgspec
+from msgspec import structs
 
 from gateway.sdk import (
     Call,
@@ -21,6 +22,7 @@ from gateway.sdk import (
     Usage,
     adapted,
     compatible,
+    hearing,
     openai_usage,
     provider_fault,
     read_error,
@@ -116,11 +118,24 @@ def _login(credential: Credential) -> tuple[tuple[str, str], ...]:
     return (("api-key", credential.api_key),) if credential.api_key else ()
 
 
-ADAPTER = compatible(
+_inside = inside_by_code(_CAUSES)
+
+CHAT = compatible(
     "azure",
     operations=("chat", "completions", "embeddings", "speech"),
     usage=usage,
-    fault_in=inside_by_code(_CAUSES),
+    fault_in=_inside,
     fault=fault,
     build=builder,
+)
+
+ADAPTER = structs.replace(
+    CHAT,
+    operations={
+        **CHAT.operations,
+        **{
+            name: hearing.heard(path, url=address, key=_login, fault_in=_inside, fault=fault)
+            for name, path in hearing.PATHS.items()
+        },
+    },
 )

@@ -1,4 +1,4 @@
-"""Cohere: its own v2 wire for conversations, and embeddings in OpenAI's form.
+"""Cohere: its own v2 wire for conversations, embeddings in OpenAI's form, and reranking.
 
 The native wire says what the host's OpenAI-compatible one cannot: thinking, top-k, citations.
 """
@@ -13,12 +13,11 @@ from gateway.sdk import (
     Adapter,
     Call,
     Credential,
-    Operation,
-    Reply,
     UpstreamRequest,
-    Usage,
     bearer,
-    invalid,
+    hearing,
+    ranking,
+    vectors,
 )
 from gateway.sdk.talk import Wire
 from providers_plugins.causes import EXHAUSTED, POLICY, by_code
@@ -27,6 +26,12 @@ from providers_plugins.cohere_requests import build_chat
 
 _BAD = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
 _MOST = 96  # texts in one request
+_SEARCHED = 100  # documents in what is billed as one search
+_UNRANKED = frozenset({"max_chunks_per_doc", "return_documents"})
+_UNHEARD = frozenset({
+    "chunking_strategy", "include", "known_speaker_names", "known_speaker_references", "prompt",
+    "stream", "timestamp_granularities",
+})  # fmt: skip
 
 fault = by_code({"402": EXHAUSTED, "498": POLICY})
 
@@ -43,12 +48,7 @@ class _Embedded(msgspec.Struct):
 def build_embeddings(call: Call, credential: Credential) -> UpstreamRequest:
     """Texts, and what they are for: the client's own `input_type`, or the route's option."""
     body = call.body
-    given = body.value("input")
-    texts = [given] if isinstance(given, str) else given
-    if not isinstance(texts, list) or not all(isinstance(text, str) for text in texts):
-        raise invalid("This model embeds texts, not tokens.", "input")
-    if len(texts) > _MOST:
-        raise invalid(f"This model embeds at most {_MOST} texts in one request.", "input")
+    texts = vectors.texts_of(call)
     purpose = body.value("input_type") or call.options.get("input_type", "search_document")
     form = "base64" if body.value("encoding_format") == "base64" else "float"
     ask: dict[str, object] = {
@@ -72,28 +72,20 @@ def build_embeddings(call: Call, credential: Credential) -> UpstreamRequest:
     )
 
 
-def parse_embeddings(call: Call, status: int, headers: Mapping[str, str], body: bytes) -> Reply:
-    """The vectors as they came, in OpenAI's list."""
-    del status, headers
+def read_embeddings(
+    call: Call, status: int, headers: Mapping[str, str], body: bytes
+) -> vectors.Embedded:
+    """The vectors as they came: as numbers, or in base64 where that was asked for."""
+    del call, status, headers
     try:
         said = msgspec.json.decode(body, type=_Embedded)
     except _BAD:
         raise bad_answer() from None
-    vectors = said.embeddings
-    if isinstance(vectors, dict):
-        vectors = next(iter(vectors.values()), [])
+    found = said.embeddings
+    if isinstance(found, dict):
+        found = next(iter(found.values()), [])
     usage = embedding_usage(b"" if said.meta is None else bytes(said.meta.billed_units))
-    data = [
-        {"object": "embedding", "index": place, "embedding": vector}
-        for place, vector in enumerate(vectors)
-    ]
-    told = {"object": "list", "data": data, "model": call.upstream, "usage": _shown(usage)}
-    return Reply(msgspec.json.encode(told), usage)
-
-
-def _shown(usage: Usage | None) -> dict[str, int]:
-    tokens = 0 if usage is None else usage.input
-    return {"prompt_tokens": tokens, "total_tokens": tokens}
+    return vectors.Embedded(found, usage)
 
 
 WIRE = Wire(build=build_chat, read=read_answer, reader=ChatReader, fault=fault)
@@ -101,7 +93,13 @@ WIRE = Wire(build=build_chat, read=read_answer, reader=ChatReader, fault=fault)
 ADAPTER = Adapter(
     "cohere",
     operations={
-        "embeddings": Operation(build=build_embeddings, parse=parse_embeddings, fault=fault)
+        "embeddings": vectors.embedding(
+            build_embeddings, read_embeddings, most=lambda call: _MOST, fault=fault
+        ),
+        "rerank": ranking.reranking(
+            "/v2/rerank", texts=True, searched=_SEARCHED, drop=_UNRANKED, fault=fault
+        ),
+        "transcriptions": hearing.heard("/v2/audio/transcriptions", drop=_UNHEARD, fault=fault),
     },
     wire=WIRE,
 )

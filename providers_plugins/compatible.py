@@ -11,6 +11,17 @@ from gateway.sdk import Quirks, Spelling, compatible, normalise
 # decoding and sampling members included.
 _SELF_HOSTED = Spelling(thoughts=("reasoning",), details=True, broken=frozenset({"error"}))
 
+EVERYTHING = (
+    "chat",
+    "completions",
+    "embeddings",
+    "moderations",
+    "rerank",
+    "speech",
+    "transcriptions",
+    "translations",
+)
+
 OLLAMA = compatible(
     "ollama",
     quirks=Quirks(
@@ -29,11 +40,9 @@ OLLAMA = compatible(
 VLLM = compatible(
     "vllm",
     quirks=Quirks(roles={"developer": "system"}, steps=(normalise.tools_only,)),
+    operations=EVERYTHING,
     spelling=_SELF_HOSTED,
 )
 
 # Any other host: llama.cpp, a colleague's server. It gets what the client sent, and its bytes pass.
-GENERIC = compatible(
-    "openai-compatible",
-    operations=("chat", "completions", "embeddings", "images", "image_edits", "speech"),
-)
+GENERIC = compatible("openai-compatible", operations=(*EVERYTHING, "images", "image_edits"))

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from msgspec import structs
+
 from gateway.sdk import (
     Call,
     Fault,
@@ -10,6 +12,7 @@ from gateway.sdk import (
     Spelling,
     compatible,
     fault_in_body,
+    hearing,
     normalise,
 )
 from gateway.sdk.talk import Losses
@@ -66,7 +69,12 @@ def _level(upstream: str, wish: normalise.Wish) -> str:
     return wish.effort
 
 
-ADAPTER = compatible(
+# What this host's form does not know; it answers in one piece.
+_UNHEARD = frozenset({
+    "chunking_strategy", "include", "known_speaker_names", "known_speaker_references", "stream",
+})  # fmt: skip
+
+CHAT = compatible(
     "groq",
     quirks=Quirks(
         roles={"developer": "system"},
@@ -82,4 +90,15 @@ ADAPTER = compatible(
     fault_in=fault_in,
     fault=fault,
     spelling=Spelling(thoughts=("reasoning",), usage_in="x_groq"),
+)
+
+ADAPTER = structs.replace(
+    CHAT,
+    operations={
+        **CHAT.operations,
+        **{
+            name: hearing.heard(path, drop=_UNHEARD, fault_in=fault_in, fault=fault)
+            for name, path in hearing.PATHS.items()
+        },
+    },
 )

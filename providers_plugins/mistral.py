@@ -21,6 +21,7 @@ from gateway.sdk import (
 )
 from gateway.sdk.talk import Losses
 from providers_plugins.causes import EXHAUSTED, INVALID, caused
+from providers_plugins.mistral_hearing import transcriptions
 from providers_plugins.mistral_speech import mistral_speech
 
 
@@ -164,12 +165,17 @@ CHAT = compatible(
             no_stream_options,
         ),
     ),
-    operations=("chat", "embeddings"),
+    operations=("chat", "embeddings", "moderations"),
     usage=usage,
     fault=fault,
     spelling=Spelling(parts=True, finish={"model_length": "length"}, broken=frozenset({"error"})),
 )
 
 ADAPTER = msgspec.structs.replace(
-    CHAT, operations={**CHAT.operations, "speech": mistral_speech(fault)}
+    CHAT,
+    operations={
+        **CHAT.operations,
+        "speech": mistral_speech(fault),
+        "transcriptions": transcriptions(fault),
+    },
 )

@@ -130,7 +130,7 @@ CHAT = compatible(
             thinking,
         ),
     ),
-    operations=("chat", "completions", "embeddings", "speech"),
+    operations=("chat", "completions", "embeddings", "rerank", "speech", "transcriptions"),
     fault_in=fault_in,
     fault=fault,
     spelling=Spelling(thoughts=("reasoning",), details=True, broken=frozenset({"error"})),

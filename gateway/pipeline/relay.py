@@ -18,6 +18,7 @@ from gateway.pipeline.costs import cost_in_events, length_end
 from gateway.pipeline.masking import masked, refusal, scrubbed, told
 from gateway.pipeline.media import Through, measured
 from gateway.pipeline.mishaps import sound_reply, sound_request, sound_usage
+from gateway.pipeline.operations import TALKS
 from gateway.pipeline.record import Record
 from gateway.pipeline.settle import whole_input
 from gateway.pipeline.strangers import kept, passing
@@ -29,8 +30,8 @@ from gateway.sdk import PASSTHROUGH, Answered, Further, Reply
 More = UpstreamRequest | Callable[[Credential], UpstreamRequest]
 MAX_REPLY = 64 << 20
 _MAX_ERROR = 1 << 20
-_MOST_FURTHER = 32
-_MOST_ROUNDS = 3
+_MOST_FURTHER = 32  # requests side by side
+_MOST_WAVES = 64  # of them, one after the other
 _EVENT_STREAM = "text/event-stream"
 
 
@@ -46,7 +47,7 @@ async def whole(attempt: Attempt, upstream: Upstream) -> Reply:
         if operation.parse is PASSTHROUGH:
             return _passed(attempt, body)
         made = operation.parse(attempt.call, reply.status, reply.headers, body)
-        for _ in range(_MOST_ROUNDS):
+        for _ in range(_MOST_WAVES):
             if not isinstance(made, Further):
                 break
             made = made.then(await _brought(attempt, made.requests, upstream))
@@ -289,8 +290,9 @@ async def is_stream(attempt: Attempt) -> bool:
     reply = attempt.reply
     if not 200 <= reply.status < 300:
         raise await _refusal(attempt)
-    if attempt.candidate.operation.stream is not PASSTHROUGH:
-        return True
+    translated = attempt.candidate.operation.stream is not PASSTHROUGH
+    if translated and attempt.call.operation in TALKS:
+        return True  # whatever it says of itself: some wires have a type of their own
     return reply.headers.get("content-type", "").lower().startswith(_EVENT_STREAM)
 
 

@@ -117,6 +117,7 @@ def _with_expected(till: Till, usage: Usage) -> Usage:
         milliseconds=usage.milliseconds or expects.milliseconds,
         audio_input_ms=usage.audio_input_ms or expects.audio_input_ms,
         audio_output_ms=usage.audio_output_ms or expects.audio_output_ms,
+        requests=usage.requests or expects.requests,
     )
 
 
@@ -178,4 +179,12 @@ def _charge(
 def _own(till: Till, events: int, produced: int, raw: bytes = b"") -> Usage:
     """The gateway's own count, within what the call was allowed."""
     tokens = min(output_tokens(events, produced), max(till.ceiling, 0))
-    return _with_expected(till, Usage(input=till.tokens_in, output=tokens, raw=raw))
+    files = till.expects
+    own = Usage(
+        input=till.tokens_in + files.input,
+        output=tokens,
+        audio_input=files.audio_input,
+        image_input=files.image_input,
+        raw=raw,
+    )
+    return _with_expected(till, own)

@@ -26,7 +26,16 @@ from gateway.errors import (
     ProviderError,
     invalid,
 )
-from gateway.sdk import normalise, painting, realtime, voices
+from gateway.sdk import (
+    hearing,
+    normalise,
+    painting,
+    ranking,
+    realtime,
+    transcripts,
+    vectors,
+    voices,
+)
 from gateway.sdk.adapter import (
     CONTRACT,
     PASSTHROUGH,
@@ -87,15 +96,19 @@ __all__ = [
     "compatible",
     "fault_in_body",
     "form",
+    "hearing",
     "invalid",
     "normalise",
     "openai_usage",
     "painting",
     "provider_fault",
+    "ranking",
     "read_error",
     "realtime",
     "reasoning_outside",
     "retry_after",
+    "transcripts",
+    "vectors",
     "voices",
     "with_stream_usage",
 ]

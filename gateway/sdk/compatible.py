@@ -13,6 +13,7 @@ from gateway.core.talk.model import Losses
 from gateway.core.usage import openai_usage
 from gateway.domain import Credential, UpstreamRequest, Usage
 from gateway.errors import Fault
+from gateway.sdk import hearing, ranking
 from gateway.sdk.adapter import PASSTHROUGH, Adapter, Build, Call, Operation
 from gateway.sdk.normalise import Step, each_message
 from gateway.sdk.picture_wire import picture_operation
@@ -23,6 +24,9 @@ PATHS: Mapping[str, str] = {
     "chat": "/chat/completions",
     "completions": "/completions",
     "embeddings": "/embeddings",
+    "moderations": "/moderations",
+    **hearing.PATHS,
+    "rerank": ranking.PATH,
     "speech": "/audio/speech",
     "images": "/images/generations",
     "image_edits": "/images/edits",
@@ -69,6 +73,10 @@ def compatible(
     builder = build or _builder
 
     def operation(kind: str) -> Operation:
+        if kind in hearing.PATHS:
+            return hearing.heard(paths[kind], fault_in=fault_in, fault=fault)
+        if kind == "rerank":
+            return ranking.reranking(paths[kind], fault_in=fault_in, fault=fault)
         if kind == "speech":
             return speech_operation(builder(paths[kind], chosen), fault_in=fault_in, fault=fault)
         if kind in PICTURES:

@@ -82,6 +82,6 @@ CHAT = compatible(
             thinking,
         ),
     ),
-    operations=("chat", "embeddings"),
+    operations=("chat",),
     fault=fault,
 )

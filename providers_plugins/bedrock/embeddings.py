@@ -2,25 +2,13 @@
 
 from __future__ import annotations
 
-import base64
-import struct
 from collections.abc import Callable, Mapping
 from typing import Any
 
 import msgspec
 from msgspec import structs
 
-from gateway.sdk import (
-    UPSTREAM_ERROR,
-    Call,
-    Credential,
-    Fault,
-    Operation,
-    Reply,
-    UpstreamRequest,
-    Usage,
-    invalid,
-)
+from gateway.sdk import Call, Credential, UpstreamRequest, Usage, invalid, vectors
 from providers_plugins.bedrock import faults
 from providers_plugins.bedrock.endpoint import written
 from providers_plugins.bedrock.lenient import Raw, items, members, number, text, value
@@ -30,12 +18,12 @@ _OURS = frozenset({
     "dimensions", "encoding_format", "input", "max_cost", "model", "stream", "stream_options",
     "user",
 })  # fmt: skip
-_VECTOR = msgspec.json.Decoder(list[float])
+_MOST_COHERE = 96
 
 
 def build(call: Call, credential: Credential) -> UpstreamRequest:
     """The request of the model's family."""
-    inputs = _inputs(call)
+    inputs = vectors.texts_of(call)
     said = _family(call.upstream)(call, inputs)
     said |= {
         name: Raw(call.body.get(name) or b"null") for name in call.body.names() if name not in _OURS
@@ -45,55 +33,22 @@ def build(call: Call, credential: Credential) -> UpstreamRequest:
     return structs.replace(request, translated=True, adapted=lost)
 
 
-def parse(call: Call, status: int, headers: Mapping[str, str], body: bytes) -> Reply:
+def read(call: Call, status: int, headers: Mapping[str, str], body: bytes) -> vectors.Embedded:
     """The vectors in their order, each number as the provider wrote it."""
+    del status
     found = members(body)
-    vectors = _vectors(found)
-    if not vectors:
-        raise Fault(
-            UPSTREAM_ERROR, "The provider's answer cannot be read.", cause="unreadable_answer"
-        )
-    usage = _usage(found, headers)
-    packed = text(call.body.get("encoding_format")) == "base64"
-    answer = {
-        "object": "list",
-        "data": [
-            {
-                "object": "embedding",
-                "index": index,
-                "embedding": _packed(vector) if packed else vector,
-            }
-            for index, vector in enumerate(vectors)
-        ],
-        "model": value(call.body.get("model")),
-        "usage": {
-            "prompt_tokens": usage.input if usage else 0,
-            "total_tokens": usage.input if usage else 0,
-        },
-    }
-    return Reply(msgspec.json.encode(answer), usage)
+    return vectors.Embedded(
+        _vectors(found), _usage(found, headers), text(call.body.get("model")) or ""
+    )
 
 
-def _inputs(call: Call) -> list[str]:
-    found = value(call.body.get("input"))
-    inputs = [found] if isinstance(found, str) else found
-    if not isinstance(inputs, list) or not all(isinstance(item, str) for item in inputs):
-        raise invalid("This model embeds text: 'input' may not be a list of tokens.", "input")
-    if not inputs:
-        raise invalid("'input' is empty.", "input")
-    return inputs
-
-
-def _single(call: Call, inputs: list[str]) -> str:
-    if len(inputs) > 1:
-        raise invalid(
-            "This model takes one input per call: send each text in a call of its own.", "input"
-        )
-    return inputs[0]
+def most(call: Call) -> int:
+    """How many texts the model's family takes at once."""
+    return _MOST_COHERE if "cohere." in call.upstream else 1
 
 
 def _titan(call: Call, inputs: list[str]) -> dict[str, Any]:
-    return {"inputText": _single(call, inputs), **_sized(call, "dimensions")}
+    return {"inputText": inputs[0], **_sized(call, "dimensions")}
 
 
 def _cohere(call: Call, inputs: list[str]) -> dict[str, Any]:
@@ -113,7 +68,7 @@ def _nova(call: Call, inputs: list[str]) -> dict[str, Any]:
         "singleEmbeddingParams": {
             "embeddingPurpose": "GENERIC_INDEX",
             **_sized(call, "embeddingDimension"),
-            "text": {"truncationMode": "NONE", "value": _single(call, inputs)},
+            "text": {"truncationMode": "NONE", "value": inputs[0]},
         },
     }
 
@@ -133,31 +88,10 @@ def _family(upstream: str) -> Callable[[Call, list[str]], dict[str, Any]]:
 def _vectors(found: dict[str, Raw]) -> list[Raw]:
     """Titan's one vector; Cohere's list, or its lists by type; Nova's list of objects."""
     if "embedding" in found:
-        return _sound([found["embedding"]])
+        return [found["embedding"]]
     given = found.get("embeddings")
     listed = items(given) or items(members(given).get("float"))
-    return _sound([members(item).get("embedding", item) for item in listed])
-
-
-def _sound(vectors: list[Raw]) -> list[Raw]:
-    """The vectors if all of them are lists of numbers."""
-    try:
-        for vector in vectors:
-            _VECTOR.decode(vector)
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-        return []
-    return vectors
-
-
-def _packed(vector: Raw) -> str:
-    """A vector as OpenAI's clients like it: 32-bit floats in base64."""
-    numbers = _VECTOR.decode(vector)
-    try:
-        return base64.b64encode(struct.pack(f"<{len(numbers)}f", *numbers)).decode()
-    except OverflowError:
-        raise Fault(
-            UPSTREAM_ERROR, "The provider's vector cannot be read.", cause="unreadable_answer"
-        ) from None
+    return [members(item).get("embedding", item) for item in listed]
 
 
 def _usage(found: dict[str, Raw], headers: Mapping[str, str]) -> Usage | None:
@@ -172,4 +106,4 @@ def _usage(found: dict[str, Raw], headers: Mapping[str, str]) -> Usage | None:
     return Usage(input=counted or 0, raw=usage, problem=problem)
 
 
-EMBEDDINGS = Operation(build=build, parse=parse, fault=faults.fault)
+EMBEDDINGS = vectors.embedding(build, read, most=most, fault=faults.fault)

@@ -9,6 +9,7 @@ from gateway.sdk.talk import Login, Losses, Reader, Talk, Wire
 from providers_plugins.google import imagen
 from providers_plugins.google.embeddings import cloud_embeddings, studio_embeddings
 from providers_plugins.google.faults import wire_fault
+from providers_plugins.google.hearing import cloud_hearing, studio_hearing
 from providers_plugins.google.home import CLOUD, STUDIO
 from providers_plugins.google.images import CLOUD_IMAGES, STUDIO_IMAGES
 from providers_plugins.google.live import cloud_live, studio_live
@@ -90,6 +91,7 @@ GOOGLE = Adapter(
         "videos": studio_videos(),
         "music": studio_music(),
         **STUDIO_IMAGES,
+        **studio_hearing(),
         **studio_live(),
     },
     wire=_wire(_build_studio),
@@ -103,6 +105,7 @@ VERTEX = Adapter(
         "videos": cloud_videos(),
         "music": cloud_music(),
         **CLOUD_IMAGES,
+        **cloud_hearing(),
         **cloud_live(),
     },
     wire=_wire(_build_cloud),

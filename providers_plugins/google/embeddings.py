@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import base64
-import struct
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 import msgspec
@@ -14,10 +12,9 @@ from gateway.sdk import (
     Call,
     Credential,
     Operation,
-    Reply,
     UpstreamRequest,
     Usage,
-    invalid,
+    vectors,
 )
 from providers_plugins.google.answer import UNREADABLE, usage_of
 from providers_plugins.google.faults import fault_within, wire_fault
@@ -30,8 +27,12 @@ from providers_plugins.google.places import (
 )
 from providers_plugins.google.reader import unreadable
 
-# One text per call, at a method of its own; models before take many at `predict`.
+# One text a request: the newer one at a method of its own, the older at `predict`, where models
+# before it take many.
 _SINGLE = "gemini-embedding-2"
+_ONE = "gemini-embedding"
+_MOST_AT_STUDIO = 100
+_MOST_AT_CLOUD = 250
 _READ = frozenset({"model", "input", "dimensions", "encoding_format", "user", "stream", "max_cost"})
 _SETTINGS = {
     "task_type": "taskType", "taskType": "taskType", "title": "title",
@@ -63,12 +64,18 @@ _decode = msgspec.json.Decoder(_Vectors).decode
 
 def studio_embeddings() -> Operation:
     """Many texts at once; what they took is told by newer models alone."""
-    return Operation(build=_build_studio, parse=_parse, fault=wire_fault)
+    return vectors.embedding(
+        _build_studio, _read, most=lambda call: _MOST_AT_STUDIO, fault=wire_fault
+    )
 
 
 def cloud_embeddings() -> Operation:
     """`predict`, or `embedContent` for the models that know that one alone."""
-    return Operation(build=_build_cloud, parse=_parse, fault=wire_fault)
+    return vectors.embedding(_build_cloud, _read, most=_most_at_cloud, fault=wire_fault)
+
+
+def _most_at_cloud(call: Call) -> int:
+    return 1 if _ONE in call.upstream else _MOST_AT_CLOUD
 
 
 def _build_studio(call: Call, credential: Credential) -> UpstreamRequest:
@@ -78,7 +85,7 @@ def _build_studio(call: Call, credential: Credential) -> UpstreamRequest:
     body = {
         "requests": [
             {"model": model, "content": {"parts": [{"text": text}]}, **settings}
-            for text in _texts(call)
+            for text in vectors.texts_of(call)
         ]
     }
     url = studio_url(call, "batchEmbedContents")
@@ -87,11 +94,9 @@ def _build_studio(call: Call, credential: Credential) -> UpstreamRequest:
 
 
 def _build_cloud(call: Call, credential: Credential) -> UpstreamRequest:
-    texts, settings = _texts(call), _settings(call)
+    texts, settings = vectors.texts_of(call), _settings(call)
     headers = cloud_headers(credential)
     if _SINGLE in call.upstream:
-        if len(texts) != 1:
-            raise invalid("This model takes one text per call.", "input")
         body: dict[str, Any] = {"content": {"parts": [{"text": texts[0]}]}}
         if settings:
             body["embedContentConfig"] = settings
@@ -121,14 +126,6 @@ def _request(
     )
 
 
-def _texts(call: Call) -> list[str]:
-    given = call.body.value("input")
-    texts = [given] if isinstance(given, str) else given
-    if isinstance(texts, list) and texts and all(isinstance(text, str) for text in texts):
-        return texts
-    raise invalid("This model takes texts, not tokens: a string, or a list of strings.", "input")
-
-
 def _settings(call: Call) -> dict[str, Any]:
     settings: dict[str, Any] = {}
     dimensions = call.body.value("dimensions")
@@ -146,27 +143,18 @@ def _adapted(call: Call, left_out: set[str] | None = None) -> tuple[str, ...]:
     return tuple(name for name in call.body.names() if name not in known)
 
 
-def _parse(call: Call, status: int, headers: Mapping[str, str], body: bytes) -> Reply:
+def _read(call: Call, status: int, headers: Mapping[str, str], body: bytes) -> vectors.Embedded:
+    del call, status, headers
     fault = fault_within(body) if b'"error"' in body else None
     if fault is not None:
         raise fault
     try:
         found = _decode(body)
-        shaped = _shaper(call.body.value("encoding_format"))
-        vectors = _all(found)
-        data = [
-            {"object": "embedding", "index": index, "embedding": shaped(bytes(vector.values))}
-            for index, vector in enumerate(vectors)
-        ]
-    except (*UNREADABLE, struct.error, OverflowError):
+        values = _all(found)
+    except UNREADABLE:
         raise unreadable() from None
-    if not data:
-        raise unreadable()
-    usage = usage_of(bytes(found.usage_metadata)) or _counted(vectors)
-    answer: dict[str, Any] = {"object": "list", "data": data, "model": call.upstream}
-    if usage is not None:
-        answer["usage"] = {"prompt_tokens": usage.input, "total_tokens": usage.input}
-    return Reply(msgspec.json.encode(answer), usage)
+    usage = usage_of(bytes(found.usage_metadata)) or _counted(values)
+    return vectors.Embedded([one.values for one in values], usage)
 
 
 def _all(found: _Vectors) -> list[_Values]:
@@ -177,26 +165,9 @@ def _all(found: _Vectors) -> list[_Values]:
     return [found.embedding] if found.embedding is not None else []
 
 
-def _shaper(encoding: str | None) -> Callable[[bytes], Any]:
-    """Numbers keep their own spelling; base64 is of 32-bit floats, as OpenAI's clients expect."""
-    if encoding == "base64":
-        return _packed
-    return _verbatim
-
-
-def _verbatim(raw: bytes) -> Raw:
-    msgspec.json.decode(raw, type=list[float])
-    return Raw(raw)
-
-
-def _packed(raw: bytes) -> str:
-    values = msgspec.json.decode(raw, type=list[float])
-    return base64.b64encode(struct.pack(f"<{len(values)}f", *values)).decode()
-
-
-def _counted(vectors: list[_Values]) -> Usage | None:
+def _counted(values: list[_Values]) -> Usage | None:
     """What each text took, where that is told with its vector."""
-    counts = [(vector.statistics or {}).get("token_count") for vector in vectors]
+    counts = [(vector.statistics or {}).get("token_count") for vector in values]
     if all(count is None for count in counts):
         return None
     raw = msgspec.json.encode({"token_count": counts})

@@ -266,8 +266,9 @@ class Assembler:
 class GenerateReader:
     """Reads a stream of pieces; there is no end mark but a finish reason before the last byte."""
 
-    def __init__(self, now: float, size: str = "") -> None:
+    def __init__(self, now: float, size: str = "", longest: int = MAX_EVENT) -> None:
         self._splitter = sse.Splitter()
+        self._longest = longest
         self._long = bytearray()
         self._assembler = Assembler(now, size)
         self._over = False
@@ -300,7 +301,7 @@ class GenerateReader:
         if not oversize:
             return piece
         self._long += piece
-        if len(self._long) <= MAX_EVENT and not piece.endswith(_ENDS):
+        if len(self._long) <= self._longest and not piece.endswith(_ENDS):
             return b""
         whole = bytes(self._long)
         self._long.clear()

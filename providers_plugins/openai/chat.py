@@ -8,7 +8,17 @@ from msgspec import structs
 from gateway.sdk import compatible
 from gateway.sdk.talk import RESPONSES_WIRE, responses_operation, serves_itself
 
-CHAT = compatible("openai")
+CHAT = compatible(
+    "openai",
+    operations=(
+        "chat",
+        "completions",
+        "embeddings",
+        "moderations",
+        "transcriptions",
+        "translations",
+    ),
+)
 
 TALK = structs.replace(
     CHAT,

@@ -94,7 +94,7 @@ CHAT = compatible(
             tool_stream,
         ),
     ),
-    operations=("chat", "embeddings"),
+    operations=("chat",),
     fault_in=fault_in,
     fault=fault,
     spelling=Spelling(

@@ -184,7 +184,8 @@ def test_embeddings_are_asked_for() -> None:
     assert lost == ("user",)
     assert embed(input=["a"], encoding_format="base64")[0]["embedding_types"] == ["base64"]
     assert embed(input=["a"], input_type="classification")[0]["input_type"] == "classification"
-    for bad in ([1, 2], [[1]], None, ["a"] * 97):
+    assert embed(input=["a"] * 97)[0]["texts"] == ["a"] * 96  # one follows in another request
+    for bad in ([1, 2], [[1]], None, ["a", 1] * 97):
         with pytest.raises(Fault) as caught:
             embed(input=bad)
         assert caught.value.kind.status == 400

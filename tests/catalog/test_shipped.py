@@ -170,6 +170,16 @@ def test_a_published_route_is_as_published(catalog, row):
         ("text-embedding-3-small", {"input_per_mtok": "0.02"}),
         ("whisper-1", {"per_minute": "0.006"}),
         ("gpt-4o-transcribe", {"per_minute": "0.006"}),
+        ("groq-whisper-large-v3-turbo", {"per_minute": "0.000667"}),
+        ("qwen3-asr-flash", {"per_minute": "0.0021"}),
+        ("glm-asr-2512", {"per_minute": "0.0024"}),
+        ("gemini-3-flash-transcribe", {"audio_input_per_mtok": "1", "output_per_mtok": "3"}),
+        ("embed-v4.0", {"input_per_mtok": "0.12"}),
+        ("bedrock-titan-embed-text-v2", {"input_per_mtok": "0.02"}),
+        ("rerank-v3.5", {"per_request": "0.002"}),
+        ("rerank-v4.0-pro", {"per_request": "0.0025"}),
+        ("qwen3-rerank", {"input_per_mtok": "0.1"}),
+        ("omni-moderation-latest", {"per_request": "0"}),
         ("claude-opus-4-8", {"input_per_mtok": "5", "output_per_mtok": "25",
                              "cached_input_per_mtok": "0.5", "cache_write_5m_per_mtok": "6.25",
                              "cache_write_1h_per_mtok": "10"}),
@@ -229,9 +239,10 @@ def test_the_counts(catalog):
     by_provider: dict[str, int] = {}
     for route in catalog.routes.values():
         by_provider[route.provider.name] = by_provider.get(route.provider.name, 0) + 1
-    added = {"anthropic": 2, "openai": 5, "google": 1, "zhipu": 1}
+    added = {"anthropic": 2, "bedrock": 1, "openai": 6, "google": 2, "vertex": 1, "zhipu": 2}
     expected = {name: count + added.get(name, 0) for name, count in SECTIONS.items()}
-    assert by_provider == {**expected, "alibaba": 6 + 1, "xai": 3, "sim": 9}
+    ours = {"alibaba": 6 + 2, "xai": 3, "cohere": 4, "groq": 2, "sim": 9}
+    assert by_provider == {**expected, **ours}
 
 
 def test_names_from_examples_resolve(catalog):

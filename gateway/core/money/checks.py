@@ -36,6 +36,7 @@ def _parts(usage: Usage) -> str:
         usage.cached, usage.cache_write, usage.cache_write_1h, usage.reasoning, usage.audio_input,
         usage.audio_output, usage.cached_audio, usage.image_input, usage.image_output, usage.images,
         usage.characters, usage.milliseconds, usage.audio_input_ms, usage.audio_output_ms,
+        usage.requests,
     )  # fmt: skip
     if not all(0 <= count < _LIMIT for count in counts):
         return "a count is out of range"

@@ -30,7 +30,7 @@ def price_usage(rows: Rows, usage: Usage, scale: int = PLAIN) -> Cost:
         return Cost(rounded(fine, scale), row.whole % (usage.input, usage.output))
     fine = 0
     lines: list[bytes] = []
-    for rate, quantity in _lines(row.rates, usage):
+    for rate, quantity in lines_of(row.rates, usage):
         fine += rate.fine * quantity
         lines.append(b"%b%d%b" % (rate.before, quantity, rate.after))
     return Cost(rounded(fine, scale), b",".join(lines))
@@ -43,7 +43,8 @@ def rounded(fine: int, scale: int) -> int:
     return -(-fine * scale // (FINE * PLAIN))
 
 
-def _lines(rates: Mapping[str, Rate], usage: Usage) -> list[tuple[Rate, int]]:
+def lines_of(rates: Mapping[str, Rate], usage: Usage) -> list[tuple[Rate, int]]:
+    """How much is charged by each line that there is a price for."""
     fresh = usage.input - _timed(rates, "audio_input", usage.audio_input - usage.cached_audio)
     made = usage.output - _timed(rates, "audio_output", usage.audio_output)
     lines: list[tuple[Rate, int]] = []
@@ -63,7 +64,7 @@ def _lines(rates: Mapping[str, Rate], usage: Usage) -> list[tuple[Rate, int]]:
         ("input_per_mtok", max(0, fresh)),
         ("output_per_mtok", max(0, made)),
         *unit_counts(usage),
-        ("per_request", 1),
+        ("per_request", usage.requests or 1),
     )
     lines += [(rates[name], amount) for name, amount in counted if amount and name in rates]
     return lines

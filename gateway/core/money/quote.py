@@ -1,21 +1,21 @@
 """What a call may cost, before it is made; and how long an answer some money pays for.
 
-`units` is what a call costs beside its tokens, in fine units.
+`units` is what a call costs beside the tokens of its text, in fine units.
 """
 
 from __future__ import annotations
 
-from gateway.core.money.pricing import rounded, unit_counts
+from gateway.core.money.pricing import lines_of, rounded
 from gateway.core.money.rows import FINE, PLAIN, Rows
 from gateway.domain import Usage
 
 
 def units_of(rows: Rows, expected: Usage) -> int:
-    """What pictures, seconds and characters cost, in fine units."""
+    """What pictures, seconds, characters and the tokens of files cost, in fine units."""
     rates = rows.at(expected.input, expected.size).rates
-    return sum(
-        rates[name].fine * quantity for name, quantity in unit_counts(expected) if name in rates
-    )
+    lines = lines_of(rates, expected)
+    first = sum(rate.fine for rate, _ in lines if rate.name == "per_request")  # in every quote
+    return sum(rate.fine * quantity for rate, quantity in lines) - first
 
 
 def quote(

@@ -10,8 +10,9 @@ from typing import Any
 import pytest
 
 from gateway.errors import Fault
+from gateway.sdk import Answered, Further, Reply
 from providers_plugins.bedrock import ADAPTER
-from tests.adapters.bedrock.calls import KEY, call
+from tests.adapters.bedrock.calls import KEY, SIGNING, call
 
 OPERATION = ADAPTER.operations["embeddings"]
 TITAN, COHERE = "amazon.titan-embed-text-v2:0", "cohere.embed-english-v3"
@@ -31,9 +32,36 @@ def test_one_input_a_call_where_the_model_takes_one() -> None:
     assert json.loads(request.body) == {"inputText": "a", "dimensions": 256, "normalize": False}
     assert request.url.endswith("/model/amazon.titan-embed-text-v2%3A0/invoke")
     assert request.adapted == ("user",)
-    with pytest.raises(Fault, match="one input per call") as raised:
-        asked(TITAN, input=["a", "b"])
-    assert (raised.value.kind.status, raised.value.param) == (400, "input")
+
+
+def test_more_inputs_are_more_calls_of_that_model() -> None:
+    """Each is signed for itself, and the vectors come in the order of the texts."""
+    first = asked(TITAN, input=["a", "b", "c"])
+    assert json.loads(first.body) == {"inputText": "a"}
+    more = answered(TITAN, {"embedding": [1], "inputTextTokenCount": 1}, input=["a", "b", "c"])
+    assert isinstance(more, Further)
+    requests = [request(SIGNING) for request in more.requests if callable(request)]
+    assert [json.loads(one.body) for one in requests] == [{"inputText": "b"}, {"inputText": "c"}]
+    assert len({dict(one.headers)["Authorization"] for one in (first, *requests)}) == 3
+    brought = [
+        Answered(200, {}, json.dumps({"embedding": [n], "inputTextTokenCount": n}).encode())
+        for n in (2, 3)
+    ]
+    reply = more.then(tuple(brought))
+    assert isinstance(reply, Reply)
+    found = json.loads(reply.body)
+    assert [(one["index"], one["embedding"]) for one in found["data"]] == [
+        (0, [1]),
+        (1, [2]),
+        (2, [3]),
+    ]
+    assert found["usage"] == {"prompt_tokens": 6, "total_tokens": 6}
+    assert reply.usage is not None
+    assert reply.usage.input == 6
+    refused = Answered(429, {}, b'{"message":"slow"}')
+    with pytest.raises(Fault) as raised:
+        more.then((brought[0], refused))
+    assert raised.value.kind.status == 429
 
 
 def test_a_list_where_it_takes_one() -> None:

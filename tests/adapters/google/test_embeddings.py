@@ -70,8 +70,9 @@ def test_what_does_not_arrive_is_named() -> None:
 
 def test_many_texts_at_the_cloud() -> None:
     """Instances, with what is shared beside them."""
-    request = sent(VERTEX, input=["a", "b"], dimensions=8, title="t", auto_truncate=False)
-    assert request.url.endswith("/publishers/google/models/gemini-embedding-001:predict")
+    model = "text-embedding-005"
+    request = sent(VERTEX, model, input=["a", "b"], dimensions=8, title="t", auto_truncate=False)
+    assert request.url.endswith(f"/publishers/google/models/{model}:predict")
     assert json.loads(request.body) == {
         "instances": [{"content": "a", "title": "t"}, {"content": "b", "title": "t"}],
         "parameters": {"outputDimensionality": 8, "autoTruncate": False},
@@ -80,7 +81,7 @@ def test_many_texts_at_the_cloud() -> None:
 
 
 def test_newer_models_of_the_cloud_take_one_text() -> None:
-    """At a method of their own; more are refused before anything is sent."""
+    """At a method of their own; the others follow in requests of theirs."""
     model = "gemini-embedding-2-preview"
     request = sent(VERTEX, model, input=["a"], dimensions=8)
     assert request.url.endswith(f"/{model}:embedContent")
@@ -88,8 +89,9 @@ def test_newer_models_of_the_cloud_take_one_text() -> None:
         "content": {"parts": [{"text": "a"}]},
         "embedContentConfig": {"outputDimensionality": 8},
     }
-    with pytest.raises(Fault, match="one text"):
-        sent(VERTEX, model, input=["a", "b"])
+    assert sent(VERTEX, model, input=["a", "b"], dimensions=8) == request
+    older = sent(VERTEX, "gemini-embedding-001", input=["a", "b"])
+    assert json.loads(older.body) == {"instances": [{"content": "a"}]}
 
 
 @pytest.mark.parametrize("given", [[1, 2], [[1], [2]], [], ["a", 1], 7, None, {}])
