@@ -202,7 +202,8 @@ class Attempts:
         """The answer has begun, and it is a good one."""
         now = self._services.clock.monotonic()
         changes = tried.pool.answered(tried.pick, now, now - tried.began)
-        self._routing.changed(tried.candidate.route.provider.name, changes)
+        if changes:
+            self._routing.changed(tried.candidate.route.provider.name, changes)
         self._routing.told()
 
     def done(self, tried: Try, outcome: Outcome, fault: Fault | None = None) -> None:
@@ -217,7 +218,8 @@ class Attempts:
             tokens=None if usage is None else usage.input + usage.output,
         )
         route = tried.candidate.route
-        self._routing.changed(route.provider.name, changes)
+        if changes:
+            self._routing.changed(route.provider.name, changes)
         self._routing.told()
         if outcome == "ok":
             self._tries.succeeded()

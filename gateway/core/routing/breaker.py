@@ -75,14 +75,14 @@ class Breaker:
         "_last",
         "_rule",
         "_since",
-        "_turn",
-        "_window",
         "probe",
         "ramp",
         "ramp_ends",
         "times",
+        "turn",
         "until",
         "why",
+        "window",
     )
 
     def __init__(self, rule: Rule, chance: Callable[[], float]) -> None:
@@ -94,11 +94,11 @@ class Breaker:
         self.ramp = 0.0
         self.times = 0  # openings without a calm time in between
         self.why: Why = ""
-        self._turn = 1  # counts the changes; a call belongs to the turn it began in
+        self.turn = 1  # counts the changes; a call belongs to the turn it began in
         self._since = 0.0
         self._last = 0.0
         self._closed_at = -math.inf
-        self._window = Window()
+        self.window = Window()  # what it has counted since it was closed
 
     def ready(self, now: float) -> bool:
         """True when a call may begin: closed, or half open with no probe on its way."""
@@ -107,9 +107,9 @@ class Breaker:
     def began(self, now: float) -> int:
         """A call begins, as the probe if one is due; return its turn."""
         if self.until and not self.probe and now >= self.until:
-            self._turn += 1
-            self.probe = self._turn
-        return self._turn
+            self.turn += 1
+            self.probe = self.turn
+        return self.turn
 
     def ended(self, turn: int, now: float, good: bool | None) -> bool:
         """A call has ended; None says nothing of its quality. True if it counted."""
@@ -120,7 +120,7 @@ class Breaker:
             elif good is False:
                 self.open(now, "failures", FAILURES)
             return True
-        if self.until or turn != self._turn:
+        if self.until or turn != self.turn:
             return False
         if good is not None:
             self._count(now, good)
@@ -130,7 +130,7 @@ class Breaker:
         self, turn: int, now: float, why: Why, growth: Growth, asked: float | None = None
     ) -> bool:
         """A call of this turn says by itself that it must open; old news can only lengthen it."""
-        current = turn == self.probe if self.until else turn == self._turn
+        current = turn == self.probe if self.until else turn == self.turn
         if current:
             self.open(now, why, growth, asked)
         elif asked is not None and self.until and not self.probe:
@@ -142,7 +142,7 @@ class Breaker:
 
         A probe that closed the breaker belongs to the time it made: its later failure counts.
         """
-        return self._turn if turn == self._turn - 1 and not self.until else turn
+        return self.turn if turn == self.turn - 1 and not self.until else turn
 
     def open(self, now: float, why: Why, growth: Growth, asked: float | None = None) -> None:
         """Keep calls away: as long as the provider asked for, and the longer the more often."""
@@ -162,10 +162,10 @@ class Breaker:
 
     def restore(self) -> None:
         """Closed at once, with no way back to go and nothing remembered."""
-        self._turn += 1
+        self.turn += 1
         self.until, self.probe, self.times, self.why = 0.0, 0, 0, ""
         self.ramp_ends, self._closed_at = -math.inf, -math.inf
-        self._window = Window()
+        self.window = Window()
 
     def share(self, now: float) -> float:
         """What part of its usual calls it should get: less than all only after an opening."""
@@ -177,11 +177,6 @@ class Breaker:
         """Seconds that are left of an opening, or of the way back after it."""
         return max((self.until or self.ramp_ends) - now, 0.0)
 
-    @property
-    def window(self) -> Window:
-        """What it has counted since it was closed."""
-        return self._window
-
     def phase(self, now: float) -> Phase:
         """Its state by name."""
         if self.until:
@@ -191,7 +186,7 @@ class Breaker:
     def _shut(self, now: float, why: Why, seconds: float) -> None:
         if not self.until:
             self._since = now
-        self._turn += 1
+        self.turn += 1
         self.probe = 0
         self.until = now + seconds
         self.why = why
@@ -199,16 +194,16 @@ class Breaker:
 
     def _close(self, now: float) -> None:
         """Back, at a small share first: the way to all of it is as long as the absence was."""
-        self._turn += 1
+        self.turn += 1
         self.until = 0.0
         self.why = ""
         self._closed_at = now
         self.ramp = min(SLOW_START, now - self._since)
         self.ramp_ends = now + self.ramp
-        self._window = Window()
+        self.window = Window()
 
     def _count(self, now: float, good: bool) -> None:
-        window = self._window
+        window = self.window
         window.count(now, good)
         if good:
             return

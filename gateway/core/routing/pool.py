@@ -143,14 +143,18 @@ class Pool:
         """Count the call against every limit; False, and nothing, if others were quicker."""
         seat = pick.seat
         own, whole, route = _breakers(seat)
-        if pick.ticket is not None or not seat.ready(now) or not route.ready(now):
+        closed = not (own.until or whole.until or route.until)
+        if pick.ticket is not None or not (closed or (seat.ready(now) and route.ready(now))):
             return False
         ticket = seat.account.limits.admit(now, pick.tokens)
         if isinstance(ticket, Refusal):
             return False
         pick.ticket = ticket
         pick.heard = False
-        pick.turns = (own.began(now), whole.began(now), route.began(now))
+        if closed:
+            pick.turns = (own.turn, whole.turn, route.turn)
+        else:
+            pick.turns = (own.began(now), whole.began(now), route.began(now))
         seat.in_flight += 1
         seat.lane.in_flight += 1
         return True
@@ -160,16 +164,21 @@ class Pool:
         if pick.ticket is None or pick.heard:
             return ()
         pick.heard = True
-        pick.seat.measured(now, seconds)
+        seat = pick.seat
+        seat.measured(now, seconds)
+        if seat.account.parked:
+            seat.account.wake()
+        own, whole, route = _breakers(seat)
+        closed = not (own.until or whole.until or route.until)
+        if closed and pick.turns == (own.turn, whole.turn, route.turn):
+            # Nothing was wrong and nothing is: there is only something to count.
+            own.window.well(now)
+            whole.window.well(now)
+            route.window.well(now)
+            return ()
         changes = _told(pick, now, "ok", None)
-        own, whole, route = pick.turns
-        breakers = _breakers(pick.seat)
-        pick.turns = (
-            breakers[0].renewed(own),
-            breakers[1].renewed(whole),
-            breakers[2].renewed(route),
-        )
-        pick.seat.account.wake()
+        turns = pick.turns
+        pick.turns = (own.renewed(turns[0]), whole.renewed(turns[1]), route.renewed(turns[2]))
         return changes
 
     def ended(
@@ -193,7 +202,7 @@ class Pool:
         pick.ticket = None
         seat = pick.seat
         account = seat.account
-        account.limits.release()
+        account.limits.concurrency.leave()
         if tokens is not None:
             account.limits.settle(ticket, tokens)
         seat.in_flight -= 1

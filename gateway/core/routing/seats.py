@@ -50,11 +50,12 @@ class Member(Struct, frozen=True):
 class Account:
     """A credential's own: limits and standing that hold on all of the provider's routes."""
 
-    __slots__ = ("breaker", "limits", "member", "parked")
+    __slots__ = ("breaker", "endless", "limits", "member", "parked")
 
     def __init__(self, member: Member, chance: Callable[[], float]) -> None:
         self.member = member
         self.limits = Limits(member.rpm, member.tpm, member.concurrency)
+        self.endless = not self.limits.any  # every call fits
         self.breaker = Breaker(CREDENTIAL_RULE, chance)
         self.parked: set[Seat] = set()  # out of their draws until something ends
 
@@ -62,9 +63,12 @@ class Account:
         """Other rules for the same credential: what it has done this minute still counts."""
         self.member = member
         self.limits.change(member.rpm, member.tpm, member.concurrency)
+        self.endless = not self.limits.any
 
     def fits(self, now: float, tokens: int) -> bool:
         """True when a call estimated at `tokens` is within every limit."""
+        if self.endless:
+            return True
         limits = self.limits
         running, rpm, tpm = limits.concurrency, limits.rpm, limits.tpm
         if running.limit is not None and running.count >= running.limit:
@@ -135,6 +139,11 @@ class Seat:
             return True
         return own.ready(now) and whole.ready(now)
 
+    def well(self, now: float) -> bool:
+        """True when nothing is in its way and it is due all of its share, as nearly always."""
+        own, whole = self.breaker, self.account.breaker
+        return not (own.until or whole.until or now < own.ramp_ends or now < whole.ramp_ends)
+
     def probes(self) -> bool:
         """True when a call that begins now would be a probe; asked of those that are ready."""
         return bool(self.breaker.until or self.account.breaker.until)
@@ -155,8 +164,11 @@ class Seat:
 
     def cost(self, now: float) -> float:
         """How long a call would have to wait here, in comparison: load times latency."""
-        load = self.account.limits.concurrency.count / (self.share * self.recovered(now)) + 1.0
-        return load * (self.expected(now) + _NOISE)
+        expected = self.expected(now) + _NOISE
+        running = self.account.limits.concurrency.count
+        if not running:
+            return expected
+        return (running / (self.share * self.recovered(now)) + 1.0) * expected
 
     def expected(self, now: float) -> float:
         """Its latency, on its way back to the lane's mean if it was long not measured."""
