@@ -75,7 +75,7 @@ class JsonBody:
 
     def has_any(self, names: frozenset[str]) -> bool:
         """True when any of these members is there."""
-        return not names.isdisjoint(self._spans)
+        return not names.isdisjoint(self._known or self._spans)
 
     def names(self) -> list[str]:
         """The members in the order the client sent them."""

@@ -83,8 +83,8 @@ class Attempts:
         now = services.clock.monotonic()
         timeouts = candidates[0].route.provider.timeouts
         ends = now + min(timeouts.total, _DEADLINE)
-        self._tries = Tries(self._routing.budget, ends, _MOST_TRIES)
-        self._tries.first()
+        self._tries = tries = Tries(self._routing.budget, ends, _MOST_TRIES)
+        tries.first()
         if keys:
             self._sticky = self._routing.affinity.find(now, keys)
             self._put_first(self._sticky)
@@ -195,7 +195,7 @@ class Attempts:
                     self._wait = pick.wait if known is None else min(known, pick.wait)
                 return None
             if pool.began(pick, now):
-                return Try(candidate, candidate.credentials[pick.name], pool, pick, now)
+                return Try(candidate, candidate.credentials[pick.seat.name], pool, pick, now)
         return None
 
     def answered(self, tried: Try) -> None:

@@ -77,6 +77,16 @@ async def test_choices(stage: Stage) -> None:
     assert "Use 'small' instead" in gone.json()["error"]["message"]
 
 
+async def test_what_one_call_needs_narrows_no_other(stage: Stage) -> None:
+    """What is remembered of a name is all that it stands for, whoever asked first."""
+    tools = [{"type": "function", "function": {"name": "f", "parameters": {"type": "object"}}}]
+    for _ in range(3):
+        picky = await stage.call("auto-cheap", tools=tools)
+        assert header(picky, "x-gateway-route") == "big-one"
+        plain = await stage.call("auto-cheap")
+        assert header(plain, "x-gateway-route") == "small-two"
+
+
 async def test_an_end_is_seen_while_it_comes(stage: Stage) -> None:
     """A gateway that runs for years warns in time, and refuses on the day."""
     clock = stage.gateway.server.site.services.clock

@@ -146,10 +146,15 @@ class Pool:
         closed = not (own.until or whole.until or route.until)
         if pick.ticket is not None or not (closed or (seat.ready(now) and route.ready(now))):
             return False
-        ticket = seat.account.limits.admit(now, pick.tokens)
-        if isinstance(ticket, Refusal):
-            return False
-        pick.ticket = ticket
+        account = seat.account
+        if account.endless:
+            account.limits.concurrency.count += 1
+            pick.ticket = _UNCOUNTED
+        else:
+            ticket = account.limits.admit(now, pick.tokens)
+            if isinstance(ticket, Refusal):
+                return False
+            pick.ticket = ticket
         pick.heard = False
         if closed:
             pick.turns = (own.turn, whole.turn, route.turn)
@@ -262,6 +267,7 @@ class Pool:
         return lane
 
 
+_UNCOUNTED = Ticket()  # of all calls whose credential has no limit
 _GOOD = ("ok", "rejected")
 _TIMED = ("ok", "timed_out")
 

@@ -182,7 +182,9 @@ class Seat:
 
     def measured(self, now: float, seconds: float) -> None:
         """A call was answered after so many seconds."""
-        known = self.expected(now) if self.latency else seconds
+        known = self.latency or seconds
+        if now - self._measured_at >= 1.0 and self.latency:
+            known = self.expected(now)
         self.latency = known + _NEWEST * (seconds - known)
         self._measured_at = now
         lane = self.lane
