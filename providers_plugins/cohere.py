@@ -96,6 +96,12 @@ def _shown(usage: Usage | None) -> dict[str, int]:
     return {"prompt_tokens": tokens, "total_tokens": tokens}
 
 
+def probe(call: Call, credential: Credential) -> UpstreamRequest:
+    """The list of models."""
+    url = call.base_url + (call.upstream or "/v1/models?page_size=1")
+    return UpstreamRequest("GET", url, bearer(credential))
+
+
 WIRE = Wire(build=build_chat, read=read_answer, reader=ChatReader, fault=fault)
 
 ADAPTER = Adapter(
@@ -104,4 +110,5 @@ ADAPTER = Adapter(
         "embeddings": Operation(build=build_embeddings, parse=parse_embeddings, fault=fault)
     },
     wire=WIRE,
+    probe=probe,
 )

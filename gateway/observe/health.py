@@ -1,4 +1,8 @@
-"""How each provider has fared lately, from the calls that passed. No probes, no secrets."""
+"""How each provider has fared lately, from the calls that passed. No secrets.
+
+What was asked beside the calls counts where no call has told, and lets a provider that was down
+count as no more than degraded.
+"""
 
 from __future__ import annotations
 
@@ -14,13 +18,15 @@ State = Literal["unknown", "up", "degraded", "down"]
 
 
 class _Lately:
-    __slots__ = ("last_cause", "last_failure", "last_success", "outcomes")
+    __slots__ = ("last_cause", "last_failure", "last_success", "outcomes", "probe", "probed_at")
 
     def __init__(self) -> None:
         self.outcomes: deque[bool] = deque(maxlen=_WINDOW)
         self.last_success: float | None = None
         self.last_failure: float | None = None
         self.last_cause = ""
+        self.probe: bool | None = None
+        self.probed_at = 0.0
 
 
 class Health:
@@ -36,9 +42,7 @@ class Health:
         fault = record.fault
         if fault is not None and fault.kind.blame == "client" and fault.kind.status != 429:
             return
-        lately = self._providers.get(record.provider)
-        if lately is None:
-            lately = self._providers[record.provider] = _Lately()
+        lately = self._of(record.provider)
         lately.outcomes.append(fault is None)
         if fault is None:
             lately.last_success = now
@@ -46,13 +50,18 @@ class Health:
             lately.last_failure = now
             lately.last_cause = fault.cause
 
+    def probed(self, provider: str, good: bool, now: float) -> None:
+        """Note what it said when it was asked beside the calls."""
+        lately = self._of(provider)
+        lately.probe, lately.probed_at = good, now
+
     def of(self, provider: str) -> dict[str, object]:
         """What /api/status says of a provider."""
         lately = self._providers.get(provider)
         if lately is None:
             return {"state": "unknown"}
         return {
-            "state": _state(lately.outcomes),
+            "state": _state(lately),
             "recent_calls": len(lately.outcomes),
             "recent_failures": lately.outcomes.count(False),
             "last_success_at": _seconds(lately.last_success),
@@ -60,11 +69,21 @@ class Health:
             "last_failure_cause": lately.last_cause or None,
         }
 
+    def _of(self, provider: str) -> _Lately:
+        lately = self._providers.get(provider)
+        if lately is None:
+            lately = self._providers[provider] = _Lately()
+        return lately
 
-def _state(outcomes: deque[bool]) -> State:
+
+def _state(lately: _Lately) -> State:
+    outcomes = lately.outcomes
+    if not outcomes:
+        return "up" if lately.probe else "down"
     tail = list(outcomes)[-_DOWN_AFTER:]
     if len(tail) == _DOWN_AFTER and not any(tail):
-        return "down"
+        answers = lately.probe and lately.probed_at > (lately.last_failure or 0.0)
+        return "degraded" if answers else "down"
     return "degraded" if outcomes.count(False) * 10 > len(outcomes) else "up"
 
 

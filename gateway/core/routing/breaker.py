@@ -70,9 +70,11 @@ class Breaker:
     """`began` before a call and `ended` after it with what `began` gave; `now` should not fall."""
 
     __slots__ = (
+        "_asked",
         "_chance",
         "_closed_at",
         "_last",
+        "_lifted",
         "_rule",
         "_since",
         "probe",
@@ -98,6 +100,8 @@ class Breaker:
         self._since = 0.0
         self._last = 0.0
         self._closed_at = -math.inf
+        self._asked = -math.inf  # until when the provider itself wants no calls
+        self._lifted = False
         self.window = Window()  # what it has counted since it was closed
 
     def ready(self, now: float) -> bool:
@@ -134,7 +138,8 @@ class Breaker:
         if current:
             self.open(now, why, growth, asked)
         elif asked is not None and self.until and not self.probe:
-            self.until = max(self.until, now + bounded(asked))
+            self._asked = max(self._asked, now + bounded(asked))
+            self.until = max(self.until, self._asked)
         return current
 
     def renewed(self, turn: int) -> int:
@@ -152,9 +157,21 @@ class Breaker:
         if asked is not None:
             # Who always asks for a second and never keeps his word is believed but once.
             seconds = max(bounded(asked), seconds if self.times else 0.0)
+            self._asked = now + bounded(asked)
         self.times += 1
         self._last = seconds
         self._shut(now, why, seconds + self._chance() * min(SPREAD * seconds, MOST_SPREAD))
+
+    def lift(self, now: float) -> bool:
+        """A word from beside the calls that all is well: one of them may find out now.
+
+        Believed once in an outage, and never against the time that the provider has asked for.
+        """
+        if not self.until or self._lifted or now >= self.until:
+            return False
+        self._lifted = True
+        self.until = max(now, self._asked)
+        return self.until <= now
 
     def hold(self, now: float, seconds: float) -> None:
         """Keep calls away for just so long, by order of the operator; it may be for ever."""
@@ -164,7 +181,7 @@ class Breaker:
         """Closed at once, with no way back to go and nothing remembered."""
         self.turn += 1
         self.until, self.probe, self.times, self.why = 0.0, 0, 0, ""
-        self.ramp_ends, self._closed_at = -math.inf, -math.inf
+        self.ramp_ends = self._closed_at = self._asked = -math.inf
         self.window = Window()
 
     def share(self, now: float) -> float:
@@ -177,6 +194,13 @@ class Breaker:
         """Seconds that are left of an opening, or of the way back after it."""
         return max((self.until or self.ramp_ends) - now, 0.0)
 
+    @property
+    def vouched(self) -> bool:
+        """True while it is closed and the last call that could tell has gone well."""
+        if self.until or self.window.row:
+            return False
+        return self.window.calls > 0 or self._closed_at > -math.inf
+
     def phase(self, now: float) -> Phase:
         """Its state by name."""
         if self.until:
@@ -185,7 +209,7 @@ class Breaker:
 
     def _shut(self, now: float, why: Why, seconds: float) -> None:
         if not self.until:
-            self._since = now
+            self._since, self._lifted = now, False
         self.turn += 1
         self.probe = 0
         self.until = now + seconds

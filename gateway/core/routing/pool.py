@@ -289,11 +289,11 @@ def _told(
     lane = seat.lane
     changes = []
     if own.until != before[0]:
-        changes.append(_change(own, now, seat.name, lane.upstream, lane.region))
+        changes.append(change_of(own, now, seat.name, lane.upstream, lane.region))
     if whole.until != before[1]:
-        changes.append(_change(whole, now, seat.name, "", None))
+        changes.append(change_of(whole, now, seat.name, "", None))
     if route.until != before[2]:
-        changes.append(_change(route, now, "", lane.upstream, lane.region))
+        changes.append(change_of(route, now, "", lane.upstream, lane.region))
     return tuple(changes)
 
 
@@ -335,9 +335,10 @@ def _refusal(lane: Lane, now: float, tokens: int, exclude: Collection[str]) -> R
     return Refused(lane.wait(now), "busy")
 
 
-def _change(
+def change_of(
     breaker: Breaker, now: float, credential: str, upstream: str, region: str | None
 ) -> Change:
+    """How a breaker stands, for those who are to hear of it."""
     left = max(breaker.until - now, 0.0)
     return Change(credential, upstream, region, breaker.phase(now), breaker.why, left)
 

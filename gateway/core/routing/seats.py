@@ -95,13 +95,13 @@ class Seat:
     """A credential on one route."""
 
     __slots__ = (
-        "_measured_at",
         "account",
         "alarm",
         "breaker",
         "in_flight",
         "lane",
         "latency",
+        "measured_at",
         "name",
         "parked",
         "place",
@@ -117,7 +117,7 @@ class Seat:
         self.breaker = Breaker(CREDENTIAL_RULE, chance)
         self.in_flight = 0
         self.latency = 0.0  # smoothed; zero: never measured
-        self._measured_at = 0.0
+        self.measured_at = 0.0
         self.parked = False
         self.alarm = math.inf
         self.tier: Tier
@@ -175,7 +175,7 @@ class Seat:
         mean = self.lane.latency or _FIRST_GUESS
         if not self.latency:
             return mean
-        age = now - self._measured_at
+        age = now - self.measured_at
         if age < 1.0:
             return self.latency
         return float(mean + (self.latency - mean) * 0.5 ** (age / HALF_LIFE))
@@ -183,10 +183,10 @@ class Seat:
     def measured(self, now: float, seconds: float) -> None:
         """A call was answered after so many seconds."""
         known = self.latency or seconds
-        if now - self._measured_at >= 1.0 and self.latency:
+        if now - self.measured_at >= 1.0 and self.latency:
             known = self.expected(now)
         self.latency = known + _NEWEST * (seconds - known)
-        self._measured_at = now
+        self.measured_at = now
         lane = self.lane
         mean = lane.latency
         lane.latency = mean + _NEWEST / len(lane.seats) * (seconds - mean) if mean else seconds
@@ -212,7 +212,7 @@ class Seat:
     def inherit(self, former: Seat) -> None:
         """Go on from what was known of the same credential on the same route."""
         self.breaker = former.breaker
-        self.latency, self._measured_at = former.latency, former._measured_at
+        self.latency, self.measured_at = former.latency, former.measured_at
 
 
 class Tier:
