@@ -26,8 +26,7 @@ def silent(pool: Pool, name: str, now: float, seconds: float) -> bool:
     if account is None or account.breaker.why == "admin" or account.limits.concurrency.count:
         return False
     seats = (lane.by_name.get(name) for lane in pool.lanes.values())
-    heard = [seat.measured_at for seat in seats if seat is not None and seat.latency]
-    return not heard or max(heard) <= now - seconds
+    return all(seat is None or seat.measured_at <= now - seconds for seat in seats)
 
 
 def begin(pool: Pool, name: str, now: float) -> bool:

@@ -117,7 +117,7 @@ class Seat:
         self.breaker = Breaker(CREDENTIAL_RULE, chance)
         self.in_flight = 0
         self.latency = 0.0  # smoothed; zero: never measured
-        self.measured_at = 0.0
+        self.measured_at = -math.inf
         self.parked = False
         self.alarm = math.inf
         self.tier: Tier
