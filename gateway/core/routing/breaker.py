@@ -47,6 +47,7 @@ class Growth(Struct, frozen=True):
 
 
 FAILURES = Growth(5.0, 300.0, calm=30.0)
+NOBODY_ELSE = Growth(5.0, 60.0, calm=30.0)  # where it is asked for sooner, since none does better
 RATE_LIMIT = Growth(1.0, 60.0)
 CREDENTIAL = Growth(60.0, 3600.0, calm=600.0)
 
@@ -59,11 +60,13 @@ class Rule(Struct, frozen=True):
 
     failures: int
     share: float
+    growth: Growth = FAILURES
 
 
 # A credential's rule is the quicker one: a route must not be closed for the sake of one of them.
 CREDENTIAL_RULE = Rule(5, 0.5)
-ROUTE_RULE = Rule(10, 0.8)
+LAST_RULE = Rule(5, 0.5, NOBODY_ELSE)
+ROUTE_RULE = Rule(10, 0.8, NOBODY_ELSE)
 
 
 class Breaker:
@@ -115,19 +118,23 @@ class Breaker:
             self.probe = self.turn
         return self.turn
 
-    def ended(self, turn: int, now: float, good: bool | None) -> bool:
-        """A call has ended; None says nothing of its quality. True if it counted."""
+    def ended(self, turn: int, now: float, good: bool | None, rule: Rule | None = None) -> bool:
+        """A call has ended; None says nothing of its quality. True if it counted.
+
+        Another `rule` than its own may hold for this one, as things stand beside it.
+        """
+        rule = rule or self._rule
         if self.probe and turn == self.probe:
             self.probe = 0
             if good:
                 self._close(now)
             elif good is False:
-                self.open(now, "failures", FAILURES)
+                self.open(now, "failures", rule.growth)
             return True
         if self.until or turn != self.turn:
             return False
         if good is not None:
-            self._count(now, good)
+            self._count(now, good, rule)
         return True
 
     def trip(
@@ -226,14 +233,14 @@ class Breaker:
         self.ramp_ends = now + self.ramp
         self.window = Window()
 
-    def _count(self, now: float, good: bool) -> None:
+    def _count(self, now: float, good: bool, rule: Rule) -> None:
         window = self.window
         window.count(now, good)
         if good:
             return
-        least, bad = self._rule.failures, window.bad
-        if window.row >= least or (bad >= least and bad >= self._rule.share * window.calls):
-            self.open(now, "failures", FAILURES)
+        least, bad = rule.failures, window.bad
+        if window.row >= least or (bad >= least and bad >= rule.share * window.calls):
+            self.open(now, "failures", rule.growth)
 
 
 def bounded(asked: float) -> float:

@@ -16,7 +16,14 @@ from typing import Literal
 from msgspec import Struct
 
 from gateway.core.limits import CONCURRENCY_WAIT, Refusal, Ticket
-from gateway.core.routing.breaker import CREDENTIAL, FAILURES, RATE_LIMIT, Breaker, Phase, Why
+from gateway.core.routing.breaker import (
+    CREDENTIAL,
+    FAILURES,
+    RATE_LIMIT,
+    Breaker,
+    Phase,
+    Why,
+)
 from gateway.core.routing.causes import Outcome
 from gateway.core.routing.drawing import chosen
 from gateway.core.routing.seats import Account, Lane, Member, Seat
@@ -315,7 +322,7 @@ def _judge(pick: Pick, now: float, outcome: Outcome, retry_after: float | None) 
         why: Why = "overload" if outcome == "overloaded" else "failures"
         failed = own.trip(on_own, now, why, FAILURES, retry_after) or None
     elif outcome in {"failed", "timed_out", "overloaded"}:
-        failed = own.ended(on_own, now, False) or None
+        failed = own.ended(on_own, now, False, pick.seat.rule()) or None
     else:
         own.ended(on_own, now, None)
     if outcome in {"refused", "exhausted"}:

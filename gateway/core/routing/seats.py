@@ -10,7 +10,13 @@ from heapq import heappop, heappush
 from msgspec import Struct
 
 from gateway.core.limits import CONCURRENCY_WAIT, Bucket, Limits
-from gateway.core.routing.breaker import CREDENTIAL_RULE, ROUTE_RULE, Breaker
+from gateway.core.routing.breaker import (
+    CREDENTIAL_RULE,
+    LAST_RULE,
+    ROUTE_RULE,
+    Breaker,
+    Rule,
+)
 from gateway.core.routing.draw import Draw
 
 HALF_LIFE = 30.0  # seconds in which a latency that nobody has confirmed comes half way to the mean
@@ -19,6 +25,7 @@ _NEWEST = 0.2  # what the newest latency counts in the smoothed one
 # leave anybody out.
 _NOISE = 0.05
 _FIRST_GUESS = 1.0  # second to the first byte, where nothing was ever measured
+_ENOUGH, _WELL = 3, 0.3  # calls of others on the route, and the share of them that may fail
 # The heaviest weights keep their proportion to the mean as whole numbers of this grain.
 _GRAIN = 16
 
@@ -161,6 +168,25 @@ class Seat:
         window = breaker.window
         done_well = not window.row and window.calls > window.bad and window.fresh(now)
         return done_well and not breaker.until
+
+    def rule(self) -> Rule:
+        """Early and for long it is left for others only that do better.
+
+        Where all fail alike nobody would be left: who still answers some calls goes on.
+        """
+        own, lane = self.breaker.window, self.lane.breaker.window
+        calls, bad = lane.calls - own.calls, lane.bad - own.bad
+        if bad < _WELL * calls if calls >= _ENOUGH else self._others_did_well():
+            return CREDENTIAL_RULE
+        return LAST_RULE if own.bad > ROUTE_RULE.share * own.calls else ROUTE_RULE
+
+    def _others_did_well(self) -> bool:
+        """Whether the last call of any other went well, however long ago."""
+        return any(
+            other is not self and not other.breaker.until and not other.breaker.window.row
+            for other in self.lane.seats
+            if other.latency
+        )
 
     def cost(self, now: float) -> float:
         """How long a call would have to wait here, in comparison: load times latency."""
