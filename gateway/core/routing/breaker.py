@@ -47,7 +47,7 @@ class Growth(Struct, frozen=True):
 
 
 FAILURES = Growth(5.0, 300.0, calm=30.0)
-NOBODY_ELSE = Growth(5.0, 60.0, calm=30.0)  # where it is asked for sooner, since none does better
+NOBODY_ELSE = Growth(5.0, 30.0, calm=30.0)  # where it is asked for sooner, since none does better
 RATE_LIMIT = Growth(1.0, 60.0)
 CREDENTIAL = Growth(60.0, 3600.0, calm=600.0)
 
@@ -66,7 +66,7 @@ class Rule(Struct, frozen=True):
 # A credential's rule is the quicker one: a route must not be closed for the sake of one of them.
 CREDENTIAL_RULE = Rule(5, 0.5)
 LAST_RULE = Rule(5, 0.5, NOBODY_ELSE)
-ROUTE_RULE = Rule(10, 0.8, NOBODY_ELSE)
+ROUTE_RULE = Rule(16, 0.8, NOBODY_ELSE)
 
 
 class Breaker:

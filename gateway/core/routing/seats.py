@@ -178,7 +178,7 @@ class Seat:
         calls, bad = lane.calls - own.calls, lane.bad - own.bad
         if bad < _WELL * calls if calls >= _ENOUGH else self._others_did_well():
             return CREDENTIAL_RULE
-        return LAST_RULE if own.bad > ROUTE_RULE.share * own.calls else ROUTE_RULE
+        return ROUTE_RULE if own.bad < own.calls else LAST_RULE
 
     def _others_did_well(self) -> bool:
         """Whether the last call of any other went well, however long ago."""
