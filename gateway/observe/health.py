@@ -13,6 +13,7 @@ from gateway.pipeline.record import Record
 
 _WINDOW = 50
 _DOWN_AFTER = 3
+_SAYS_NOTHING = frozenset({"rejected", "unknown"})
 
 State = Literal["unknown", "up", "degraded", "down"]
 
@@ -36,19 +37,25 @@ class Health:
         self._providers: dict[str, _Lately] = {}
 
     def call(self, record: Record, now: float) -> None:
-        """Note an outcome; a client's own mistake or departure says nothing of the provider."""
+        """Note an outcome; a client's own mistake or departure says nothing of the provider.
+
+        Tries that failed count as well, though another provider may have saved the call.
+        """
         if not record.sent_upstream:
             return
         fault = record.fault
+        tries = record.tries if fault is None else record.tries[:-1]
+        for one in tries:
+            if one["outcome"] not in _SAYS_NOTHING:
+                self._failed(str(one["provider"]), str(one["cause"]), now)
         if fault is not None and fault.kind.blame == "client" and fault.kind.status != 429:
             return
+        if fault is not None:
+            self._failed(record.provider, fault.cause, now)
+            return
         lately = self._of(record.provider)
-        lately.outcomes.append(fault is None)
-        if fault is None:
-            lately.last_success = now
-        else:
-            lately.last_failure = now
-            lately.last_cause = fault.cause
+        lately.outcomes.append(True)
+        lately.last_success = now
 
     def probed(self, provider: str, good: bool, now: float) -> None:
         """Note what it said when it was asked beside the calls."""
@@ -68,6 +75,11 @@ class Health:
             "last_failure_at": _seconds(lately.last_failure),
             "last_failure_cause": lately.last_cause or None,
         }
+
+    def _failed(self, provider: str, cause: str, now: float) -> None:
+        lately = self._of(provider)
+        lately.outcomes.append(False)
+        lately.last_failure, lately.last_cause = now, cause
 
     def _of(self, provider: str) -> _Lately:
         lately = self._providers.get(provider)

@@ -234,11 +234,16 @@ class Attempts:
         verdict = classify(fault, sent=sent)
         self.done(tried, verdict.outcome, fault)
         route = tried.candidate.route
+        if verdict.outcome == "refused" and tried.candidate.adapter.login is not None:
+            # What a login gave may be over before its time: the next call gets it anew.
+            services = self._services
+            services.logins.forget(route.provider, tried.credential, services.clock.time())
         self._record.tries.append(
             {
                 "route": route.slug,
                 "provider": route.provider.name,
                 "cause": fault.cause,
+                "outcome": verdict.outcome,
                 "status": self._record.upstream_status,
                 "ms": int((self._services.clock.monotonic() - tried.began) * 1000),
             }
