@@ -47,9 +47,11 @@ def known_candidates(
     services: Services, standing: Standing, wanted: Wanted, model: str
 ) -> list[Candidate] | None:
     """What `candidates` found before for the same order of routes, if nothing has changed."""
-    if standing.selective or wanted.preferences is not NO_PREFERENCES:
-        return None
     known, operation = services.known, wanted.operation
+    if wanted.preferences is not NO_PREFERENCES:
+        return None
+    if standing.selective and (operation, model) not in standing.whole:
+        return None
     if known.catalog is not services.catalog.current:
         return None
     found = known.named.get((operation, model))
@@ -82,7 +84,13 @@ async def candidates(
     allowed_routes = _permitted(standing, plan, model)
     _check_kind(allowed_routes[0], wanted.operation, model)
     routes = _ordered(services, standing, plan, allowed_routes, wanted)
-    lasting = not standing.selective and wanted.preferences is NO_PREFERENCES
+    # A key that may use all that a name stands for is served as one that may use everything.
+    whole = not standing.selective or (standing.key.n and allowed_routes == plan.routes)
+    lasting = whole and wanted.preferences is NO_PREFERENCES
+    # A name that has an end means something else on another day.
+    endless = lasting and all(route.sunset is None for route in plan.routes)
+    if endless:
+        standing.whole.add((wanted.operation, model))
     drawn = wanted.operation, id(routes)
     kept = known.drawn.get(drawn) if lasting else None
     if kept is not None and kept[0] is routes:
@@ -92,8 +100,7 @@ async def candidates(
         for candidate in _ready(services, routes, wanted.operation, model)
     ]
     if lasting and known.catalog is catalog:
-        # A name that has an end means something else on another day.
-        if all(route.sunset is None for route in plan.routes):
+        if endless:
             known.named[wanted.operation, model] = (
                 found
                 if len(plan.routes) == 1 and not plan.choice
