@@ -51,6 +51,8 @@ async def test_one_credential_of_three_fails(stage: Stage, status: int, stream: 
     answers = [await stage.call(stream=stream) for _ in range(40)]
     assert {text_of(answer) for answer in answers} == {"one"} or status in (500, 503, 529)
     assert all(text_of(answer) in ("one", "two") for answer in answers)
+    # No call is more than one round trip longer than without the bad one.
+    assert {header(answer, "x-gateway-attempts") for answer in answers} <= {None, "2"}
     assert seen["b"] <= 6
     assert seen["a"] + seen["c"] >= 30
 
