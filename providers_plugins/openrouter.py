@@ -10,11 +10,14 @@ from msgspec import structs
 
 from gateway.sdk import (
     Call,
+    Credential,
     Fault,
     JsonBody,
     ProviderError,
     Quirks,
     Spelling,
+    UpstreamRequest,
+    bearer,
     compatible,
     fault_in_body,
     normalise,
@@ -121,6 +124,12 @@ def thinking(call: Call, body: JsonBody, losses: Losses) -> JsonBody:
     return body.replace({**dict.fromkeys(asked), "reasoning": normalise.encoded(told)})
 
 
+def probe(call: Call, credential: Credential) -> UpstreamRequest:
+    """The key's own page: the list of models is there for everybody."""
+    url = call.base_url + (call.upstream or "/key")
+    return UpstreamRequest("GET", url, bearer(credential))
+
+
 CHAT = compatible(
     "openrouter",
     quirks=Quirks(
@@ -134,6 +143,7 @@ CHAT = compatible(
     fault_in=fault_in,
     fault=fault,
     spelling=Spelling(thoughts=("reasoning",), details=True, broken=frozenset({"error"})),
+    probe=probe,
 )
 
 

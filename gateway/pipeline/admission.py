@@ -13,7 +13,6 @@ from gateway.core.estimate import input_tokens
 from gateway.core.limits import Ticket
 from gateway.core.purse import NO_END, Purse
 from gateway.core.routing.affinity import conversation_keys
-from gateway.core.routing.preferences import NO_PREFERENCES
 from gateway.domain import Usage
 from gateway.errors import AUTHENTICATION_ERROR, INSUFFICIENT_SCOPE, Fault
 from gateway.pipeline.admit import authenticate, limited
@@ -99,9 +98,7 @@ async def admitted(services: Services, ask: Ask, record: Record) -> Admitted:
     body, wishes = _read(given, ask, record)
     tokens_in = input_tokens(body.raw)
     wanted = Wanted.by(standing, ask.operation, body, wishes.preferences, tokens_in)
-    found = None
-    if wanted.preferences is NO_PREFERENCES:
-        found = known_candidates(services, standing, ask.operation, record.model)
+    found = known_candidates(services, standing, wanted, record.model)
     if found is None:
         found = await candidates(services, standing, wanted, record.model)
         warning = warning_of(services, record.model)

@@ -225,6 +225,9 @@ class Adapter(Struct, frozen=True):
     `native` says of an operation, an upstream model and the route's options whether it does.
     `paints` says of a model that makes pictures that it can be talked with all the same; others are
     asked through "images", also in conversations.
+
+    `probe` writes a request that costs nothing and that only a good credential is answered to.
+    Its call has the operator's path, if there is one, as `upstream`, and the provider's options.
     """
 
     name: str
@@ -235,3 +238,4 @@ class Adapter(Struct, frozen=True):
     login: Login | None = None
     native: Callable[[str, str, Mapping[str, str]], bool] | None = None
     paints: Callable[[str], bool] | None = None
+    probe: Build | None = None

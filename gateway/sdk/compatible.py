@@ -63,11 +63,13 @@ def compatible(
     fault: Callable[[int, Mapping[str, str], bytes], Fault] = provider_fault,
     spelling: Spelling | None = None,
     build: Callable[[str, Quirks], Build] | None = None,
+    probe: Build | None = None,
 ) -> Adapter:
     """Declare an OpenAI-compatible provider.
 
     With a `spelling`, answers in conversations are rewritten; else their bytes pass untouched.
-    `build` replaces the usual address and login: it is given the path and the quirks.
+    `build` replaces the usual address and login: it is given the path and the quirks. `probe`
+    replaces the question for the list of models.
     """
     chosen = quirks or Quirks()
     builder = build or _builder
@@ -92,7 +94,11 @@ def compatible(
             fault=fault,
         )
 
-    return Adapter(name=name, operations={kind: operation(kind) for kind in operations})
+    return Adapter(
+        name=name,
+        operations={kind: operation(kind) for kind in operations},
+        probe=probe or (None if build else _probe(chosen)),
+    )
 
 
 def bearer(credential: Credential) -> tuple[tuple[str, str], ...]:
@@ -123,6 +129,17 @@ def _builder(path: str, quirks: Quirks) -> Build:
             body=body,
             adapted=losses.names,
         )
+
+    return build
+
+
+def _probe(quirks: Quirks) -> Build:
+    """The list of models: every host has one, and asks for the login."""
+
+    def build(call: Call, credential: Credential) -> UpstreamRequest:
+        login = tuple(one for one in bearer(credential) if one[0] != "Content-Type")
+        url = call.base_url + (call.upstream or "/models")
+        return UpstreamRequest(method="GET", url=url, headers=login + quirks.headers)
 
     return build
 

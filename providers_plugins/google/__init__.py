@@ -83,6 +83,11 @@ def _paints(model: str) -> bool:
     return not imagen.is_one(model)
 
 
+def _probe_studio(call: Call, credential: Credential) -> UpstreamRequest:
+    url = call.base_url + (call.upstream or "/models?pageSize=1")
+    return UpstreamRequest("GET", url, studio_headers(credential))
+
+
 GOOGLE = Adapter(
     name="google",
     operations={
@@ -96,6 +101,7 @@ GOOGLE = Adapter(
     },
     wire=_wire(_build_studio),
     paints=_paints,
+    probe=_probe_studio,
 )
 VERTEX = Adapter(
     name="vertex",
