@@ -86,6 +86,17 @@ FOR_EVER = 1_000_000
 UNKNOWN_DATA = DataPolicy()
 
 
+class Probe(Struct, frozen=True):
+    """How to ask a provider how it is, where no call has told for `every` seconds.
+
+    An empty `path` is what its adapter would ask.
+    """
+
+    path: str = ""
+    every: float = 30.0
+    timeout: float = 10.0
+
+
 class Provider(Struct, frozen=True):
     """One upstream host and the pool of credentials for it."""
 
@@ -100,6 +111,7 @@ class Provider(Struct, frozen=True):
     options: dict[str, str] = field(default_factory=dict)
     region: str | None = None
     data: DataPolicy = UNKNOWN_DATA
+    probe: Probe | None = None  # without it nobody is asked
 
 
 class Price(Struct, frozen=True):

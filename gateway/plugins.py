@@ -149,6 +149,9 @@ def contract_problem(loaded: object) -> str | None:
         return f"speaks contract {loaded.contract}; this gateway speaks {CONTRACT}"
     if not loaded.operations and loaded.wire is None:
         return "declares no operations"
+    probe: object = loaded.probe
+    if probe is not None and not callable(probe):
+        return "has a 'probe' that cannot be called"
     declared: Mapping[str, object] = loaded.operations
     for name, operation in declared.items():
         if not isinstance(operation, Operation):

@@ -114,6 +114,10 @@ class Logins(Protocol):
         self, adapter: Adapter, provider: Provider, credential: Credential, now: float
     ) -> Credential: ...
 
+    def forget(self, provider: Provider, credential: Credential, now: float) -> None:
+        """What a login gave was refused: the next call logs in anew."""
+        ...
+
 
 class Sink(Protocol):
     """Where a call's answer goes. Writing never waits; congestion is told to whom it concerns."""

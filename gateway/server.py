@@ -22,8 +22,9 @@ from gateway.domain import SCOPES
 from gateway.observe.health import Health
 from gateway.observe.logs import Log
 from gateway.observe.metrics import Metrics
-from gateway.observe.pools import PoolWatch
+from gateway.observe.pools import PoolWatch, ProbeWatch
 from gateway.pipeline.desk import Desk
+from gateway.pipeline.probing import Prober
 from gateway.pipeline.routing import Routing
 from gateway.pipeline.services import Services
 from gateway.plugins import Plugins
@@ -80,8 +81,10 @@ class Server:
         services = self._services(store, upstream, logins, clock)
         self._watch_adapters(services, clock)
         store.on_money.append(services.desk.moved)
+        self.prober = Prober(services)
         self.site = self._site(services, store, clock)
         PoolWatch(services.routing, self.log, clock).register(self.site.metrics)
+        ProbeWatch(self.prober, self.log, self.site.health).register(self.site.metrics)
         self.app = App(self.site)
         self.catalog.on_swap.append(self._use_adapters)
         self.catalog.on_swap.append(lambda new: self.app.mount(new.surfaces))
@@ -92,7 +95,9 @@ class Server:
         control = Control(socket_path(settings.db), store)
         await control.open()
         self._stack.push_async_callback(control.close)
-        for watch in (self.catalog.watch(self.settings.watch_every), self._watch()):
+        self._stack.push_async_callback(self.prober.close)
+        watches = (self.catalog.watch(self.settings.watch_every), self._watch(), self.prober.run())
+        for watch in watches:
             self._stack.callback(asyncio.create_task(watch).cancel)
         self._register_gauges(upstream)
 
@@ -121,6 +126,7 @@ class Server:
         settings = self.settings
         return Site(
             services=services,
+            prober=self.prober,
             catalog=self.catalog,
             log=self.log,
             metrics=Metrics(),
@@ -211,6 +217,7 @@ class Server:
         site = self.site
         site.draining = True
         self.log.event("info", "draining", open_calls=site.open_calls)
+        await self.prober.close()
         site.on_idle = self._idle.set
         if site.open_calls and not self.hard_stop:
             try:

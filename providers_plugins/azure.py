@@ -111,6 +111,19 @@ def address(call: Call, path: str) -> str:
     return f"{root}/openai/deployments/{deployment}{path}?api-version={query}"
 
 
+def probe(call: Call, credential: Credential) -> UpstreamRequest:
+    """The resource's list of models."""
+    base = call.base_url.rstrip("/")
+    version = call.options.get("api_version", "v1")
+    url = address(call, "/models")
+    if call.upstream:
+        url = base + call.upstream
+    elif "/deployments/" in url:
+        root = base.removesuffix("/v1").removesuffix("/openai")
+        url = f"{root}/openai/models?api-version={quote(version, safe='')}"
+    return UpstreamRequest("GET", url, _login(credential))
+
+
 def _login(credential: Credential) -> tuple[tuple[str, str], ...]:
     token = credential.secrets.get("session_token")
     if token:
@@ -127,6 +140,7 @@ CHAT = compatible(
     fault_in=_inside,
     fault=fault,
     build=builder,
+    probe=probe,
 )
 
 ADAPTER = structs.replace(

@@ -88,6 +88,12 @@ def read_embeddings(
     return vectors.Embedded(found, usage)
 
 
+def probe(call: Call, credential: Credential) -> UpstreamRequest:
+    """The list of models."""
+    url = call.base_url + (call.upstream or "/v1/models?page_size=1")
+    return UpstreamRequest("GET", url, bearer(credential))
+
+
 WIRE = Wire(build=build_chat, read=read_answer, reader=ChatReader, fault=fault)
 
 ADAPTER = Adapter(
@@ -102,4 +108,5 @@ ADAPTER = Adapter(
         "transcriptions": hearing.heard("/v2/audio/transcriptions", drop=_UNHEARD, fault=fault),
     },
     wire=WIRE,
+    probe=probe,
 )

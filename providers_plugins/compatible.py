@@ -45,4 +45,4 @@ VLLM = compatible(
 )
 
 # Any other host: llama.cpp, a colleague's server. It gets what the client sent, and its bytes pass.
-GENERIC = compatible("openai-compatible", operations=EVERYTHING)
+GENERIC = compatible("openai-compatible", operations=(*EVERYTHING, "images", "image_edits"))

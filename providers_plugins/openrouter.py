@@ -6,14 +6,18 @@ from collections.abc import Mapping
 from typing import Any
 
 import msgspec
+from msgspec import structs
 
 from gateway.sdk import (
     Call,
+    Credential,
     Fault,
     JsonBody,
     ProviderError,
     Quirks,
     Spelling,
+    UpstreamRequest,
+    bearer,
     compatible,
     fault_in_body,
     normalise,
@@ -22,6 +26,7 @@ from gateway.sdk import (
 )
 from gateway.sdk.talk import Losses
 from providers_plugins.causes import EXHAUSTED, FAILED, POLICY, RATE, TIMEOUT, caused
+from providers_plugins.openrouter_images import IMAGES
 
 # Inside an answer the code is the status it would have had.
 _CAUSES = {
@@ -119,7 +124,13 @@ def thinking(call: Call, body: JsonBody, losses: Losses) -> JsonBody:
     return body.replace({**dict.fromkeys(asked), "reasoning": normalise.encoded(told)})
 
 
-ADAPTER = compatible(
+def probe(call: Call, credential: Credential) -> UpstreamRequest:
+    """The key's own page: the list of models is there for everybody."""
+    url = call.base_url + (call.upstream or "/key")
+    return UpstreamRequest("GET", url, bearer(credential))
+
+
+CHAT = compatible(
     "openrouter",
     quirks=Quirks(
         steps=(
@@ -132,4 +143,13 @@ ADAPTER = compatible(
     fault_in=fault_in,
     fault=fault,
     spelling=Spelling(thoughts=("reasoning",), details=True, broken=frozenset({"error"})),
+    probe=probe,
 )
+
+
+def _paints(model: str) -> bool:
+    """All of its models of pictures are talked with as well."""
+    return bool(model)
+
+
+ADAPTER = structs.replace(CHAT, operations={**CHAT.operations, **IMAGES}, paints=_paints)

@@ -303,6 +303,15 @@ def _event(chunk: dict[str, Any]) -> Send:
     return Send(f"data: {msgspec.json.encode(chunk).decode()}\n\n")
 
 
+def probe(call: Call, credential: Credential) -> UpstreamRequest:
+    """Answers with the status that the provider's option `probe` has, or 200."""
+    del credential
+    said = call.options.get("probe", "")
+    behaviour = Behaviour(status=int(said) if re.fullmatch("[2-5][0-9][0-9]", said) else 200)
+    script = Script(200, [_JSON], [_send({})]) if behaviour.status == 200 else _refusal(behaviour)
+    return UpstreamRequest("GET", "sim:probe", (), script.encode())
+
+
 _ANSWERS = {"chat": _chat, "completions": _completions, "embeddings": _embeddings}
 
 ADAPTER = Adapter(
@@ -310,4 +319,5 @@ ADAPTER = Adapter(
     operations={
         name: Operation(build=build, parse=PASSTHROUGH, stream=PASSTHROUGH) for name in _ANSWERS
     },
+    probe=probe,
 )

@@ -119,6 +119,7 @@ async def running(
     text: str | None = None,
     adapter_wait: float = 1.0,
     adapter_limit: float = 5.0,
+    watch_every: float = 0.02,
     **changes: Any,
 ) -> AsyncIterator[Gateway]:
     """Serve the test catalog until the block ends."""
@@ -132,7 +133,7 @@ async def running(
         port=0,
         drain=drain,
         max_connections=max_connections,
-        watch_every=0.02,
+        watch_every=watch_every,
         adapter_wait=adapter_wait,
         adapter_limit=adapter_limit,
     )

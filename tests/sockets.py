@@ -34,6 +34,13 @@ def accept(key: str) -> str:
     return base64.b64encode(hashlib.sha1((key + GUID).encode()).digest()).decode()
 
 
+def mixed(payload: bytes, mask: bytes) -> bytes:
+    """Masked, or unmasked."""
+    size = len(payload)
+    wide = (mask * (size // 4 + 1))[:size]
+    return (int.from_bytes(payload, "big") ^ int.from_bytes(wide, "big")).to_bytes(size, "big")
+
+
 def encode(opcode: int, payload: bytes, *, mask: bytes | None = None, final: bool = True) -> bytes:
     """One frame."""
     head = bytes([opcode | (0x80 if final else 0)])
@@ -45,7 +52,7 @@ def encode(opcode: int, payload: bytes, *, mask: bytes | None = None, final: boo
     else:
         head += struct.pack(">BQ", bit | 127, len(payload))
     if mask:
-        payload = bytes(byte ^ mask[place % 4] for place, byte in enumerate(payload))
+        payload = mixed(payload, mask)
         head += mask
     return head + payload
 
@@ -54,7 +61,7 @@ class Frames:
     """Takes frames from bytes as they come, and waits for them."""
 
     def __init__(self) -> None:
-        self._buffer = b""
+        self._buffer = bytearray()
         self._more = asyncio.Event()
         self._gone = False
         self.masks: list[bool] = []
@@ -86,18 +93,17 @@ class Frames:
             size, at = int.from_bytes(data[2 : 2 + width], "big"), 2 + width
         mask = None
         if data[1] & 128:
-            mask, at = data[at : at + 4], at + 4
+            mask, at = bytes(data[at : at + 4]), at + 4
         if len(data) < at + size:
             return None
-        payload = data[at : at + size]
-        self._buffer = data[at + size :]
+        payload = bytes(data[at : at + size])
+        first = data[0]
+        del data[: at + size]
         self.masks.append(mask is not None)
         if mask is not None:
-            wide = (mask * (size // 4 + 1))[:size]
-            mixed = int.from_bytes(payload, "big") ^ int.from_bytes(wide, "big")
-            payload = mixed.to_bytes(size, "big")
-        assert data[0] & 0x80, "the gateway sends no fragments"
-        return data[0] & 15, payload
+            payload = mixed(payload, mask)
+        assert first & 0x80, "the gateway sends no fragments"
+        return first & 15, payload
 
 
 class End:

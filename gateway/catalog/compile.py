@@ -124,7 +124,12 @@ def _provider(name: str, it: schema.Provider) -> domain.Provider:
         options=it.options,
         region=it.region,
         data=_data(it.data, it.zdr, domain.UNKNOWN_DATA),
+        probe=None if it.probe is None else _probe(it.probe),
     )
+
+
+def _probe(it: schema.Probe) -> domain.Probe:
+    return domain.Probe(it.path or "", it.every, it.timeout)
 
 
 def _data(

@@ -197,6 +197,27 @@ class Timeouts(Strict, frozen=True, forbid_unknown_fields=True):
     total: Seconds | None = None
 
 
+class Probe(Strict, frozen=True, forbid_unknown_fields=True):
+    """A question beside the calls."""
+
+    path: (
+        Annotated[
+            str,
+            Meta(
+                pattern=r"\A/[A-Za-z0-9._~!$&'()*+,;=:@%/?-]{0,199}\Z",
+                description='must be a path that begins with "/", such as "/models"',
+            ),
+        ]
+        | None
+    ) = None
+    every: Annotated[
+        float, Meta(ge=5, le=86_400, description="must be a number of seconds from 5 to 86400")
+    ] = 30.0
+    timeout: Annotated[
+        float, Meta(ge=0.1, le=60, description="must be a number of seconds from 0.1 to 60")
+    ] = 10.0
+
+
 class Provider(Strict, frozen=True, forbid_unknown_fields=True):
     """One upstream host."""
 
@@ -213,6 +234,7 @@ class Provider(Strict, frozen=True, forbid_unknown_fields=True):
     region: Text | None = None
     data: Data | None = None
     zdr: bool | None = None
+    probe: Probe | None = None
 
 
 class Surface(Strict, frozen=True, forbid_unknown_fields=True):

@@ -73,6 +73,10 @@ class JsonBody:
     def __contains__(self, name: str) -> bool:
         return name in self._spans
 
+    def has_any(self, names: frozenset[str]) -> bool:
+        """True when any of these members is there."""
+        return not names.isdisjoint(self._known or self._spans)
+
     def names(self) -> list[str]:
         """The members in the order the client sent them."""
         return list(self._spans)

@@ -20,11 +20,12 @@ _LINES = re.compile(rb"\r\n|\n|\r")
 
 
 class Splitter:
-    """Cuts a byte stream into events. An event over MAX_EVENT is handed on in pieces, unread."""
+    """Cuts a byte stream into events. An event over `most` bytes is handed on in pieces, unread."""
 
-    __slots__ = ("_scanned", "oversize", "tail")
+    __slots__ = ("_most", "_scanned", "oversize", "tail")
 
-    def __init__(self) -> None:
+    def __init__(self, most: int = MAX_EVENT) -> None:
+        self._most = most
         self.tail = bytearray()  # what came of the event that is not complete yet
         self._scanned = 0
         self.oversize = False
@@ -37,13 +38,13 @@ class Splitter:
         search_from = max(0, self._scanned - 3)
         while (found := _END.search(tail, search_from)) is not None:
             start_next = found.end()
-            if start_next - start > MAX_EVENT:
+            if start_next - start > self._most:
                 self.oversize = True  # however it was split
             yield bytes(tail[start:start_next])
             start = search_from = start_next
             self.oversize = False
         del tail[:start]
-        if len(tail) > MAX_EVENT:
+        if len(tail) > self._most:
             # The last bytes stay back so that the event's end is still found across a split.
             self.oversize = True
             piece = bytes(tail[:-3])

@@ -230,7 +230,9 @@ class Peer:
     without it this is the server's end. `on_close` is told once, by whichever side it ended.
     """
 
-    __slots__ = ("_key", "_reader", "_write", "closing", "on_close", "on_message", "over")
+    __slots__ = (
+        "_full", "_key", "_owed", "_reader", "_write", "closing", "on_close", "on_message", "over",
+    )  # fmt: skip
 
     def __init__(
         self,
@@ -243,6 +245,8 @@ class Peer:
         self._reader = FrameReader(masked=key is None, limit=limit)
         self.on_message: Callable[[bytes], None] = _ignore
         self.on_close: Callable[[Closed], None] = _ignore
+        self._full = False
+        self._owed: bytes | None = None  # the ping that is to be answered once there is room
         self.closing = False  # our close frame is out
         self.over = False
 
@@ -263,11 +267,24 @@ class Peer:
         if opcode == CLOSE:
             self._closed(payload)
         elif not self.closing:
-            if opcode == PING:
+            if opcode == PING and self._full:
+                self._owed = payload
+            elif opcode == PING:
                 self._send(PONG, payload)
             elif opcode != PONG:
                 self.on_message(payload)
         return not self.over
+
+    def hold(self) -> None:
+        """The other side does not read: of its pings the last alone will be answered."""
+        self._full = True
+
+    def go_on(self) -> None:
+        """It reads again."""
+        self._full = False
+        owed, self._owed = self._owed, None
+        if owed is not None and not self.closing:
+            self._send(PONG, owed)
 
     def send(self, message: bytes) -> None:
         """A text message; nothing once the end has begun."""

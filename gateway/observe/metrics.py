@@ -51,6 +51,7 @@ class Metrics:
     def __init__(self) -> None:
         self._series: dict[tuple[str, str, int], Series] = {}
         self._faults: dict[tuple[str, str, str], int] = {}
+        self._tried: dict[tuple[str, str, str], int] = {}
         self._flagged: dict[tuple[str, str], int] = {}
         self._gauges: list[tuple[str, str, Gauge]] = []
 
@@ -81,6 +82,9 @@ class Metrics:
         if record.flag:
             flagged = (record.route, _FLAG_NAMES[record.flag])
             self._flagged[flagged] = self._flagged.get(flagged, 0) + 1
+        for one in record.tries:
+            tried = (str(one["provider"]), str(one["route"]), str(one["cause"]))
+            self._tried[tried] = self._tried.get(tried, 0) + 1
         if record.cause:
             fault = (record.operation, record.provider, record.cause)
             self._faults[fault] = self._faults.get(fault, 0) + 1
@@ -114,6 +118,10 @@ class Metrics:
         name, labels = "gateway_faults_total", ("operation", "provider", "cause")
         yield _head(name, "Failed calls by cause.", "counter")
         for values, count in self._faults.items():
+            yield f"{name}{_labels(labels, values)} {count}\n"
+        name, labels = "gateway_failed_attempts_total", ("provider", "route", "cause")
+        yield _head(name, "Tries that failed, though another may have saved the call.", "counter")
+        for values, count in self._tried.items():
             yield f"{name}{_labels(labels, values)} {count}\n"
 
     def _tokens(self) -> Iterable[str]:

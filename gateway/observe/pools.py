@@ -6,8 +6,10 @@ from collections import Counter
 from collections.abc import Iterable, Mapping
 
 from gateway.core.routing.pool import Change
+from gateway.observe.health import Health
 from gateway.observe.logs import Log
 from gateway.observe.metrics import Metrics
+from gateway.pipeline.probing import Prober, Told
 from gateway.pipeline.routing import Routing
 from gateway.ports import Clock
 
@@ -15,6 +17,43 @@ Series = Iterable[tuple[Mapping[str, str], float]]
 
 # Somebody must do something about these: they do not pass by themselves.
 _ALARMING = frozenset({"refused", "exhausted", "forbidden"})
+
+
+_EVENTS = {"open": "rests", "half_open": "may_be_tried"}
+_LEVELS = {"ok": "info", "failed": "warning", "refused": "error"}
+
+
+class ProbeWatch:
+    """Counts what providers answered to questions beside the calls, and writes down what is new."""
+
+    def __init__(self, prober: Prober, log: Log, health: Health) -> None:
+        self._prober = prober
+        self._log = log
+        self._health = health
+        prober.on_told = self.told
+
+    def register(self, metrics: Metrics) -> None:
+        """Show the figures."""
+        metrics.gauge(
+            "gateway_probes", "Answers to probes since the start, by outcome.", self._counted
+        )
+
+    def told(self, provider: str, told: Told) -> None:
+        """A provider has answered, or has not."""
+        self._health.probed(provider, told.said == "ok", told.at)
+        if told.news:
+            self._log.event(
+                _LEVELS[told.said],
+                "probed",
+                provider=provider,
+                credential=told.credential,
+                outcome=told.said,
+                status=told.status,
+            )
+
+    def _counted(self) -> Series:
+        for (provider, credential, said), count in self._prober.counts.items():
+            yield {"provider": provider, "credential": credential, "outcome": said}, count
 
 
 class PoolWatch:
@@ -46,7 +85,7 @@ class PoolWatch:
         alarming = change.why in _ALARMING
         self._log.event(
             "error" if opened and alarming else "warning" if opened else "info",
-            "rests" if opened else "is_back",
+            _EVENTS.get(change.phase, "is_back"),
             provider=provider,
             credential=change.credential,
             upstream=change.upstream,

@@ -13,7 +13,6 @@ from gateway.core.estimate import input_tokens
 from gateway.core.limits import Ticket
 from gateway.core.purse import NO_END, Purse
 from gateway.core.routing.affinity import conversation_keys
-from gateway.core.routing.preferences import NO_PREFERENCES
 from gateway.domain import Usage
 from gateway.errors import AUTHENTICATION_ERROR, INSUFFICIENT_SCOPE, Fault
 from gateway.pipeline.admit import authenticate, limited
@@ -99,9 +98,7 @@ async def admitted(services: Services, ask: Ask, record: Record) -> Admitted:
     body, wishes = _read(given, ask, record)
     tokens_in = input_tokens(body.raw)
     wanted = Wanted.by(standing, ask.operation, body, wishes.preferences, tokens_in)
-    found = None
-    if wanted.preferences is NO_PREFERENCES:
-        found = known_candidates(services, standing, ask.operation, record.model)
+    found = known_candidates(services, standing, wanted, record.model)
     if found is None:
         found = await candidates(services, standing, wanted, record.model)
         warning = warning_of(services, record.model)
@@ -110,7 +107,7 @@ async def admitted(services: Services, ask: Ask, record: Record) -> Admitted:
     candidate = found[0]
     job = _job(services, standing, candidate, body, wishes, record, tokens_in)
     job.candidates, job.wanted = found, wanted
-    if ask.operation not in TALKS:
+    if ask.operation not in TALKS or candidate.route.model.kind == "image":
         _measure(services, job, ask.operation, given, record)
     if len(found) > 1 or len(candidate.route.provider.credentials) > 1:
         session = ask.headers.get("x-session-id") or key.session
@@ -171,7 +168,7 @@ def _job(
 def _measure(
     services: Services, job: Admitted, operation: str, given: bytes | Form, record: Record
 ) -> None:
-    """For what is no talk: its files, and what it will use that is not counted in tokens."""
+    """For what is no talk of words: its files, and what it uses that is not counted in tokens."""
     job.talks = False
     job.form = given if isinstance(given, Form) else None
     job.till.least = NO_END

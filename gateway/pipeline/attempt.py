@@ -10,7 +10,7 @@ from msgspec import Struct
 from gateway.domain import Credential, File, UpstreamRequest, Usage
 from gateway.errors import INVALID_REQUEST, Fault
 from gateway.pipeline.mishaps import Mishaps, sound_fault, sound_request, sound_usage
-from gateway.pipeline.operations import NOTHING, TALKS, expected
+from gateway.pipeline.operations import NOTHING, ONE_PICTURE, TALKS, expected
 from gateway.pipeline.record import Record
 from gateway.pipeline.services import Candidate, Services
 from gateway.ports import UpstreamReply
@@ -120,9 +120,11 @@ def expects(
     candidate: Candidate, order: Order, mishaps: Mishaps, now: float, name: str = ""
 ) -> Usage:
     """What the call will use on this route that is not counted in tokens."""
-    if order.operation in TALKS:
+    if order.operation in TALKS and candidate.route.model.kind == "chat":
         return NOTHING
     own = candidate.operation.expects
+    if own is None and order.operation in TALKS:
+        return ONE_PICTURE
     if own is None:
         return expected(order.operation, order.body, () if order.form is None else order.form.files)
     try:

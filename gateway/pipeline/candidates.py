@@ -16,10 +16,8 @@ from gateway.domain import ANONYMOUS, Channel, Key, Provider, Route
 from gateway.errors import Fault
 from gateway.pipeline.desk import Standing
 from gateway.pipeline.operations import ENDPOINT_OF, OPERATIONS
-from gateway.pipeline.services import Candidate, Services
+from gateway.pipeline.services import Candidate, Services, Several
 from gateway.sdk.dialects import serving
-
-_MOST_DRAWN = 1_000
 
 
 class Wanted(Struct, frozen=True):
@@ -35,7 +33,9 @@ class Wanted(Struct, frozen=True):
         cls, standing: Standing, operation: str, body: JsonBody, asked: Preferences, tokens_in: int
     ) -> Wanted:
         """What a request wants, over what its key wants as a rule."""
-        return cls(operation, body, merged(standing.preferences, asked), tokens_in)
+        usual = standing.preferences
+        wishes = asked if usual is NO_PREFERENCES else merged(usual, asked)
+        return cls(operation, body, wishes, tokens_in)
 
     @property
     def needs(self) -> Needs:
@@ -44,14 +44,29 @@ class Wanted(Struct, frozen=True):
 
 
 def known_candidates(
-    services: Services, standing: Standing, operation: str, model: str
+    services: Services, standing: Standing, wanted: Wanted, model: str
 ) -> list[Candidate] | None:
-    """What `candidates` found before for a name of one route, if nothing has changed."""
-    if standing.selective:
+    """What `candidates` found before for the same order of routes, if nothing has changed."""
+    known, operation = services.known, wanted.operation
+    if wanted.preferences is not NO_PREFERENCES:
         return None
-    if services.known.catalog is not services.catalog.current:
+    if standing.selective and (operation, model) not in standing.whole:
         return None
-    return services.known.named.get((operation, model))
+    if known.catalog is not services.catalog.current:
+        return None
+    found = known.named.get((operation, model))
+    if not isinstance(found, Several):
+        return found
+    needs = NO_NEEDS if operation == "count_tokens" else wanted.needs
+    routes = services.routing.order(found.plan, NO_PREFERENCES, needs, standing)
+    kept = known.drawn.get((operation, id(routes)))
+    if kept is not None and kept[0] is routes:
+        return kept[1]
+    ready = found.ready
+    drawn = [ready[route.slug] for route in routes if route.slug in ready]
+    if drawn:
+        known.keep(operation, routes, drawn)
+    return drawn or None
 
 
 async def candidates(
@@ -69,7 +84,13 @@ async def candidates(
     allowed_routes = _permitted(standing, plan, model)
     _check_kind(allowed_routes[0], wanted.operation, model)
     routes = _ordered(services, standing, plan, allowed_routes, wanted)
-    lasting = not standing.selective and wanted.preferences is NO_PREFERENCES
+    # A key that may use all that a name stands for is served as one that may use everything.
+    whole = not standing.selective or (standing.key.n and allowed_routes == plan.routes)
+    lasting = whole and wanted.preferences is NO_PREFERENCES
+    # A name that has an end means something else on another day.
+    endless = lasting and all(route.sunset is None for route in plan.routes)
+    if endless:
+        standing.whole.add((wanted.operation, model))
     drawn = wanted.operation, id(routes)
     kept = known.drawn.get(drawn) if lasting else None
     if kept is not None and kept[0] is routes:
@@ -79,13 +100,22 @@ async def candidates(
         for candidate in _ready(services, routes, wanted.operation, model)
     ]
     if lasting and known.catalog is catalog:
-        # A name that has an end means something else on another day.
-        if len(plan.routes) == 1 and plan.routes[0].sunset is None and not plan.choice:
-            known.named[wanted.operation, model] = found
-        if len(known.drawn) >= _MOST_DRAWN:
-            known.drawn.clear()
-        known.drawn[drawn] = routes, found
+        if endless:
+            known.named[wanted.operation, model] = (
+                found
+                if len(plan.routes) == 1 and not plan.choice
+                else await _several(services, plan, wanted.operation, model)
+            )
+        known.keep(wanted.operation, routes, found)
     return found
+
+
+async def _several(services: Services, plan: Plan, operation: str, model: str) -> Several:
+    """All routes of a name that can be served, whichever of them this call could use."""
+    ready = _ready(services, plan.routes, operation, model)
+    return Several(
+        plan, {one.route.slug: await _entered(services, one, operation) for one in ready}
+    )
 
 
 def warning_of(services: Services, model: str) -> str | None:
@@ -174,6 +204,7 @@ def _ready(
     found = _implemented(services, routes, operation)
     if not found:
         _check_loading(services, routes, model)
+        _check_usual(services, routes, operation, model)
         raise Fault(
             errors.NOT_IMPLEMENTED,
             f"'{model}' is listed, but this gateway cannot yet serve "
@@ -197,6 +228,17 @@ def _ready(
             cause="no_credential",
         )
     return ready
+
+
+def _check_usual(services: Services, routes: tuple[Route, ...], operation: str, model: str) -> None:
+    """A provider may serve what its model is mostly asked for, and not this."""
+    path = ENDPOINT_OF[routes[0].model.kind]
+    usual = next(name for name, kind in OPERATIONS.items() if kind.path == path)
+    if usual != operation and _implemented(services, routes, usual):
+        raise errors.invalid(
+            f"'{model}' cannot be asked for {OPERATIONS[operation].path}: call /v1/{path} instead.",
+            "model",
+        )
 
 
 def _check_loading(services: Services, routes: tuple[Route, ...], model: str) -> None:
@@ -242,8 +284,8 @@ def _permitted(standing: Standing, plan: Plan, model: str) -> tuple[Route, ...]:
 
 
 def _check_kind(route: Route, operation: str, model: str) -> None:
-    kind = route.model.kind
-    if kind != OPERATIONS[operation].model:
+    kind, asked = route.model.kind, OPERATIONS[operation]
+    if kind != asked.model and kind not in asked.also:
         raise errors.invalid(
             f"'{model}' is a model of kind '{kind}': call /v1/{ENDPOINT_OF[kind]} instead.", "model"
         )
@@ -265,7 +307,7 @@ def _made(services: Services, route: Route, operation: str) -> Candidate | None:
     if adapter is None:
         return None
     options = {**_longest(route), **route.provider.options, **route.options}
-    serves = serving(adapter, operation, route.upstream, options)
+    serves = serving(adapter, operation, route.upstream, options, route.model.kind)
     if serves is None:
         return None
     return Candidate(

@@ -7,7 +7,7 @@ from decimal import Decimal
 from typing import Protocol
 
 from gateway.core.routing.names import Choice
-from gateway.domain import Route
+from gateway.domain import Provider, Route
 
 
 class Group(Protocol):
@@ -49,6 +49,9 @@ class Routes(Protocol):
 
     @property
     def auto(self) -> Mapping[str, Choice]: ...
+
+    @property
+    def providers(self) -> Mapping[str, Provider]: ...
 
     @property
     def groups(self) -> Mapping[str, Group]: ...

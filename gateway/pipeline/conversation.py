@@ -38,6 +38,8 @@ from gateway.sdk import Dialogue, Frames
 # Sound that has passed since its cost was last looked at.
 _LOOK_EVERY_MS = 1_000
 _LARGEST_REASON = 100
+# Who asks and does not read: the provider can be held for that, but not the answers to its own.
+_MOST_UNREAD = 1 << 20
 _TELLS_OF_FAILURE = ("error", "response.done")
 
 
@@ -90,6 +92,7 @@ class Conversation:
         self._passing = Passing()
         self._used: Usage | None = None
         self._problem = ""
+        self._answered = 0  # bytes that answer the client's own messages while it does not read
         self._looked_at = 0  # milliseconds of sound when the cost was last looked at
         self._parted = asyncio.Event()
         self.client_held = self.provider_held = False  # who is not read from
@@ -153,7 +156,14 @@ class Conversation:
             return
         self._note(len(message), 0)
         self._passing.from_client(event_of(message))
-        self._take(lambda: self._dialogue.from_client(message))
+        answered = self._take(lambda: self._dialogue.from_client(message))
+        if not self.provider_held:
+            return
+        self._answered += answered
+        if self._answered > _MOST_UNREAD:
+            self.end(
+                Ending(POLICY, cause="client_stuck", status=CLIENT_CLOSED.status, flag="abandoned")
+            )
 
     def _from_provider(self, message: bytes) -> None:
         if self.over.done():
@@ -161,8 +171,11 @@ class Conversation:
         self._note(0, len(message))
         self._take(lambda: self._dialogue.from_provider(message))
 
-    def _take(self, ask: Callable[[], Frames]) -> None:
-        """Send on what the dialogue makes of a message, and see what it has counted."""
+    def _take(self, ask: Callable[[], Frames]) -> int:
+        """Send on what the dialogue makes of a message, and see what it has counted.
+
+        How many bytes of it went to the client.
+        """
         job = self._job
         try:
             frames = sound_frames(ask())
@@ -170,11 +183,11 @@ class Conversation:
             fault = self._dialogue.fault
         except Fault as error:
             self._fail(told(error, job.candidate, self._credential, self._services.mishaps))
-            return
+            return 0
         except (Exception, SystemExit) as error:
             adapter = job.candidate.route.provider.adapter
             self._fail(self._services.mishaps.failed(adapter, error))
-            return
+            return 0
         for message in frames.to_provider:
             self.provider.send(message)
         for message in frames.to_client:
@@ -186,6 +199,7 @@ class Conversation:
             self._fail(told(fault, job.candidate, self._credential, self._services.mishaps))
         else:
             self._look(bool(used))
+        return sum(map(len, frames.to_client))
 
     def _to_client(self, event: Event, message: bytes) -> None:
         record = self._record
@@ -303,6 +317,7 @@ class Conversation:
 
     def _free_provider(self) -> None:
         self.provider_held = False
+        self._answered = 0
         self.provider.resume()
 
     def _hold_client(self) -> None:

@@ -37,6 +37,7 @@ class Standing(Struct):
     scale: int = PLAIN
     unlimited: bool = False  # no purse has an end, so none needs to be looked into
     selective: bool = False  # not every route may be used, so each must be looked at
+    whole: set[tuple[str, str]] = set()  # names by operation of which it may use all there is
     preferences: Preferences = NO_PREFERENCES  # where a request says nothing
     catalog: object = None
 

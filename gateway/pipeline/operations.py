@@ -11,22 +11,25 @@ from gateway.sdk import JsonBody
 
 NOTHING = Usage()
 _LEAST_SOUND = 8  # bytes a millisecond, for a file that does not tell how long it sounds
+ONE_PICTURE = Usage(images=1)  # what a talk with a model of pictures is for
 _SLOW_SPEECH = 80  # milliseconds a character, for what is set aside; what came is measured
 
 
 class Kind(Struct, frozen=True):
     """An operation: the kind of model that it serves, and its path.
 
-    `talks`: its answer is text whose length can be bounded and is counted in tokens.
+    `talks`: its answer is text whose length can be bounded and is counted in tokens. `also` are
+    kinds of models that are usually asked elsewhere, and can be asked here.
     """
 
     model: str
     path: str
     talks: bool = False
+    also: tuple[str, ...] = ()
 
 
 OPERATIONS: Mapping[str, Kind] = {
-    "chat": Kind("chat", "chat/completions", talks=True),
+    "chat": Kind("chat", "chat/completions", talks=True, also=("image",)),
     "messages": Kind("chat", "messages", talks=True),
     "responses": Kind("chat", "responses", talks=True),
     "count_tokens": Kind("chat", "messages/count_tokens", talks=True),

@@ -61,18 +61,22 @@ async def whole(attempt: Attempt, upstream: Upstream) -> Reply:
 async def _brought(
     attempt: Attempt, requests: tuple[More, ...], upstream: Upstream
 ) -> tuple[Answered, ...]:
-    """What further requests of the same call bring; the first that fails ends them all."""
+    """What further requests of the same call bring. One that comes to nothing has a fault's status:
+    what the others bring may be an answer all the same."""
     if len(requests) > _MOST_FURTHER:
         raise ValueError("no answer needs so many further requests")
     channel = attempt.candidate.channels[attempt.credential.name]
 
     async def bring(more: More) -> Answered:
         request = more(attempt.credential) if callable(more) else more
-        reply = await upstream.send(sound_request(request), channel)
         try:
-            return Answered(reply.status, reply.headers, await reply.read(MAX_REPLY))
-        finally:
-            reply.close()
+            reply = await upstream.send(sound_request(request), channel)
+            try:
+                return Answered(reply.status, reply.headers, await reply.read(MAX_REPLY))
+            finally:
+                reply.close()
+        except Fault as fault:
+            return Answered(fault.kind.status, {}, b"")
 
     tasks = [asyncio.ensure_future(bring(request)) for request in requests]
     try:

@@ -12,11 +12,11 @@ from random import random
 from gateway.core.routing.affinity import Affinity
 from gateway.core.routing.bands import Figures
 from gateway.core.routing.budget import RetryBudget
-from gateway.core.routing.choose import ONE, May, Ranks, choose
+from gateway.core.routing.choose import ONE, May, Ranked, Ranks, choose
 from gateway.core.routing.needs import Needs
 from gateway.core.routing.plan import Plan, Plans
 from gateway.core.routing.pool import Change, Pool
-from gateway.core.routing.preferences import Preferences
+from gateway.core.routing.preferences import NO_PREFERENCES, Preferences
 from gateway.core.routing.seats import Lane, Member
 from gateway.domain import ANONYMOUS, Credential, Provider, Route
 from gateway.pipeline.catalogs import Routes
@@ -43,7 +43,7 @@ class Routing:
         self._pools: dict[str, tuple[Provider, Pool]] = {}
         self._speeds: dict[str, float] = {}
         self._figures: dict[str, Figures] = {}
-        self._figured: set[str] = set()  # the names whose routes all have figures this turn
+        self._ranked: dict[str, Ranked] = {}  # by the figures of this turn
         self._turn = 0
         self._turns_at = 0.0
         self._curious: set[asyncio.Future[None]] = set()
@@ -65,7 +65,13 @@ class Routing:
         may: May | None = None,
     ) -> tuple[Route, ...]:
         """A plan's routes in the order in which they are to be tried."""
-        ranked = self._ranks.of(plan, self._now(plan), self._turn)
+        ranked = self._ranked.get(plan.name)
+        if ranked is None or ranked.plan is not plan or self._clock.monotonic() >= self._turns_at:
+            ranked = self._ranked_now(plan)
+        if preferences is NO_PREFERENCES and may is None:
+            usual = ranked.usual(needs)
+            if usual is not None:
+                return usual.drawn(self.chance())
         multiplier = ONE if standing.group is None else standing.group.multiplier
         return choose(
             ranked, preferences, needs, may=may, multiplier=multiplier, luck=self.chance()
@@ -122,20 +128,19 @@ class Routing:
         known = self._speeds.get(slug, speed)
         self._speeds[slug] = known + _NEWEST * (speed - known)
 
-    def _now(self, plan: Plan) -> dict[str, Figures]:
-        """Live figures, looked at anew once a second."""
+    def _ranked_now(self, plan: Plan) -> Ranked:
+        """A plan by live figures, which are looked at anew once a second."""
         now = self._clock.monotonic()
         if now >= self._turns_at:
             self._turns_at = now + _TURN
             self._turn += 1
             self._figures = {}
-            self._figured.clear()
-        if plan.name not in self._figured:
-            self._figured.add(plan.name)
-            for route in plan.routes:
-                if route.slug not in self._figures:
-                    self._figures[route.slug] = self._of(route)
-        return self._figures
+            self._ranked.clear()
+        for route in plan.routes:
+            if route.slug not in self._figures:
+                self._figures[route.slug] = self._of(route)
+        ranked = self._ranked[plan.name] = self._ranks.of(plan, self._figures, self._turn)
+        return ranked
 
     def _of(self, route: Route) -> Figures:
         pool = self._pools.get(route.provider.name)

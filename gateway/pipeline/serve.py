@@ -83,8 +83,8 @@ class Attempts:
         now = services.clock.monotonic()
         timeouts = candidates[0].route.provider.timeouts
         ends = now + min(timeouts.total, _DEADLINE)
-        self._tries = Tries(self._routing.budget, ends, _MOST_TRIES)
-        self._tries.first()
+        self._tries = tries = Tries(self._routing.budget, ends, _MOST_TRIES)
+        tries.first()
         if keys:
             self._sticky = self._routing.affinity.find(now, keys)
             self._put_first(self._sticky)
@@ -195,14 +195,15 @@ class Attempts:
                     self._wait = pick.wait if known is None else min(known, pick.wait)
                 return None
             if pool.began(pick, now):
-                return Try(candidate, candidate.credentials[pick.name], pool, pick, now)
+                return Try(candidate, candidate.credentials[pick.seat.name], pool, pick, now)
         return None
 
     def answered(self, tried: Try) -> None:
         """The answer has begun, and it is a good one."""
         now = self._services.clock.monotonic()
         changes = tried.pool.answered(tried.pick, now, now - tried.began)
-        self._routing.changed(tried.candidate.route.provider.name, changes)
+        if changes:
+            self._routing.changed(tried.candidate.route.provider.name, changes)
         self._routing.told()
 
     def done(self, tried: Try, outcome: Outcome, fault: Fault | None = None) -> None:
@@ -217,7 +218,8 @@ class Attempts:
             tokens=None if usage is None else usage.input + usage.output,
         )
         route = tried.candidate.route
-        self._routing.changed(route.provider.name, changes)
+        if changes:
+            self._routing.changed(route.provider.name, changes)
         self._routing.told()
         if outcome == "ok":
             self._tries.succeeded()
@@ -232,11 +234,16 @@ class Attempts:
         verdict = classify(fault, sent=sent)
         self.done(tried, verdict.outcome, fault)
         route = tried.candidate.route
+        if verdict.outcome == "refused" and tried.candidate.adapter.login is not None:
+            # What a login gave may be over before its time: the next call gets it anew.
+            services = self._services
+            services.logins.forget(route.provider, tried.credential, services.clock.time())
         self._record.tries.append(
             {
                 "route": route.slug,
                 "provider": route.provider.name,
                 "cause": fault.cause,
+                "outcome": verdict.outcome,
                 "status": self._record.upstream_status,
                 "ms": int((self._services.clock.monotonic() - tried.began) * 1000),
             }

@@ -8,6 +8,7 @@ from msgspec import Struct, field
 
 from gateway.core.limits import AddressLimits
 from gateway.core.money.rows import Rows
+from gateway.core.routing.plan import Plan
 from gateway.domain import Channel, Credential, Route
 from gateway.pipeline.catalogs import Catalogs, Routes
 from gateway.pipeline.desk import Desk
@@ -33,14 +34,30 @@ class Candidate(Struct, frozen=True):
     asked: bool = True  # the client named it itself, be it as a fallback
 
 
+class Several(Struct, frozen=True):
+    """A name of several routes: its plan, and by slug those that can serve it."""
+
+    plan: Plan
+    ready: dict[str, Candidate]
+
+
+_MOST_DRAWN = 1_000
+
+
 class Known(Struct):
     """What was worked out of the catalog in force: candidates by operation and name, by operation
     and route, and of each order of routes that was drawn."""
 
     catalog: Routes | None = None
-    named: dict[tuple[str, str], list[Candidate]] = {}
+    named: dict[tuple[str, str], list[Candidate] | Several] = {}
     built: dict[tuple[str, str], Candidate] = {}
     drawn: dict[tuple[str, int], tuple[tuple[Route, ...], list[Candidate]]] = {}
+
+    def keep(self, operation: str, routes: tuple[Route, ...], found: list[Candidate]) -> None:
+        """Remember the candidates of an order; the oldest goes where there are too many."""
+        if len(self.drawn) >= _MOST_DRAWN:
+            del self.drawn[next(iter(self.drawn))]
+        self.drawn[operation, id(routes)] = routes, found
 
     def forget(self, catalog: Routes | None = None) -> None:
         """Begin anew, for this catalog."""

@@ -35,6 +35,10 @@ def finished(
     """The provider answered to the end: what it counted, if that can be."""
     if record.operation not in TALKS:
         return _made(till, record, candidate, usage)
+    if candidate.route.model.kind == "image":
+        events = produced = 0  # pictures are not paid by their length
+        if usage is not None and candidate.operation.expects is None:
+            usage = _with_expected(till, usage)  # its wire counts none
     if usage is None:
         return _charge(till, record, 200, _own(till, events, produced), "no_usage")
     usage = whole_input(usage, candidate)

@@ -26,7 +26,16 @@ from gateway.errors import (
     ProviderError,
     invalid,
 )
-from gateway.sdk import hearing, normalise, ranking, realtime, transcripts, vectors, voices
+from gateway.sdk import (
+    hearing,
+    normalise,
+    painting,
+    ranking,
+    realtime,
+    transcripts,
+    vectors,
+    voices,
+)
 from gateway.sdk.adapter import (
     CONTRACT,
     PASSTHROUGH,
@@ -91,6 +100,7 @@ __all__ = [
     "invalid",
     "normalise",
     "openai_usage",
+    "painting",
     "provider_fault",
     "ranking",
     "read_error",

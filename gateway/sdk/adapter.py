@@ -85,7 +85,7 @@ class Answered(Struct, frozen=True):
 class Further(Struct, frozen=True):
     """More requests that an answer needs, sent side by side; `then` is given what they brought.
 
-    One that needs the credential is a function of it.
+    One that needs the credential is a function of it. What they brought may need more again.
     """
 
     requests: tuple[UpstreamRequest | Callable[[Credential], UpstreamRequest], ...]
@@ -179,13 +179,14 @@ class Wire(Struct, frozen=True):
     """A provider's own wire, for conversations in any dialect.
 
     `build` notes what it can't say among the losses; `Answer.usage` and `Used.usage` are whole:
-    their input holds cached and cache-written tokens.
+    their input holds cached and cache-written tokens. `expects` is an operation's.
     """
 
     build: Callable[[Call, Credential, Talk, Losses], UpstreamRequest]
     read: Callable[[Call, Mapping[str, str], bytes], Answer]
     reader: Callable[[Call], Reader]
     fault: Callable[[int, Mapping[str, str], bytes], Fault] = provider_fault
+    expects: Callable[[Call], Usage] | None = None
 
 
 class ReadFile(Struct, frozen=True):
@@ -222,6 +223,11 @@ class Adapter(Struct, frozen=True):
     Dialects that it does not serve itself ("chat", "messages", "responses") are served through its
     "chat" operation, or else through its `wire`. Where not every model takes every operation,
     `native` says of an operation, an upstream model and the route's options whether it does.
+    `paints` says of a model that makes pictures that it can be talked with all the same; others are
+    asked through "images", also in conversations.
+
+    `probe` writes a request that costs nothing and that only a good credential is answered to.
+    Its call has the operator's path, if there is one, as `upstream`, and the provider's options.
     """
 
     name: str
@@ -231,3 +237,5 @@ class Adapter(Struct, frozen=True):
     wire: Wire | None = None
     login: Login | None = None
     native: Callable[[str, str, Mapping[str, str]], bool] | None = None
+    paints: Callable[[str], bool] | None = None
+    probe: Build | None = None

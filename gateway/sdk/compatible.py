@@ -16,6 +16,7 @@ from gateway.errors import Fault
 from gateway.sdk import hearing, ranking
 from gateway.sdk.adapter import PASSTHROUGH, Adapter, Build, Call, Operation
 from gateway.sdk.normalise import Step, each_message
+from gateway.sdk.picture_wire import picture_operation
 from gateway.sdk.respell import Spelling, streamed_answer, whole_answer
 from gateway.sdk.voices import speech_operation
 
@@ -27,8 +28,11 @@ PATHS: Mapping[str, str] = {
     **hearing.PATHS,
     "rerank": ranking.PATH,
     "speech": "/audio/speech",
+    "images": "/images/generations",
+    "image_edits": "/images/edits",
 }
 STREAMED = frozenset({"chat", "completions"})
+PICTURES = frozenset({"images", "image_edits"})
 _WITH_USAGE = b'{"include_usage":true}'
 
 
@@ -59,11 +63,13 @@ def compatible(
     fault: Callable[[int, Mapping[str, str], bytes], Fault] = provider_fault,
     spelling: Spelling | None = None,
     build: Callable[[str, Quirks], Build] | None = None,
+    probe: Build | None = None,
 ) -> Adapter:
     """Declare an OpenAI-compatible provider.
 
     With a `spelling`, answers in conversations are rewritten; else their bytes pass untouched.
-    `build` replaces the usual address and login: it is given the path and the quirks.
+    `build` replaces the usual address and login: it is given the path and the quirks. `probe`
+    replaces the question for the list of models.
     """
     chosen = quirks or Quirks()
     builder = build or _builder
@@ -75,6 +81,9 @@ def compatible(
             return ranking.reranking(paths[kind], fault_in=fault_in, fault=fault)
         if kind == "speech":
             return speech_operation(builder(paths[kind], chosen), fault_in=fault_in, fault=fault)
+        if kind in PICTURES:
+            building = builder(paths[kind], chosen)
+            return picture_operation(building, fault_in=fault_in, fault=fault)
         respelled = spelling if kind == "chat" else None
         return Operation(
             build=builder(paths[kind], chosen),
@@ -85,7 +94,11 @@ def compatible(
             fault=fault,
         )
 
-    return Adapter(name=name, operations={kind: operation(kind) for kind in operations})
+    return Adapter(
+        name=name,
+        operations={kind: operation(kind) for kind in operations},
+        probe=probe or (None if build else _probe(chosen)),
+    )
 
 
 def bearer(credential: Credential) -> tuple[tuple[str, str], ...]:
@@ -120,6 +133,17 @@ def _builder(path: str, quirks: Quirks) -> Build:
     return build
 
 
+def _probe(quirks: Quirks) -> Build:
+    """The list of models: every host has one, and asks for the login."""
+
+    def build(call: Call, credential: Credential) -> UpstreamRequest:
+        login = tuple(one for one in bearer(credential) if one[0] != "Content-Type")
+        url = call.base_url + (call.upstream or "/models")
+        return UpstreamRequest(method="GET", url=url, headers=login + quirks.headers)
+
+    return build
+
+
 def adapted(call: Call, quirks: Quirks, losses: Losses | None = None) -> JsonBody:
     """The client's body with the model's upstream name and the host's quirks applied."""
     losses = losses or Losses()
@@ -139,7 +163,7 @@ def adapted(call: Call, quirks: Quirks, losses: Losses | None = None) -> JsonBod
         if clamped is not None:
             changes[name] = clamped
             losses.lose(name)
-    if call.stream and quirks.stream_usage:
+    if call.stream and quirks.stream_usage and call.operation not in PICTURES:
         changes["stream_options"] = with_stream_usage(body)
     body = body.replace(changes)
     if quirks.roles:

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from gateway.core.talk import chat, messages
 from gateway.sdk.adapter import Adapter, Operation
 from gateway.sdk.over_chat import over_chat
+from gateway.sdk.over_images import over_images
 from gateway.sdk.responding import RESPONSES
 from gateway.sdk.spoken import Dialect, translated
 
@@ -28,11 +29,24 @@ def own_operation(
 
 
 def serving(
-    adapter: Adapter, operation: str, upstream: str, options: Mapping[str, str]
+    adapter: Adapter,
+    operation: str,
+    upstream: str,
+    options: Mapping[str, str],
+    kind: str = "chat",
 ) -> Operation | None:
-    """What serves a call: the adapter's own operation, or a translation to what it speaks."""
-    own = own_operation(adapter, operation, upstream, options)
+    """What serves a call: the adapter's own operation, or a translation to what it speaks.
+
+    `kind` is the model's: one that makes pictures is talked with through its "images" operation,
+    where there is no other way to talk with it.
+    """
     dialect = DIALECTS.get(operation)
+    talks = adapter.paints is not None and adapter.paints(upstream)
+    if kind == "image" and dialect is not None and not talks:
+        painting = own_operation(adapter, "images", upstream, options)
+        if painting is not None:
+            return translated(dialect, over_images(adapter.operations))
+    own = own_operation(adapter, operation, upstream, options)
     if own is not None or dialect is None:
         return own
     chatting = own_operation(adapter, "chat", upstream, options)

@@ -66,4 +66,6 @@ def translated(dialect: Dialect, wire: Wire) -> Operation:
         began = Began(call.id, call.upstream, int(call.now))
         return Interpreter(wire.reader(call), dialect.writer(call.body), began)
 
-    return Operation(build=build, parse=parse, stream=stream, fault=wire.fault)
+    return Operation(
+        build=build, parse=parse, stream=stream, fault=wire.fault, expects=wire.expects
+    )

@@ -176,12 +176,14 @@ class WebsocketConnection(asyncio.Protocol):
     def pause_writing(self) -> None:
         """The provider reads more slowly than the client speaks."""
         self._full = True
+        self._peer.hold()
         if self._hold is not None:
             self._hold()
 
     def resume_writing(self) -> None:
         """It has caught up."""
         self._full = False
+        self._peer.go_on()
         if self._go_on is not None:
             self._go_on()
 

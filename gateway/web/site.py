@@ -12,6 +12,7 @@ from gateway.domain import Model, Provider, Route
 from gateway.observe.health import Health
 from gateway.observe.logs import Log
 from gateway.observe.metrics import Metrics
+from gateway.pipeline.probing import Prober
 from gateway.pipeline.services import Services
 from gateway.store import Store
 from gateway.web.addresses import Proxies
@@ -58,6 +59,7 @@ class Site(Struct):
     """All that endpoints may reach."""
 
     services: Services
+    prober: Prober
     catalog: LiveCatalogView
     log: Log
     metrics: Metrics

@@ -93,7 +93,17 @@ class ClientSocket:
 
     def on_congestion(self, hold: Callable[[], None], go_on: Callable[[], None]) -> None:
         """Whom to tell when the client falls behind, and when it has caught up."""
-        self._connection.on_congestion(hold, go_on)
+        peer = self._peer
+
+        def behind() -> None:
+            peer.hold()
+            hold()
+
+        def caught_up() -> None:
+            peer.go_on()
+            go_on()
+
+        self._connection.on_congestion(behind, caught_up)
 
     def send(self, message: bytes) -> None:
         """A text message."""

@@ -111,6 +111,11 @@ def _reader(call: Call) -> MessagesReader:
     return MessagesReader()
 
 
+def _probe(call: Call, credential: Credential) -> UpstreamRequest:
+    url = call.base_url + (call.upstream or "/v1/models?limit=1")
+    return UpstreamRequest("GET", url, _headers(credential))
+
+
 ADAPTER = Adapter(
     name="anthropic",
     operations={
@@ -132,4 +137,5 @@ ADAPTER = Adapter(
     },
     cached_inside_input=True,
     wire=Wire(build=_speak, read=_read, reader=_reader, fault=messages_fault),
+    probe=_probe,
 )

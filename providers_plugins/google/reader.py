@@ -59,8 +59,10 @@ _UNSAID = "FINISH_REASON_UNSPECIFIED"
 class Assembler:
     """Takes pieces in their order and tells what they add."""
 
-    def __init__(self, now: float) -> None:
+    def __init__(self, now: float, size: str = "") -> None:
         self._now = now
+        self._size = size  # of pictures, should there be any
+        self._pictures = 0
         self._begun = False
         self._id = ""
         self._count = 0  # parts so far
@@ -129,7 +131,8 @@ class Assembler:
         yield Stopped("filter" if self._blocked else reason_of(self._finish, self._calls > 0))
         usage = usage_of(self._usage)
         if usage is not None:
-            yield Used(usage)
+            size = self._size if self._pictures else ""
+            yield Used(msgspec.structs.replace(usage, images=self._pictures, size=size))
         yield Ended()
 
     def _began(self, piece: Piece, usage: Usage | None) -> Began:
@@ -177,6 +180,7 @@ class Assembler:
         assert blob is not None
         top = blob.mime_type.partition("/")[0]
         kind = top if top in ("image", "audio", "video") else "document"
+        self._pictures += kind == "image"
         yield from self._begin(
             Media(kind, mime=blob.mime_type, data=blob.data, url=blob.file_uri)  # type: ignore[arg-type]
         )
@@ -262,11 +266,11 @@ class Assembler:
 class GenerateReader:
     """Reads a stream of pieces; there is no end mark but a finish reason before the last byte."""
 
-    def __init__(self, now: float, longest: int = MAX_EVENT) -> None:
+    def __init__(self, now: float, size: str = "", longest: int = MAX_EVENT) -> None:
         self._splitter = sse.Splitter()
         self._longest = longest
         self._long = bytearray()
-        self._assembler = Assembler(now)
+        self._assembler = Assembler(now, size)
         self._over = False
 
     def feed(self, data: bytes) -> Iterable[Event]:

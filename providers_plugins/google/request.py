@@ -11,6 +11,7 @@ from gateway.sdk import invalid
 from gateway.sdk.talk import Foreign, Losses, Talk, Tool
 from providers_plugins.google.contents import contents
 from providers_plugins.google.home import FAMILY, Home
+from providers_plugins.google.sizes import picture_config
 from providers_plugins.google.thinking import thinking_config
 
 _ONE_TEXT = b'{"type":"object","properties":{"input":{"type":"string"}},"required":["input"]}'
@@ -176,6 +177,8 @@ def _generation(talk: Talk, losses: Losses) -> dict[str, Any]:
     modalities = _modalities(talk.extra.get("modalities"))
     if modalities:
         written["responseModalities"] = modalities
+    if talk.extra.get("image_config", b"null") != b"null":
+        written["imageConfig"] = picture_config(msgspec.json.decode(talk.extra["image_config"]))
     thinking = thinking_config(talk, losses)
     if thinking:
         written["thinkingConfig"] = thinking
@@ -211,7 +214,7 @@ def _pass_on(talk: Talk, written: dict[str, Any], losses: Losses) -> None:
     """What no reader knows goes through; members of ours are added to, the client's word wins."""
     for given, raw in talk.extra.items():
         name = _CAMEL.get(given, given)
-        if given == "modalities" or raw == b"null":
+        if given in ("modalities", "image_config") or raw == b"null":
             continue
         if name in _UNKNOWN_HERE or name in _OURS or (name == "tools" and name in written):
             losses.lose(given)

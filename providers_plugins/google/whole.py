@@ -22,11 +22,12 @@ from gateway.sdk.talk import (
 )
 from providers_plugins.google.answer import UNREADABLE
 from providers_plugins.google.reader import Assembler, piece_of, unreadable
+from providers_plugins.google.sizes import spoken_size
 
 
 def read(call: Call, headers: Mapping[str, str], body: bytes) -> Answer:
     """The answer in a body; one without a candidate is either filtered or none at all."""
-    assembler = Assembler(call.now)
+    assembler = Assembler(call.now, spoken_size(call))
     try:
         events = list(assembler.take(piece_of(body)))
     except (*UNREADABLE, ValueError):

@@ -3,6 +3,7 @@
 from msgspec import structs
 
 from providers_plugins.xai.chat import TALK
+from providers_plugins.xai.images import IMAGES
 from providers_plugins.xai.speech import SPEECH
 from providers_plugins.xai.videos import VIDEOS
 
@@ -10,6 +11,7 @@ ADAPTER = structs.replace(
     TALK,
     operations={
         **TALK.operations,
+        **IMAGES,
         "speech": SPEECH,
         "videos": VIDEOS,
     },

@@ -87,9 +87,9 @@ async def _best(services: Services, key: object, name: str) -> float:
     for _ in range(ROUNDS):
         begun = time.process_time()
         for _ in range(CALLS):
-            found = known_candidates(services, standing, "chat", name)
+            wanted = Wanted.by(standing, "chat", BODY, standing.preferences, 10)
+            found = known_candidates(services, standing, wanted, name)
             if found is None:
-                wanted = Wanted.by(standing, "chat", BODY, standing.preferences, 10)
                 found = await candidates(services, standing, wanted, name)
             record = Record("bench", 0.0)
             attempts = Attempts(services, found, 100, record, _nobody)

@@ -58,6 +58,7 @@ SDK = [
     "invalid",
     "normalise",
     "openai_usage",
+    "painting",
     "provider_fault",
     "ranking",
     "read_error",

@@ -15,6 +15,7 @@ SECTIONS = {
     "`surfaces`": schema.Surface,
     "`providers`": schema.Provider,
     "`credentials`": schema.Credential,
+    "`probe`": schema.Probe,
     "`data`": schema.Data,
     "`timeouts`": schema.Timeouts,
     "`models`": schema.Model,

@@ -99,3 +99,17 @@ def test_an_oversize_event_passes_in_pieces(size: int, piece: int) -> None:
     assert out == stream
     expected = [b"x" * size] if size + 8 <= sse.MAX_EVENT else []
     assert read == [*expected, b"next"]
+
+
+@pytest.mark.parametrize("step", [1, 7, 64])
+def test_a_limit_of_ones_own(step: int) -> None:
+    """Where an event may be longer, or only shorter, what is past it comes in pieces."""
+    stream = b"data: " + b"x" * 50 + b"\n\ndata: y\n\n"
+    for most, whole in ((20, False), (58, True)):
+        splitter = sse.Splitter(most)
+        found = []
+        for at in range(0, len(stream), step):
+            found += [(event, splitter.oversize) for event in splitter.feed(stream[at : at + step])]
+        assert b"".join(event for event, _ in found) == stream
+        assert found[-1] == (b"data: y\n\n", False)
+        assert all(not oversize for _, oversize in found) is whole

@@ -195,6 +195,18 @@ def test_pings_are_answered_in_turn() -> None:
     assert end.messages == [b"{}"]
 
 
+def test_of_pings_that_nobody_reads_the_answers_of_the_last_is_answered() -> None:
+    """Once there is room again; nothing piles up."""
+    end = End()
+    end.peer.hold()
+    for number in range(100):
+        end.peer.feed(ws.frame(ws.PING, b"%d" % number, KEY))
+    assert end.said() == []
+    end.peer.go_on()
+    end.peer.go_on()
+    assert end.said() == [Frame(ws.PONG, b"99")]
+
+
 def test_the_other_side_closes() -> None:
     """Its code goes back, its reason does not; nothing is heard or said after that."""
     end = End()

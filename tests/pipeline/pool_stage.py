@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
@@ -111,12 +111,13 @@ class Stage:
     def __init__(self, gateway: Gateway, one: FakeUpstream, two: FakeUpstream) -> None:
         self.gateway, self.one, self.two = gateway, one, two
         self.calls = 0
+        self.patience = 15.0
 
     async def call(self, model: str = "big-one", **more: Any) -> Answer:
         self.calls += 1  # each is a conversation of its own, unless it says which
         turn = {"role": "user", "content": f"hello {self.calls}"}
         raw = request(chat(**{"model": model, "messages": [turn], **more}), self.gateway.key)
-        return await asyncio.wait_for(ask(self.gateway.server.port, raw), 15)
+        return await asyncio.wait_for(ask(self.gateway.server.port, raw), self.patience)
 
     async def charged(self) -> list[int]:
         await self.gateway.idle()
@@ -125,12 +126,14 @@ class Stage:
 
 
 @asynccontextmanager
-async def staged(tmp_path: Path) -> AsyncIterator[Stage]:
-    """The gateway and both providers, which answer with their names."""
+async def staged(
+    tmp_path: Path, edited: Callable[[str], str] = str, **more: Any
+) -> AsyncIterator[Stage]:
+    """The gateway and both providers, which answer with their names; its catalog may be edited."""
     async with FakeUpstream() as one, FakeUpstream() as two:
         one.handler, two.handler = says("one"), says("two")
-        text = CATALOG.format(one=one.url, two=two.url)
-        async with running(tmp_path, text=text) as gateway:
+        text = edited(CATALOG.format(one=one.url, two=two.url))
+        async with running(tmp_path, text=text, **more) as gateway:
             yield Stage(gateway, one, two)
 
 

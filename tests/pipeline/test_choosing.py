@@ -77,6 +77,36 @@ async def test_choices(stage: Stage) -> None:
     assert "Use 'small' instead" in gone.json()["error"]["message"]
 
 
+async def test_what_one_call_needs_narrows_no_other(stage: Stage) -> None:
+    """What is remembered of a name is all that it stands for, whoever asked first."""
+    tools = [{"type": "function", "function": {"name": "f", "parameters": {"type": "object"}}}]
+    for _ in range(3):
+        picky = await stage.call("auto-cheap", tools=tools)
+        assert header(picky, "x-gateway-route") == "big-one"
+        plain = await stage.call("auto-cheap")
+        assert header(plain, "x-gateway-route") == "small-two"
+
+
+async def test_what_a_key_may_use_is_its_own(stage: Stage) -> None:
+    """Whoever else has called: what was found for one key is not found for a narrower one."""
+    keys = stage.gateway.server.store.keys
+    anybody = stage.gateway.key
+    whole = str((await keys.create("whole", allow=["big*", "small*", "auto-*"])).secret)
+    narrow = str((await keys.create("narrow", allow=["big-two"])).secret)
+    seen: dict[str, set[str | None]] = {anybody: set(), whole: set(), narrow: set()}
+    for _ in range(20):
+        for key, routes in seen.items():
+            stage.gateway.key = key
+            answer = await stage.call("big")
+            assert answer.status == 200
+            routes.add(header(answer, "x-gateway-route"))
+    assert seen == {
+        anybody: {"big-one", "big-two"}, whole: {"big-one", "big-two"}, narrow: {"big-two"}
+    }  # fmt: skip
+    assert (await stage.call("small")).status == 403
+    assert header(await stage.call("auto-cheap"), "x-gateway-route") == "big-two"
+
+
 async def test_an_end_is_seen_while_it_comes(stage: Stage) -> None:
     """A gateway that runs for years warns in time, and refuses on the day."""
     clock = stage.gateway.server.site.services.clock

@@ -6,11 +6,15 @@ import asyncio
 import json
 from collections import Counter
 from collections.abc import AsyncIterator
+from itertools import count
 from pathlib import Path
 
 import aiohttp
 import pytest
+from msgspec import structs
 
+from gateway.sdk import Credential
+from gateway.sdk.talk import Login, Token
 from tests.fake_upstream import Exchange, chunk, head
 from tests.harness import Gateway
 from tests.money import charges, entries, until
@@ -47,6 +51,8 @@ async def test_one_credential_of_three_fails(stage: Stage, status: int, stream: 
     answers = [await stage.call(stream=stream) for _ in range(40)]
     assert {text_of(answer) for answer in answers} == {"one"} or status in (500, 503, 529)
     assert all(text_of(answer) in ("one", "two") for answer in answers)
+    # No call is more than one round trip longer than without the bad one.
+    assert {header(answer, "x-gateway-attempts") for answer in answers} <= {None, "2"}
     assert seen["b"] <= 6
     assert seen["a"] + seen["c"] >= 30
 
@@ -94,6 +100,66 @@ async def test_another_route_of_the_model(stage: Stage, stream: bool) -> None:
     tried = receipt["note"]["failed_attempts"]
     assert {one["route"] for one in tried} == {"big-one"}
     assert {one["status"] for one in tried} == {500}
+    assert {one["outcome"] for one in tried} == {"failed"}
+
+
+async def test_what_users_are_saved_from_is_seen(stage: Stage) -> None:
+    """Every call is answered, and the operator sees who fails all the same."""
+    stage.one.handler = fails(500)
+    for _ in range(6):
+        assert text_of(await stage.call()) == "two"
+    await stage.gateway.idle()
+    port = stage.gateway.server.port
+    status = (await ask(port, request(b"", None, path="/api/status", method="GET"))).json()
+    assert status["upstreams"]["one"]["state"] == "down"
+    assert status["upstreams"]["one"]["last_failure_cause"] == "status_500"
+    assert status["upstreams"]["two"]["state"] == "up"
+    page = (await ask(port, request(b"", None, path="/metrics", method="GET"))).body.decode()
+    (line,) = [one for one in page.splitlines() if one.startswith("gateway_failed_attempts_total{")]
+    assert 'provider="one",route="big-one",cause="status_500"' in line
+
+
+async def test_a_request_at_fault_is_nobodys_failure(stage: Stage) -> None:
+    stage.one.handler = fails(400)
+    assert (await stage.call()).status == 400
+    await stage.gateway.idle()
+    raw = request(b"", None, path="/api/status", method="GET")
+    status = (await ask(stage.gateway.server.port, raw)).json()
+    assert status["upstreams"]["one"]["state"] == "unknown"
+
+
+async def test_a_login_that_is_over_before_its_time(stage: Stage) -> None:
+    """Once a provider refuses what a login gave, the credential logs in anew."""
+    services = stage.gateway.server.site.services
+    given = count()
+
+    def step(credential: Credential, now: float, answers: tuple[bytes | None, ...]) -> Token:
+        return Token({"api_key": f"token-{credential.name}-{next(given)}"})
+
+    adapter = structs.replace(services.adapters["openai-compatible"], login=Login(step))
+    services.adapters = {"openai-compatible": adapter}
+    over: set[str] = set()
+    used: list[str] = []
+
+    async def handler(exchange: Exchange) -> None:
+        token = exchange.request.header("authorization") or ""
+        used.append(token)
+        await (fails(401) if token in over else says("one"))(exchange)
+
+    stage.one.handler = handler
+    await stage.call()
+    over.update(used)
+    name = used[0].split("-")[1]
+    start = services.clock.time()
+    services.clock.time = lambda: start + 60  # type: ignore[method-assign]
+    for _ in range(40):
+        assert text_of(await stage.call()) == "one"
+    assert used.count(used[0]) == 2
+    assert services.routing.pools()["one"].restore(name)
+    for _ in range(40):
+        assert text_of(await stage.call()) == "one"
+    assert used.count(used[0]) == 2
+    assert [one for one in used if f"-{name}-" in one and one not in over]
 
 
 async def test_another_model(stage: Stage) -> None:

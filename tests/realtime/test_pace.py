@@ -7,7 +7,8 @@ from pathlib import Path
 from typing import Any
 
 from tests.money import until
-from tests.realtime.stage import Provider, opened, spoken
+from tests.realtime.stage import Provider, hurry, logged, opened, spoken
+from tests.sockets import PING, TEXT, Client, encode
 
 
 async def test_a_thousand_pieces_of_sound(tmp_path: Path) -> None:
@@ -90,3 +91,39 @@ async def test_a_provider_that_does_not_keep_up_holds_the_client(tmp_path: Path)
         for number in range(pieces):
             assert (await provider.socket.event())["audio"][:4] == f"{number:04}"
         await speaking
+
+
+async def stuck(provider: Provider, client: Client) -> None:
+    """The client does not read, and the provider has been stopped."""
+    client.read_no_more()
+    while provider.socket.connection._writable.is_set():
+        provider.socket.connection.write(encode(TEXT, b'{"a":"%b"}' % (b"x" * 60_000)))
+        await asyncio.sleep(0)
+    await stands_still(provider.socket.connection.transport.get_write_buffer_size)
+
+
+async def test_pings_of_a_client_that_does_not_read_pile_nothing_up(tmp_path: Path) -> None:
+    """Its own answers would, or they would have to be read."""
+    provider = Provider()
+    async with opened(tmp_path, provider) as (gateway, client):
+        await stuck(provider, client)
+        (connection,) = gateway.server.room.connections
+        before = connection.transport.get_write_buffer_size()
+        for _ in range(100):
+            await client.raw(encode(PING, b"p" * 125, mask=b"abcd") * 500)
+        await client.send(b"{}")
+        assert await provider.socket.text() == b"{}"
+        assert connection.transport.get_write_buffer_size() == before
+        client.abort()
+
+
+async def test_answers_that_a_client_asks_for_and_does_not_read(tmp_path: Path) -> None:
+    """Are not kept without end."""
+    provider = Provider()
+    async with opened(tmp_path, provider) as (gateway, client):
+        await stuck(provider, client)
+        twice = encode(TEXT, b'{"type":"session.update","session":1,"session":2}', mask=b"abcd")
+        hurry(gateway, goodbye=0.01)
+        for _ in range(100):
+            client.raw_client.send(twice * 100)
+        assert (await logged(gateway))["cause"] == "client_stuck"

@@ -153,7 +153,7 @@ async def test_metrics_stay_bounded(gateway: Gateway) -> None:
         ("chat/completions", "nope", 404, "model_not_found"),
         ("chat/completions", "keyless-slug", 503, "no_upstream"),
         ("chat/completions", "foreign-slug", 501, "not_implemented"),
-        ("chat/completions", "image-slug", 400, "invalid_request"),
+        ("embeddings", "image-slug", 400, "invalid_request"),
         ("chat/completions", "ears-slug", 400, "invalid_request"),
         ("chat/completions", "embed-slug", 400, "invalid_request"),
         ("embeddings", "fake-slug", 400, "invalid_request"),

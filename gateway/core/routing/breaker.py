@@ -47,6 +47,7 @@ class Growth(Struct, frozen=True):
 
 
 FAILURES = Growth(5.0, 300.0, calm=30.0)
+NOBODY_ELSE = Growth(5.0, 30.0, calm=30.0)  # where it is asked for sooner, since none does better
 RATE_LIMIT = Growth(1.0, 60.0)
 CREDENTIAL = Growth(60.0, 3600.0, calm=600.0)
 
@@ -59,30 +60,34 @@ class Rule(Struct, frozen=True):
 
     failures: int
     share: float
+    growth: Growth = FAILURES
 
 
 # A credential's rule is the quicker one: a route must not be closed for the sake of one of them.
 CREDENTIAL_RULE = Rule(5, 0.5)
-ROUTE_RULE = Rule(10, 0.8)
+LAST_RULE = Rule(5, 0.5, NOBODY_ELSE)
+ROUTE_RULE = Rule(16, 0.8, NOBODY_ELSE)
 
 
 class Breaker:
     """`began` before a call and `ended` after it with what `began` gave; `now` should not fall."""
 
     __slots__ = (
+        "_asked",
         "_chance",
         "_closed_at",
         "_last",
+        "_lifted",
         "_rule",
         "_since",
-        "_turn",
-        "_window",
         "probe",
         "ramp",
         "ramp_ends",
         "times",
+        "turn",
         "until",
         "why",
+        "window",
     )
 
     def __init__(self, rule: Rule, chance: Callable[[], float]) -> None:
@@ -94,11 +99,13 @@ class Breaker:
         self.ramp = 0.0
         self.times = 0  # openings without a calm time in between
         self.why: Why = ""
-        self._turn = 1  # counts the changes; a call belongs to the turn it began in
+        self.turn = 1  # counts the changes; a call belongs to the turn it began in
         self._since = 0.0
         self._last = 0.0
         self._closed_at = -math.inf
-        self._window = Window()
+        self._asked = -math.inf  # until when the provider itself wants no calls
+        self._lifted = False
+        self.window = Window()  # what it has counted since it was closed
 
     def ready(self, now: float) -> bool:
         """True when a call may begin: closed, or half open with no probe on its way."""
@@ -107,34 +114,39 @@ class Breaker:
     def began(self, now: float) -> int:
         """A call begins, as the probe if one is due; return its turn."""
         if self.until and not self.probe and now >= self.until:
-            self._turn += 1
-            self.probe = self._turn
-        return self._turn
+            self.turn += 1
+            self.probe = self.turn
+        return self.turn
 
-    def ended(self, turn: int, now: float, good: bool | None) -> bool:
-        """A call has ended; None says nothing of its quality. True if it counted."""
+    def ended(self, turn: int, now: float, good: bool | None, rule: Rule | None = None) -> bool:
+        """A call has ended; None says nothing of its quality. True if it counted.
+
+        Another `rule` than its own may hold for this one, as things stand beside it.
+        """
+        rule = rule or self._rule
         if self.probe and turn == self.probe:
             self.probe = 0
             if good:
                 self._close(now)
             elif good is False:
-                self.open(now, "failures", FAILURES)
+                self.open(now, "failures", rule.growth)
             return True
-        if self.until or turn != self._turn:
+        if self.until or turn != self.turn:
             return False
         if good is not None:
-            self._count(now, good)
+            self._count(now, good, rule)
         return True
 
     def trip(
         self, turn: int, now: float, why: Why, growth: Growth, asked: float | None = None
     ) -> bool:
         """A call of this turn says by itself that it must open; old news can only lengthen it."""
-        current = turn == self.probe if self.until else turn == self._turn
+        current = turn == self.probe if self.until else turn == self.turn
         if current:
             self.open(now, why, growth, asked)
         elif asked is not None and self.until and not self.probe:
-            self.until = max(self.until, now + bounded(asked))
+            self._asked = max(self._asked, now + bounded(asked))
+            self.until = max(self.until, self._asked)
         return current
 
     def renewed(self, turn: int) -> int:
@@ -142,7 +154,7 @@ class Breaker:
 
         A probe that closed the breaker belongs to the time it made: its later failure counts.
         """
-        return self._turn if turn == self._turn - 1 and not self.until else turn
+        return self.turn if turn == self.turn - 1 and not self.until else turn
 
     def open(self, now: float, why: Why, growth: Growth, asked: float | None = None) -> None:
         """Keep calls away: as long as the provider asked for, and the longer the more often."""
@@ -152,9 +164,21 @@ class Breaker:
         if asked is not None:
             # Who always asks for a second and never keeps his word is believed but once.
             seconds = max(bounded(asked), seconds if self.times else 0.0)
+            self._asked = now + bounded(asked)
         self.times += 1
         self._last = seconds
         self._shut(now, why, seconds + self._chance() * min(SPREAD * seconds, MOST_SPREAD))
+
+    def lift(self, now: float) -> bool:
+        """A word from beside the calls that all is well: one of them may find out now.
+
+        Believed once in an outage, and never against the time that the provider has asked for.
+        """
+        if not self.until or self._lifted or now >= self.until:
+            return False
+        self._lifted = True
+        self.until = max(now, self._asked)
+        return self.until <= now
 
     def hold(self, now: float, seconds: float) -> None:
         """Keep calls away for just so long, by order of the operator; it may be for ever."""
@@ -162,10 +186,10 @@ class Breaker:
 
     def restore(self) -> None:
         """Closed at once, with no way back to go and nothing remembered."""
-        self._turn += 1
+        self.turn += 1
         self.until, self.probe, self.times, self.why = 0.0, 0, 0, ""
-        self.ramp_ends, self._closed_at = -math.inf, -math.inf
-        self._window = Window()
+        self.ramp_ends = self._closed_at = self._asked = -math.inf
+        self.window = Window()
 
     def share(self, now: float) -> float:
         """What part of its usual calls it should get: less than all only after an opening."""
@@ -178,9 +202,11 @@ class Breaker:
         return max((self.until or self.ramp_ends) - now, 0.0)
 
     @property
-    def window(self) -> Window:
-        """What it has counted since it was closed."""
-        return self._window
+    def vouched(self) -> bool:
+        """True while it is closed and the last call that could tell has gone well."""
+        if self.until or self.window.row:
+            return False
+        return self.window.calls > 0 or self._closed_at > -math.inf
 
     def phase(self, now: float) -> Phase:
         """Its state by name."""
@@ -190,8 +216,8 @@ class Breaker:
 
     def _shut(self, now: float, why: Why, seconds: float) -> None:
         if not self.until:
-            self._since = now
-        self._turn += 1
+            self._since, self._lifted = now, False
+        self.turn += 1
         self.probe = 0
         self.until = now + seconds
         self.why = why
@@ -199,22 +225,22 @@ class Breaker:
 
     def _close(self, now: float) -> None:
         """Back, at a small share first: the way to all of it is as long as the absence was."""
-        self._turn += 1
+        self.turn += 1
         self.until = 0.0
         self.why = ""
         self._closed_at = now
         self.ramp = min(SLOW_START, now - self._since)
         self.ramp_ends = now + self.ramp
-        self._window = Window()
+        self.window = Window()
 
-    def _count(self, now: float, good: bool) -> None:
-        window = self._window
+    def _count(self, now: float, good: bool, rule: Rule) -> None:
+        window = self.window
         window.count(now, good)
         if good:
             return
-        least, bad = self._rule.failures, window.bad
-        if window.row >= least or (bad >= least and bad >= self._rule.share * window.calls):
-            self.open(now, "failures", FAILURES)
+        least, bad = rule.failures, window.bad
+        if window.row >= least or (bad >= least and bad >= rule.share * window.calls):
+            self.open(now, "failures", rule.growth)
 
 
 def bounded(asked: float) -> float:

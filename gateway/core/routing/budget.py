@@ -25,7 +25,8 @@ class RetryBudget:
 
     def offered(self) -> None:
         """A call has come in."""
-        self.saved = min(self.saved + PER_CALL, MOST)
+        saved = self.saved + PER_CALL
+        self.saved = saved if saved < MOST else MOST
 
     def take(self) -> bool:
         """Take a retry, if there is one."""

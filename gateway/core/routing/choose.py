@@ -6,7 +6,7 @@ figures, made anew as those change, and what one request adds, which for most is
 
 from __future__ import annotations
 
-from bisect import bisect_right
+from bisect import bisect_left, bisect_right
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from decimal import Decimal
 from itertools import accumulate, takewhile
@@ -34,21 +34,18 @@ _NO_TIER = 3
 
 
 class Ordered(Struct):
-    """Routes in order, and the running sum of the weights by which the first may be drawn.
+    """Routes in order, and the running sum of the shares by which the first may be drawn.
 
     The same draw gives the very same tuple, so that who makes something of it can keep that.
     """
 
     routes: tuple[Route, ...]
-    weights: tuple[float, ...] = ()
+    shares: tuple[float, ...] = ()  # the last is 1, so that no luck falls behind it
     known: dict[int, tuple[Route, ...]] = field(default_factory=dict)
 
     def drawn(self, luck: float | None) -> tuple[Route, ...]:
-        """With one of the best, drawn by its weight, before the others; `luck` is in [0, 1)."""
-        weights = self.weights
-        if luck is None or len(weights) < 2:
-            return self.routes
-        at = min(bisect_right(weights, luck * weights[-1]), len(weights) - 1)
+        """With one of the best, drawn by its share, before the others; `luck` is in [0, 1)."""
+        at = 0 if luck is None else bisect_right(self.shares, luck)
         if at == 0:
             return self.routes
         found = self.known.get(at)
@@ -59,10 +56,14 @@ class Ordered(Struct):
 
 
 class Ranked(Struct):
-    """A plan under the figures of the moment. Orders are worked out when first asked for."""
+    """A plan under the figures of the moment. Orders are worked out when first asked for.
+
+    Where the figures change nothing of an order, it is the very same as `before`.
+    """
 
     plan: Plan
     bands: dict[str, Bands]
+    before: dict[tuple[int, int], Ordered] = field(default_factory=dict)
     orders: dict[tuple[Sort | None, int], tuple[Route, ...]] = field(default_factory=dict)
     plain: dict[tuple[int, int], Ordered] = field(default_factory=dict)
 
@@ -74,6 +75,25 @@ class Ranked(Struct):
             key = _key(sort, self.bands, costs)
             found = tuple(sorted(self.plan.routes, key=key))
             self.orders[sort, step] = found
+        return found
+
+    def usual(self, needs: Needs) -> Ordered | None:
+        """The order where nothing is said of routing; None where room must be looked at."""
+        plan = self.plan
+        if needs.tokens_in + needs.most_out > plan.least_room:
+            return None
+        step = bisect_left(plan.thresholds, needs.tokens_in) if plan.thresholds else 0
+        key = needs.wants & ~plan.offered, step
+        return self.plain.get(key) or self._plain(needs, key)
+
+    def _plain(self, needs: Needs, key: tuple[int, int]) -> Ordered:
+        plan = self.plan
+        routes = _capable(plan, self.order(plan.sort, key[1]), needs, plan.choice)
+        found = self.weighed(plan.sort, routes, needs)
+        known = self.before.get(key)
+        if known is not None and (known.routes, known.shares) == (found.routes, found.shares):
+            found = known  # with all that was made of it
+        self.plain[key] = found
         return found
 
     def weighed(self, sort: Sort | None, routes: tuple[Route, ...], needs: Needs) -> Ordered:
@@ -90,8 +110,8 @@ class Ranked(Struct):
             for route in takewhile(lambda one: self._standing(one, needs) == best, routes)
         ]
         least = min(lead)
-        shares = ((least / cost) ** 2 if least else float(not cost) for cost in lead)
-        return Ordered(routes, tuple(accumulate(shares)))
+        sums = list(accumulate((least / cost) ** 2 if least else float(not cost) for cost in lead))
+        return Ordered(routes, (*(one / sums[-1] for one in sums[:-1]), 1.0))
 
     def _standing(self, route: Route, needs: Needs) -> tuple[bool, int, int]:
         """What comes before the price when routes are ordered by it."""
@@ -102,7 +122,10 @@ class Ranked(Struct):
 
 def rank(plan: Plan, figures: Mapping[str, Figures], before: Ranked | None = None) -> Ranked:
     """A plan under figures by slug. `before`, the ranks that went before, keeps them steady."""
-    return Ranked(plan, all_bands(plan.routes, figures, before.bands if before else {}))
+    if before is None or before.plan is not plan:
+        return Ranked(plan, all_bands(plan.routes, figures, before.bands if before else {}))
+    bands = all_bands(plan.routes, figures, before.bands)
+    return Ranked(plan, bands, before.plain)
 
 
 class Ranks:
@@ -140,13 +163,10 @@ def choose(
     `may` is what the caller's key and group allow; `multiplier` what its group pays, for
     `max_price`. `luck`, a number in [0, 1), spreads calls over routes that are alike.
     """
-    plan = ranked.plan
-    if preferences is NO_PREFERENCES and may is None and needs.tokens <= plan.least_room:
-        key = needs.wants & ~plan.offered, plan.step(needs.tokens_in)
-        found = ranked.plain.get(key)
-        if found is None:
-            found = ranked.plain[key] = _plain(ranked, needs, key[1])
-        return found.drawn(luck)
+    if preferences is NO_PREFERENCES and may is None:
+        found = ranked.usual(needs)
+        if found is not None:
+            return found.drawn(luck)
     return _asked(ranked, preferences, needs, may, multiplier, luck)
 
 
@@ -220,13 +240,6 @@ def _key(
 
 
 # --- by the request
-
-
-def _plain(ranked: Ranked, needs: Needs, step: int) -> Ordered:
-    """The order for a request that says nothing of routing, and has room on every route."""
-    plan = ranked.plan
-    routes = _capable(plan, ranked.order(plan.sort, step), needs, plan.choice)
-    return ranked.weighed(plan.sort, routes, needs)
 
 
 def _asked(

@@ -47,20 +47,21 @@ def _drawn(
     draw, seats = tier.draw, tier.seats
     first = spare = None
     left = _DRAWS
-    while left and draw.total:
+    while left and (total := draw.total):
         left -= 1
         seat = seats[draw.at(chance())]
         if seat is first or (exclude and seat.name in exclude):
             continue
-        if not seat.ready(now) or not seat.account.fits(now, tokens):
+        well = seat.well(now)
+        if not (well or seat.ready(now)) or not seat.account.fits(now, tokens):
             left += _parked(seat, now)
             continue
-        alone = draw.total == seat.weight
-        if seat.probes():
+        alone = total == seat.weight
+        if not well and seat.probes():
             # A call that has failed once is not risked on a probe while there is another way.
             if alone or not exclude:
                 return seat
-        elif not alone and _steps_back(seat, now, chance):
+        elif not (well or alone) and _steps_back(seat, now, chance):
             spare = spare or seat
         elif first is not None:
             return seat if seat.cost(now) < _BETTER * first.cost(now) else first

@@ -94,13 +94,16 @@ def needs_of(operation: str, body: JsonBody, tokens_in: int | None = None) -> Ne
     if operation == "embeddings":
         return Needs(0, counted)
     wants = STREAMING if body.get("stream") == b"true" else 0
-    for name, read in _READERS:
-        said = body.get(name)
-        if said is not None:
-            wants |= read(said)
-    if _MEDIA.search(raw):
+    most_out = 0
+    if body.has_any(_TELLING):
+        most_out = _most_out(body)
+        for name, read in _READERS:
+            said = body.get(name)
+            if said is not None:
+                wants |= read(said)
+    if b'"type"' in raw and _MEDIA.search(raw):
         wants |= _media(body.get(_CONVERSATION.get(operation, "messages")) or b"", _DEEPEST)
-    return Needs(wants, counted, _most_out(body))
+    return Needs(wants, counted, most_out)
 
 
 _CEILINGS = ("max_completion_tokens", "max_tokens", "max_output_tokens")
@@ -222,6 +225,8 @@ _READERS: tuple[tuple[str, Callable[[bytes], int]], ...] = (
     ("output_config", _format),
     ("output_format", _format),
 )
+# Most requests have none of these: one look at the names is enough for them.
+_TELLING = frozenset([*_CEILINGS, *(name for name, _ in _READERS)])
 
 
 def _told(said: bytes) -> _Told | None:

@@ -16,7 +16,14 @@ from typing import Literal
 from msgspec import Struct
 
 from gateway.core.limits import CONCURRENCY_WAIT, Refusal, Ticket
-from gateway.core.routing.breaker import CREDENTIAL, FAILURES, RATE_LIMIT, Breaker, Phase, Why
+from gateway.core.routing.breaker import (
+    CREDENTIAL,
+    FAILURES,
+    RATE_LIMIT,
+    Breaker,
+    Phase,
+    Why,
+)
 from gateway.core.routing.causes import Outcome
 from gateway.core.routing.drawing import chosen
 from gateway.core.routing.seats import Account, Lane, Member, Seat
@@ -143,14 +150,23 @@ class Pool:
         """Count the call against every limit; False, and nothing, if others were quicker."""
         seat = pick.seat
         own, whole, route = _breakers(seat)
-        if pick.ticket is not None or not seat.ready(now) or not route.ready(now):
+        closed = not (own.until or whole.until or route.until)
+        if pick.ticket is not None or not (closed or (seat.ready(now) and route.ready(now))):
             return False
-        ticket = seat.account.limits.admit(now, pick.tokens)
-        if isinstance(ticket, Refusal):
-            return False
-        pick.ticket = ticket
+        account = seat.account
+        if account.endless:
+            account.limits.concurrency.count += 1
+            pick.ticket = _UNCOUNTED
+        else:
+            ticket = account.limits.admit(now, pick.tokens)
+            if isinstance(ticket, Refusal):
+                return False
+            pick.ticket = ticket
         pick.heard = False
-        pick.turns = (own.began(now), whole.began(now), route.began(now))
+        if closed:
+            pick.turns = (own.turn, whole.turn, route.turn)
+        else:
+            pick.turns = (own.began(now), whole.began(now), route.began(now))
         seat.in_flight += 1
         seat.lane.in_flight += 1
         return True
@@ -160,16 +176,21 @@ class Pool:
         if pick.ticket is None or pick.heard:
             return ()
         pick.heard = True
-        pick.seat.measured(now, seconds)
+        seat = pick.seat
+        seat.measured(now, seconds)
+        if seat.account.parked:
+            seat.account.wake()
+        own, whole, route = _breakers(seat)
+        closed = not (own.until or whole.until or route.until)
+        if closed and pick.turns == (own.turn, whole.turn, route.turn):
+            # Nothing was wrong and nothing is: there is only something to count.
+            own.window.well(now)
+            whole.window.well(now)
+            route.window.well(now)
+            return ()
         changes = _told(pick, now, "ok", None)
-        own, whole, route = pick.turns
-        breakers = _breakers(pick.seat)
-        pick.turns = (
-            breakers[0].renewed(own),
-            breakers[1].renewed(whole),
-            breakers[2].renewed(route),
-        )
-        pick.seat.account.wake()
+        turns = pick.turns
+        pick.turns = (own.renewed(turns[0]), whole.renewed(turns[1]), route.renewed(turns[2]))
         return changes
 
     def ended(
@@ -193,7 +214,7 @@ class Pool:
         pick.ticket = None
         seat = pick.seat
         account = seat.account
-        account.limits.release()
+        account.limits.concurrency.leave()
         if tokens is not None:
             account.limits.settle(ticket, tokens)
         seat.in_flight -= 1
@@ -253,6 +274,7 @@ class Pool:
         return lane
 
 
+_UNCOUNTED = Ticket()  # of all calls whose credential has no limit
 _GOOD = ("ok", "rejected")
 _TIMED = ("ok", "timed_out")
 
@@ -274,11 +296,11 @@ def _told(
     lane = seat.lane
     changes = []
     if own.until != before[0]:
-        changes.append(_change(own, now, seat.name, lane.upstream, lane.region))
+        changes.append(change_of(own, now, seat.name, lane.upstream, lane.region))
     if whole.until != before[1]:
-        changes.append(_change(whole, now, seat.name, "", None))
+        changes.append(change_of(whole, now, seat.name, "", None))
     if route.until != before[2]:
-        changes.append(_change(route, now, "", lane.upstream, lane.region))
+        changes.append(change_of(route, now, "", lane.upstream, lane.region))
     return tuple(changes)
 
 
@@ -300,7 +322,7 @@ def _judge(pick: Pick, now: float, outcome: Outcome, retry_after: float | None) 
         why: Why = "overload" if outcome == "overloaded" else "failures"
         failed = own.trip(on_own, now, why, FAILURES, retry_after) or None
     elif outcome in {"failed", "timed_out", "overloaded"}:
-        failed = own.ended(on_own, now, False) or None
+        failed = own.ended(on_own, now, False, pick.seat.rule()) or None
     else:
         own.ended(on_own, now, None)
     if outcome in {"refused", "exhausted"}:
@@ -320,9 +342,10 @@ def _refusal(lane: Lane, now: float, tokens: int, exclude: Collection[str]) -> R
     return Refused(lane.wait(now), "busy")
 
 
-def _change(
+def change_of(
     breaker: Breaker, now: float, credential: str, upstream: str, region: str | None
 ) -> Change:
+    """How a breaker stands, for those who are to hear of it."""
     left = max(breaker.until - now, 0.0)
     return Change(credential, upstream, region, breaker.phase(now), breaker.why, left)
 

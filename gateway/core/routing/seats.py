@@ -10,7 +10,13 @@ from heapq import heappop, heappush
 from msgspec import Struct
 
 from gateway.core.limits import CONCURRENCY_WAIT, Bucket, Limits
-from gateway.core.routing.breaker import CREDENTIAL_RULE, ROUTE_RULE, Breaker
+from gateway.core.routing.breaker import (
+    CREDENTIAL_RULE,
+    LAST_RULE,
+    ROUTE_RULE,
+    Breaker,
+    Rule,
+)
 from gateway.core.routing.draw import Draw
 
 HALF_LIFE = 30.0  # seconds in which a latency that nobody has confirmed comes half way to the mean
@@ -19,6 +25,7 @@ _NEWEST = 0.2  # what the newest latency counts in the smoothed one
 # leave anybody out.
 _NOISE = 0.05
 _FIRST_GUESS = 1.0  # second to the first byte, where nothing was ever measured
+_ENOUGH, _WELL = 3, 0.3  # calls of others on the route, and the share of them that may fail
 # The heaviest weights keep their proportion to the mean as whole numbers of this grain.
 _GRAIN = 16
 
@@ -50,11 +57,12 @@ class Member(Struct, frozen=True):
 class Account:
     """A credential's own: limits and standing that hold on all of the provider's routes."""
 
-    __slots__ = ("breaker", "limits", "member", "parked")
+    __slots__ = ("breaker", "endless", "limits", "member", "parked")
 
     def __init__(self, member: Member, chance: Callable[[], float]) -> None:
         self.member = member
         self.limits = Limits(member.rpm, member.tpm, member.concurrency)
+        self.endless = not self.limits.any  # every call fits
         self.breaker = Breaker(CREDENTIAL_RULE, chance)
         self.parked: set[Seat] = set()  # out of their draws until something ends
 
@@ -62,9 +70,12 @@ class Account:
         """Other rules for the same credential: what it has done this minute still counts."""
         self.member = member
         self.limits.change(member.rpm, member.tpm, member.concurrency)
+        self.endless = not self.limits.any
 
     def fits(self, now: float, tokens: int) -> bool:
         """True when a call estimated at `tokens` is within every limit."""
+        if self.endless:
+            return True
         limits = self.limits
         running, rpm, tpm = limits.concurrency, limits.rpm, limits.tpm
         if running.limit is not None and running.count >= running.limit:
@@ -91,13 +102,13 @@ class Seat:
     """A credential on one route."""
 
     __slots__ = (
-        "_measured_at",
         "account",
         "alarm",
         "breaker",
         "in_flight",
         "lane",
         "latency",
+        "measured_at",
         "name",
         "parked",
         "place",
@@ -113,7 +124,7 @@ class Seat:
         self.breaker = Breaker(CREDENTIAL_RULE, chance)
         self.in_flight = 0
         self.latency = 0.0  # smoothed; zero: never measured
-        self._measured_at = 0.0
+        self.measured_at = -math.inf
         self.parked = False
         self.alarm = math.inf
         self.tier: Tier
@@ -135,6 +146,11 @@ class Seat:
             return True
         return own.ready(now) and whole.ready(now)
 
+    def well(self, now: float) -> bool:
+        """True when nothing is in its way and it is due all of its share, as nearly always."""
+        own, whole = self.breaker, self.account.breaker
+        return not (own.until or whole.until or now < own.ramp_ends or now < whole.ramp_ends)
+
     def probes(self) -> bool:
         """True when a call that begins now would be a probe; asked of those that are ready."""
         return bool(self.breaker.until or self.account.breaker.until)
@@ -153,26 +169,50 @@ class Seat:
         done_well = not window.row and window.calls > window.bad and window.fresh(now)
         return done_well and not breaker.until
 
+    def rule(self) -> Rule:
+        """Early and for long it is left for others only that do better.
+
+        Where all fail alike nobody would be left: who still answers some calls goes on.
+        """
+        own, lane = self.breaker.window, self.lane.breaker.window
+        calls, bad = lane.calls - own.calls, lane.bad - own.bad
+        if bad < _WELL * calls if calls >= _ENOUGH else self._others_did_well():
+            return CREDENTIAL_RULE
+        return ROUTE_RULE if own.bad < own.calls else LAST_RULE
+
+    def _others_did_well(self) -> bool:
+        """Whether the last call of any other went well, however long ago."""
+        return any(
+            other is not self and not other.breaker.until and not other.breaker.window.row
+            for other in self.lane.seats
+            if other.latency
+        )
+
     def cost(self, now: float) -> float:
         """How long a call would have to wait here, in comparison: load times latency."""
-        load = self.account.limits.concurrency.count / (self.share * self.recovered(now)) + 1.0
-        return load * (self.expected(now) + _NOISE)
+        expected = self.expected(now) + _NOISE
+        running = self.account.limits.concurrency.count
+        if not running:
+            return expected
+        return (running / (self.share * self.recovered(now)) + 1.0) * expected
 
     def expected(self, now: float) -> float:
         """Its latency, on its way back to the lane's mean if it was long not measured."""
         mean = self.lane.latency or _FIRST_GUESS
         if not self.latency:
             return mean
-        age = now - self._measured_at
+        age = now - self.measured_at
         if age < 1.0:
             return self.latency
         return float(mean + (self.latency - mean) * 0.5 ** (age / HALF_LIFE))
 
     def measured(self, now: float, seconds: float) -> None:
         """A call was answered after so many seconds."""
-        known = self.expected(now) if self.latency else seconds
+        known = self.latency or seconds
+        if now - self.measured_at >= 1.0 and self.latency:
+            known = self.expected(now)
         self.latency = known + _NEWEST * (seconds - known)
-        self._measured_at = now
+        self.measured_at = now
         lane = self.lane
         mean = lane.latency
         lane.latency = mean + _NEWEST / len(lane.seats) * (seconds - mean) if mean else seconds
@@ -198,7 +238,7 @@ class Seat:
     def inherit(self, former: Seat) -> None:
         """Go on from what was known of the same credential on the same route."""
         self.breaker = former.breaker
-        self.latency, self._measured_at = former.latency, former._measured_at
+        self.latency, self.measured_at = former.latency, former.measured_at
 
 
 class Tier:

@@ -8,11 +8,12 @@ from typing import Any
 from urllib.parse import quote, urlsplit
 
 import msgspec
+from msgspec import structs
 
 from gateway.core.body import JsonBody
 from gateway.domain import UpstreamRequest
 from gateway.errors import Fault
-from gateway.sdk.adapter import PASSTHROUGH, Call, Operation
+from gateway.sdk.adapter import PASSTHROUGH, Build, Call, Operation
 from gateway.sdk.testing.quarantine import examined
 from gateway.sdk.testing.requests import PLAIN, RICH, SCHEMA, TOOLS, UNKNOWN
 from gateway.sdk.testing.subject import Broken, Subject, Unfit
@@ -117,6 +118,22 @@ def request_is_sendable(subject: Subject, name: str, operation: Operation) -> No
         if isinstance(made, UpstreamRequest):
             check_address(subject, made, session=operation.session is not None)
             check_secrets(subject, made)
+
+
+def probe_is_sendable(subject: Subject, probe: Build) -> None:
+    """What is asked beside the calls goes to the same host, under the same login, twice alike."""
+    operation = Operation(build=probe)
+    for path in ("", "/asked"):
+        call = structs.replace(subject.call("probe", b"{}"), upstream=path)
+        made = built(subject, operation, call)
+        if isinstance(made, Fault):
+            raise Broken(
+                12, "the probe raised a Fault.", "leave it out where nothing can be asked."
+            )
+        check_address(subject, made)
+        check_secrets(subject, made)
+        if built(subject, operation, call) != made:
+            raise Broken(1, "the probe gave two requests for one call.", "keep nothing in between.")
 
 
 def check_address(subject: Subject, made: UpstreamRequest, *, session: bool = False) -> None:

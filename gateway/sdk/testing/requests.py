@@ -23,6 +23,9 @@ PLAIN: Mapping[str, bytes] = {
     "realtime": b'{"model":"client-model","session":{"type":"realtime","instructions":"Hi."}}',
     "videos": b'{"model":"client-model","prompt":"A boat on a lake."}',
     "music": b'{"model":"client-model","prompt":"A waltz for two."}',
+    "images": b'{"model":"client-model","prompt":"A cat."}',
+    "image_edits": b'{"model":"client-model","prompt":"Turn it green.","images":'
+    b'[{"image_url":"data:image/png;base64,iVBORw0KGgo="}]}',
 }
 
 # What a client of OpenAI's realtime protocol says, in its order.
@@ -83,6 +86,10 @@ RICH: Mapping[str, tuple[bytes, ...]] = {
         + UNKNOWN
         + b"}",
         b'{"model":"client-model","prompt":[],"format":7}',
+    ),
+    "images": (
+        b'{"model":"client-model","prompt":"H\\u00e9llo.","n":2,"size":"1024x1024","quality":'
+        b'"high","response_format":"b64_json","output_format":"webp","user":"u1","stream":true}',
     ),
 }
 

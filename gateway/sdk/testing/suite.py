@@ -88,9 +88,10 @@ def is_whole(subject: Subject) -> None:
         _check_callable("wire", adapter.wire, ("build", "read", "reader", "fault"))
     if adapter.login is not None:
         _check_callable("login", adapter.login, ("step",))
-    native: object = getattr(adapter, "native", None)
-    if native is not None and not callable(native):
-        raise Broken(11, "'native' can't be called.", "give a function, or None.")
+    for part in ("native", "probe"):
+        given: object = getattr(adapter, part, None)
+        if given is not None and not callable(given):
+            raise Broken(11, f"'{part}' can't be called.", "give a function, or None.")
 
 
 def _check_callable(name: str, owner: object, parts: tuple[str, ...]) -> None:
@@ -117,6 +118,9 @@ def checks(subject: Subject) -> Iterator[Check]:
     login = subject.adapter.login
     if login is not None:
         yield _login_check(subject, login)
+    probe = subject.adapter.probe
+    if probe is not None:
+        yield Check("probe_is_sendable", lambda: building.probe_is_sendable(subject, probe))
 
 
 def _bound(

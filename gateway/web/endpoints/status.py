@@ -32,6 +32,7 @@ async def status(exchange: Exchange) -> None:
                     "configured": bool(provider.credentials) or not provider.needs_credential,
                     **site.health.of(name),
                     **_standing(site, name),
+                    **({} if provider.probe is None else _probed(site, name)),
                 }
                 for name, provider in catalog.providers.items()
             },
@@ -66,6 +67,24 @@ def _standing(site: Site, provider: str) -> dict[str, object]:
         "credentials": len(accounts),
         "credentials_resting": sum(state.phase == "open" for state in accounts),
         "routes_resting": sorted({state.upstream for state in resting}),
+    }
+
+
+def _probed(site: Site, provider: str) -> dict[str, object]:
+    """What came of asking it beside the calls."""
+    prober, last = site.prober, site.prober.last.get(provider)
+    counts = {"ok": 0, "refused": 0, "failed": 0}
+    for (name, _, said), count in prober.counts.items():
+        if name == provider:
+            counts[said] += count
+    return {
+        "probes": {
+            "possible": provider not in prober.unable,
+            **counts,
+            "last": None if last is None else last.said,
+            "last_status": None if last is None or not last.status else last.status,
+            "last_at": None if last is None else int(last.at),
+        }
     }
 
 

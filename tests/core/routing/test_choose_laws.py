@@ -95,6 +95,25 @@ def test_ranks_are_made_once_a_turn():
     assert slugs(choose(ranks.of(plan_of(Resolved("x", HELD)), {}, 2), NO_PREFERENCES))[0] == "open"
 
 
+def test_an_order_that_stays_the_same_is_the_very_same():
+    """So what was made of it need not be made anew each second; one that changes is another."""
+    same = tuple(route(name) for name in "abcd")
+    plan = plan_of(Resolved("x", same))
+    ranks = Ranks()
+
+    def drawn(turn, figures):
+        ranked = ranks.of(plan, figures, turn)
+        return [choose(ranked, NO_PREFERENCES, luck=luck) for luck in (0.1, 0.3, 0.6, 0.9)]
+
+    first = drawn(1, {})
+    assert [slugs(one)[0] for one in first] == ["a", "b", "c", "d"]
+    for turn in (2, 3, 4):
+        again = drawn(turn, {"a": Figures(in_flight=turn)})
+        assert all(one is other for one, other in zip(first, again, strict=True))
+    changed = drawn(5, {"a": FAILS})
+    assert [slugs(one)[0] for one in changed] == ["b", "b", "c", "d"]
+
+
 # --- laws
 
 FIGURES = st.builds(

@@ -152,6 +152,35 @@ def test_an_outage_after_good_days_stays_within_a_tenth(seed: int, bad: Fate, ra
     assert len(traffic.picks) - made <= 1.1 * (traffic.offered - offered)
 
 
+@pytest.mark.parametrize("seed", range(4))
+@pytest.mark.parametrize("count", [1, 3, 40])
+@pytest.mark.parametrize("share", [0.3, 0.5])
+def test_who_fails_as_all_do_is_not_left_out(seed: int, count: int, share: float):
+    """In a brown-out as many calls are answered as there would be with nobody in between.
+
+    One alone cannot be tried again; it may be taken for dead for some seconds.
+    """
+    chance = Random(seed + 100).random
+    members = tuple(Member(f"c{n}") for n in range(count))
+    traffic = Traffic(seed, members, lambda name, now: DOWN if chance() < share else OK, 20.0)
+    traffic.run(120.0)
+    least = 0.8 if count == 1 else 1.0
+    assert len(traffic.answered) >= least * (1 - share) * traffic.offered
+    assert len(traffic.picks) <= 2 * traffic.offered
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_who_fails_more_than_the_others_is_left_out(seed: int):
+    chance = Random(seed + 100).random
+
+    def fate(name: str, now: float) -> Fate:
+        return DOWN if name == "b" and chance() < 0.7 else OK
+
+    traffic = Traffic(seed, three(), fate, 30.0).run(300.0)
+    assert traffic.share("b") < 0.15
+    assert not traffic.lost
+
+
 @pytest.mark.parametrize("seed", range(5))
 @pytest.mark.parametrize("rate", [0.05, 1.0])
 def test_little_traffic_finds_out_too(seed: int, rate: float):

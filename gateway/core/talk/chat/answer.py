@@ -223,7 +223,7 @@ def _media(media: list[Media]) -> dict[str, Any]:
     said: dict[str, Any] = {}
     images = [shown for part in media if part.kind != "audio" and (shown := part_of(part))]
     if images:
-        said["images"] = images
+        said["images"] = [{**image, "index": index} for index, image in enumerate(images)]
     for part in media:
         if part.kind == "audio":
             said["audio"] = audio_of(part)

@@ -45,6 +45,7 @@ class Writer:
         self._calls: dict[int, int] = {}
         self._thought_count = 0
         self._call_count = 0
+        self._picture_count = 0
 
     def write(self, event: Event) -> bytes:
         """The chunks that are due for an event."""
@@ -170,7 +171,10 @@ class Writer:
         if part.kind == "audio":
             return self._delta({"audio": audio_of(part)})
         shown = part_of(part)
-        return self._delta({"images": [shown]}) if shown else b""
+        if not shown:
+            return b""
+        self._picture_count += 1
+        return self._delta({"images": [{**shown, "index": self._picture_count - 1}]})
 
     def _stop(self, event: Stopped) -> bytes:
         if self._stopped:
