@@ -39,7 +39,7 @@ class Task(Struct, frozen=True):
     expects: bytes
     way: int
     price: str
-    scale: int
+    scale: str
     tokens: int
     held: int
     created: int

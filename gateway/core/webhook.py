@@ -1,4 +1,4 @@
-"""A webhook as Standard Webhooks has it: three headers, and a signature that its receiver checks."""
+"""A webhook as Standard Webhooks has it: three headers, one a signature that proves the others."""
 
 from __future__ import annotations
 
@@ -8,8 +8,6 @@ import hashlib
 import hmac
 
 _PREFIX = "whsec_"
-# Seconds before each further try.
-AGAIN_AFTER = (5, 30, 120, 600, 3_600)
 
 
 def secret_bytes(secret: str) -> bytes:
@@ -31,8 +29,3 @@ def signed(secret: bytes, name: str, moment: int, body: bytes) -> tuple[tuple[st
         ("webhook-timestamp", str(moment)),
         ("webhook-signature", f"v1,{digest}"),
     )
-
-
-def again_after(tries: int) -> float | None:
-    """How long to wait after so many tries; None when that was the last."""
-    return AGAIN_AFTER[tries - 1] if tries <= len(AGAIN_AFTER) else None

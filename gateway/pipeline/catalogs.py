@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from decimal import Decimal
 from typing import Protocol
 
 from gateway.core.routing.names import Choice
-from gateway.domain import Route
+from gateway.domain import Provider, Route
 
 
 class Group(Protocol):
@@ -38,6 +38,19 @@ class Anonymous(Protocol):
     def rpm(self) -> int: ...
 
 
+class Webhooks(Protocol):
+    """Who may be told of a task's end, and how that is signed."""
+
+    @property
+    def hosts(self) -> Collection[str]: ...
+
+    @property
+    def secret(self) -> str: ...
+
+    @property
+    def private(self) -> bool: ...
+
+
 class Routes(Protocol):
     """One immutable revision of it."""
 
@@ -55,6 +68,12 @@ class Routes(Protocol):
 
     @property
     def anonymous(self) -> Anonymous | None: ...
+
+    @property
+    def providers(self) -> Mapping[str, Provider]: ...
+
+    @property
+    def webhooks(self) -> Webhooks | None: ...
 
     def candidates(self, name: str) -> tuple[Route, ...]: ...
 

@@ -63,6 +63,8 @@ class Till(Struct):
     async def open(self, stream: bool) -> None:
         """Set aside what the call may cost, durably; 402 if not even a short answer fits."""
         amount, estimate = self._wanted(stream)
+        if self.candidate.operation.job is not None:
+            estimate = 0  # of what goes on by itself nothing is charged before it is done
         for purse in self.purses:
             purse.held += amount
         self.held = amount

@@ -92,12 +92,14 @@ INSERT INTO entries (at, kind, account, key, child, call, wallet, held, revenue,
 VALUES (?, {SETTLE}, ?, ?, ?, ?, ?, ?, ?, 0, ?, 499, {RECOVERED}, ?, ?)
 """
 
-# What was being handed to its provider when the process ended: nobody knows its name there.
+# What was being handed to its provider when the process ended: nobody knows its name there. And
+# what has been settled without its task, as no writer of ours does it.
 _END_TASKS = """
 UPDATE tasks SET state = 'failed', error_code = 'interrupted', finished = ?1,
     error = 'The gateway was restarted while it waited for this work. Nothing was charged.',
     webhook_due = CASE WHEN webhook IS NULL THEN NULL ELSE ?1 END
-WHERE finished IS NULL AND progress IS NULL
+WHERE finished IS NULL AND (progress IS NULL
+    OR EXISTS (SELECT 1 FROM entries s WHERE s.call = tasks.call AND s.kind = 3))
 """
 
 

@@ -7,10 +7,15 @@ from __future__ import annotations
 
 import asyncio
 import os
+import re
 from contextlib import suppress
 from pathlib import Path
 
+from gateway.core.threads import to_its_end
+
 _PART = ".part"
+# An operator may name a folder that holds other things: they are left alone.
+_OURS = re.compile(r"[a-z]+_[0-9a-f]{32}(\.part)?")
 
 
 class MediaFolder:
@@ -22,11 +27,6 @@ class MediaFolder:
         self._most = most
         self.used = 0
 
-    def prepare(self) -> None:
-        """Make the folder, for this user alone, and see what is in it."""
-        self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-        self.used = sum(path.stat().st_size for path in self._files())
-
     def room(self, size: int) -> bool:
         """Whether a file of this size may be kept."""
         return size <= self._most_each and self.used + size <= self._most
@@ -36,7 +36,8 @@ class MediaFolder:
         return size + more <= self._most_each and self.used + more <= self._most
 
     def begin(self, name: str) -> SpoolFile:
-        """A new file; it has its name once it is whole."""
+        """A new file; it has its name once it is whole. The folder is for this user alone."""
+        self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         return SpoolFile(self, self._folder / name)
 
     def open(self, name: str) -> int:
@@ -48,13 +49,20 @@ class MediaFolder:
         self.used -= await asyncio.to_thread(_remove, self._folder / name)
 
     async def sweep(self, known: set[str]) -> None:
-        """Remove what a crash has left behind. To be called before anything is being kept."""
-        self.used -= await asyncio.to_thread(self._sweep, known)
+        """Remove what a crash has left behind, and see how much is there. To be called before
+        anything is being kept.
+        """
+        self.used = await asyncio.to_thread(self._sweep, known)
 
     def _sweep(self, known: set[str]) -> int:
-        return sum(_remove(path) for path in self._files() if path.name not in known)
+        for path in self._files():
+            if path.name not in known and _OURS.fullmatch(path.name):
+                path.unlink(missing_ok=True)
+        return sum(path.stat().st_size for path in self._files())
 
     def _files(self) -> list[Path]:
+        if not self._folder.exists():
+            return []
         return [path for path in self._folder.iterdir() if path.is_file()]
 
 
@@ -77,12 +85,12 @@ class SpoolFile:
             return False
         self.size += len(data)
         self._folder.used += len(data)
-        await asyncio.to_thread(_write, self._file, data)
+        await to_its_end(lambda: _write(self._file, data))
         return True
 
     async def done(self) -> None:
         """Durable under its name."""
-        await asyncio.to_thread(self._finish)
+        await to_its_end(self._finish)
 
     def _finish(self) -> None:
         os.fsync(self._file)

@@ -31,7 +31,7 @@ class Store:
         self.client_secrets = ClientSecrets(database, clock)
         self.books = Books(database, clock)
         self.ledger = GroupCommit(database, self._failed)
-        self.tasks = SqliteTasks(database, self.ledger, self.keys, clock)
+        self.tasks = SqliteTasks(database, self.ledger, self.keys)
         self.on_money: list[Callable[[int, int], None]] = []
         self._on_failure: Callable[[Exception], None] = lambda _: None
         self._rolling: asyncio.Task[None] | None = None

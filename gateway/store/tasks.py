@@ -12,7 +12,7 @@ from msgspec import structs
 
 from gateway.core.task import Task
 from gateway.domain import Key
-from gateway.ports import Clock, Settlement
+from gateway.ports import Settlement
 from gateway.store.accounts import account_of
 from gateway.store.database import Database
 from gateway.store.keys import SqliteKeys
@@ -22,32 +22,22 @@ _COLUMNS = tuple(name for name in Task.__struct_fields__ if name != "n")
 _NAMES = ", ".join(_COLUMNS)
 _ADD = f"INSERT INTO tasks ({_NAMES}) VALUES ({', '.join('?' * len(_COLUMNS))})"
 _FIXED = (
-    "id", "call", "account", "key", "child", "operation", "asked", "price", "scale", "tokens",
-    "created", "webhook", "most",
+    "id", "call", "account", "key", "child", "operation", "asked", "scale", "tokens", "created",
+    "webhook", "most",
 )  # fmt: skip
 _CHANGING = tuple(name for name in _COLUMNS if name not in _FIXED)
 _CHANGE = f"UPDATE tasks SET {', '.join(f'{name} = ?' for name in _CHANGING)} WHERE n = ?"
 _SELECT = f"SELECT n, {_NAMES} FROM tasks"
-# A settlement without its task's end cannot be, but for files that were mended by hand.
-_SETTLED_BEFORE = """
-UPDATE tasks SET state = 'failed', error_code = 'interrupted', finished = ?, progress = NULL,
-    error = 'This work was given up.'
-WHERE finished IS NULL
-    AND EXISTS (SELECT 1 FROM entries s WHERE s.call = tasks.call AND s.kind = 3)
-"""
 _MOST = 1_000
 
 
 class SqliteTasks:
     """The `TaskBook` port over a database file."""
 
-    def __init__(
-        self, database: Database, ledger: GroupCommit, keys: SqliteKeys, clock: Clock
-    ) -> None:
+    def __init__(self, database: Database, ledger: GroupCommit, keys: SqliteKeys) -> None:
         self._database = database
         self._ledger = ledger
         self._keys = keys
-        self._clock = clock
 
     async def add(self, task: Task) -> Task:
         """Write a new one down; its call's hold is the task's from here on."""
@@ -75,14 +65,24 @@ class SqliteTasks:
                 await connection.execute(INSERT_ONE, row)
         return True
 
-    async def change(self, task: Task) -> None:
-        """Write down what became of one that is over: its file, its webhook, its deletion."""
-        await self._database.write(f"{_CHANGE} AND finished IS NOT NULL", _changing(task))
+    async def told(self, task: Task, due: int | None, tries: int) -> None:
+        """Write down that its webhook was tried, and when it is to be tried again."""
+        await self._database.write(
+            "UPDATE tasks SET webhook_due = ?, webhook_tries = ? WHERE n = ?", (due, tries, task.n)
+        )
+
+    async def drop(self, task: Task, deleted: int | None) -> None:
+        """Let go of what one that is over has made, and of what was asked; or of all of it."""
+        await self._database.write(
+            "UPDATE tasks SET media = NULL, media_until = NULL, body = x'7b7d',"
+            " deleted = coalesce(deleted, ?1),"
+            " webhook_due = CASE WHEN ?1 IS NULL THEN webhook_due END"
+            " WHERE n = ?2 AND finished IS NOT NULL",
+            (deleted, task.n),
+        )
 
     async def unfinished(self) -> list[Task]:
         """All that go on, oldest first."""
-        now = int(self._clock.time() * 1000)
-        await self._database.write(_SETTLED_BEFORE, (now,))
         rows = await self._database.read(f"{_SELECT} WHERE finished IS NULL ORDER BY n")
         return [_task(row) for row in rows]
 

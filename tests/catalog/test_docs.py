@@ -24,6 +24,7 @@ SECTIONS = {
     "`among`": schema.Among,
     "`groups`": schema.Group,
     "`anonymous`": schema.Anonymous,
+    "`webhooks`": schema.Webhooks,
 }
 
 
