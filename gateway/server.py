@@ -10,8 +10,6 @@ import signal
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import AsyncExitStack
 from ipaddress import ip_address
-from pathlib import Path
-from traceback import extract_tb
 
 from aiohttp import web
 
@@ -20,23 +18,20 @@ from gateway.catalog.compile import Catalog
 from gateway.catalog.live import LiveCatalog
 from gateway.core.limits import AddressLimits
 from gateway.core.talk.responses import Responses
-from gateway.core.task import Task
 from gateway.domain import SCOPES
 from gateway.observe.health import Health
 from gateway.observe.logs import Log
 from gateway.observe.metrics import Metrics
 from gateway.observe.pools import PoolWatch
 from gateway.pipeline.desk import Desk
-from gateway.pipeline.record import Record
 from gateway.pipeline.routing import Routing
 from gateway.pipeline.services import Services
-from gateway.pipeline.tasks import Pace, Tasks
 from gateway.plugins import Plugins
-from gateway.settings import MEDIA_OFF, Settings, SystemClock
+from gateway.settings import Settings, SystemClock
 from gateway.store import Store
 from gateway.store.control import Control, socket_path
 from gateway.store.database import StoreError
-from gateway.store.media import MediaFolder
+from gateway.tasking import pace_of, tasks_of, tell_of_tasks
 from gateway.upstream import Upstreams
 from gateway.upstream.logins import Logins
 from gateway.web.addresses import Proxies
@@ -65,12 +60,7 @@ class Server:
         self._stop = asyncio.Event()
         self._idle = asyncio.Event()
         self.hard_stop = False
-        self.pace = Pace(
-            first=settings.task_poll[0],
-            longest=settings.task_poll[1],
-            deadline=settings.task_deadline,
-            kept=settings.media_keep * 3_600,
-        )
+        self.pace = pace_of(settings)
         self.unwritten = 0
         self.first_admin_key: str | None = None
 
@@ -94,7 +84,10 @@ class Server:
         store.on_money.append(services.desk.moved)
         self.site = self._site(services, store, clock)
         PoolWatch(services.routing, self.log, clock).register(self.site.metrics)
-        await self._resume_tasks(services, store)
+        self.tasks = services.tasks = tasks_of(settings, self.pace, store.tasks)
+        tell_of_tasks(self.tasks, self.site)
+        self._stack.push_async_callback(self.tasks.stop)
+        await self.tasks.start(services)
         self.app = App(self.site)
         self.catalog.on_swap.append(self._use_adapters)
         self.catalog.on_swap.append(lambda new: self.app.mount(new.surfaces))
@@ -128,30 +121,6 @@ class Server:
             first_call=store.books.first_call,
             loading=self.plugins.loading,
         )
-
-    async def _resume_tasks(self, services: Services, store: Store) -> None:
-        """Go on with what was under way, before anybody else is served."""
-        settings = self.settings
-        named = settings.media if settings.media != MEDIA_OFF else None
-        folder = Path(named) if named else settings.db.with_name(settings.db.name + ".media")
-        shelf = MediaFolder(folder, settings.media_file << 20, settings.media_room << 20)
-        keeps = settings.media != MEDIA_OFF
-        self.tasks = services.tasks = Tasks(store.tasks, shelf, self.pace, keeps=keeps)
-
-        def trouble(task: str, error: Exception) -> None:
-            where = [f"{frame.name}:{frame.lineno}" for frame in extract_tb(error.__traceback__)]
-            name = type(error).__name__
-            self.log.event("error", "task_trouble", task=task, error=name, where=where[-3:])
-
-        def ended(task: Task, record: Record) -> None:
-            record.finished = services.clock.monotonic()
-            self.site.metrics.call(record)
-            self.log.call(record, services.clock.time())
-
-        self.tasks.report(trouble)
-        self.tasks.on_end = ended
-        self._stack.push_async_callback(self.tasks.stop)
-        await self.tasks.start(services)
 
     def _site(self, services: Services, store: Store, clock: SystemClock) -> Site:
         """What endpoints reach."""
@@ -254,20 +223,9 @@ class Server:
                 if site.open_calls and not self.hard_stop:
                     await self._idle.wait()
                 if not self.hard_stop:
-                    await self._handed_over()
+                    await self.tasks.quiet()
         except TimeoutError:
             self.log.event("warning", "drain_overdue", open_calls=site.open_calls)
-
-    async def _handed_over(self) -> None:
-        """Until no task is being handed to its provider, or nobody wants to wait for that."""
-        self._idle.clear()
-        quiet = asyncio.ensure_future(self.tasks.quiet())
-        asked_again = asyncio.ensure_future(self._idle.wait())
-        try:
-            await asyncio.wait((quiet, asked_again), return_when=asyncio.FIRST_COMPLETED)
-        finally:
-            quiet.cancel()
-            asked_again.cancel()
 
     async def close(self) -> None:
         """Stop listening and put everything away; what is still open is cut."""
@@ -363,10 +321,6 @@ class Server:
         gauge("gateway_ledger_rows", "Ledger rows since the start.", lambda: ledger.rows)
         gauge("gateway_ledger_commits", "Ledger commits since the start.", lambda: ledger.commits)
         gauge("gateway_ledger_recovered", "Calls settled at the start.", lambda: books.recovered)
-        tasks = self.tasks
-        gauge("gateway_tasks", "Tasks that go on.", lambda: len(tasks.going.live))
-        gauge("gateway_webhooks_given_up", "Webhooks that could not be delivered.",
-            lambda: tasks.notices.given_up)  # fmt: skip
         gauge("gateway_log_lines_dropped", "Log lines not kept.", lambda: self.log.dropped)
         gauge(
             "gateway_catalog_bad",

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import secrets
 from typing import Literal
 
 from msgspec import Struct
@@ -73,9 +72,9 @@ class Task(Struct, frozen=True):
         return self.finished is not None
 
 
-def new_id(operation: str) -> str:
-    """A name that nobody can guess."""
-    return PREFIXES.get(operation, "task_") + secrets.token_hex(16)
+def id_of(operation: str, token: str) -> str:
+    """A task's name, of 16 random bytes in hex: nobody can guess it."""
+    return PREFIXES.get(operation, "task_") + token
 
 
 def is_id(text: str) -> bool:

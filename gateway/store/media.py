@@ -11,7 +11,7 @@ import re
 from contextlib import suppress
 from pathlib import Path
 
-from gateway.core.threads import to_its_end
+from gateway.store.threads import to_its_end
 
 _PART = ".part"
 # An operator may name a folder that holds other things: they are left alone.

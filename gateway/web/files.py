@@ -7,8 +7,8 @@ import os
 from functools import partial
 
 from gateway.core.ranges import Unsatisfiable, asked_range, unchanged
-from gateway.core.threads import to_its_end
 from gateway.ports import Headers, UpstreamReply
+from gateway.store.threads import to_its_end
 from gateway.web.exchange import Exchange
 
 _PIECE = 256 << 10

@@ -6,12 +6,13 @@ import asyncio
 import contextlib
 import random
 from collections.abc import Callable, Coroutine
+from secrets import token_hex
 from typing import Any
 
 import msgspec
 from msgspec import structs
 
-from gateway.core.task import Task, new_id
+from gateway.core.task import Task, id_of
 from gateway.errors import CLIENT_CLOSED, Fault, storage_fault
 from gateway.pipeline.record import Record
 from gateway.pipeline.services import Services
@@ -131,7 +132,7 @@ class Tasks:
         candidate, now = till.candidate, self.going.now()
         route, (account, key, child) = candidate.route, till.standing.who
         return Task(
-            id=new_id(submission.operation),
+            id=id_of(submission.operation, token_hex(16)),
             call=till.call,
             account=account,
             key=key,

@@ -74,6 +74,7 @@ def ended(task: Task, till: Till, usage: Usage | None, fault: Fault | None) -> E
         id=task.id,
         started=services.clock.monotonic() - (services.clock.time() - task.created / 1000),
         operation=task.operation,
+        key=till.standing.key.id,
         model=task.asked,
         route=task.route,
         provider=task.provider,
