@@ -167,9 +167,9 @@ def serve(
     except (CatalogError, StoreError, PluginConflict) as error:
         fail(str(error))
     except UnicodeError:
-        fail(f"Cannot listen on {host}:{port}: '{host}' is no name of a host.")
+        fail(f"Cannot listen on {chosen.host}:{chosen.port}: '{chosen.host}' is no name of a host.")
     except OSError as error:
-        fail(f"Cannot listen on {host}:{port}: {error.strerror or error}.")
+        fail(f"Cannot listen on {chosen.host}:{chosen.port}: {error.strerror or error}.")
     finally:
         log.close()
 
