@@ -136,6 +136,7 @@ def main() -> None:
 @click.pass_obj
 def serve(
     greet: Callable[[Server], None] | None,
+    /,
     catalog: Path | None,
     db: Path,
     log_format: str | None,

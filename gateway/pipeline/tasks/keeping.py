@@ -62,9 +62,10 @@ class Tasks:
         await self.going.stop()
 
     async def quiet(self) -> None:
-        """Until nothing is being handed to a provider."""
+        """Until nothing is being handed to a provider, or has come back and is not written down."""
         while True:
-            handed = [live.watcher for live in self.going.live.values() if live.progress is None]
+            lives = self.going.live.values()
+            handed = [live.watcher for live in lives if live.task.progress is None]
             waiting = [one for one in handed if one is not None and not one.done()]
             if not waiting:
                 return
