@@ -74,7 +74,8 @@ async def pass_through(
     """A provider's file as it comes."""
     sink, given = exchange.sink, reply.headers
     told: Headers = [("Content-Type", kind), *_OPENING, *headers]
-    told = [*told, *((name, given[name]) for name in _PASSED if given.get(name, "").isprintable())]
+    passed = [(name, given[name]) for name in _PASSED if name in given]
+    told = [*told, *((name, value) for name, value in passed if value.isprintable())]
     length = given.get("content-length", "")
     whole = reply.delimited and length.isdecimal() and "content-encoding" not in given
     try:

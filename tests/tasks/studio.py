@@ -1,4 +1,4 @@
-"""A studio that makes films in its own time: its adapter, as a third party writes one, and its host.
+"""A studio that makes films in its own time: its adapter as a third party writes it, and its host.
 
 The host is a fake upstream's handler. It remembers every job that it was given, and tells of each
 what the test says: by default it is done at the second question.

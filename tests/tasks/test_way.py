@@ -107,8 +107,8 @@ async def test_a_lost_film(gateway: Gateway, client: Client, studio: Studio) -> 
 async def test_questions_may_fail(gateway: Gateway, client: Client, studio: Studio) -> None:
     """A provider that is out of order for a while loses nothing."""
     odd = [
-        {"status": 500}, {"status": 429}, {"state": "dancing"}, {"state": "running", "percent": "x"},
-        {"status": 401}, {"state": "running", "percent": 700}, {"nothing": 1},
+        {"status": 500}, {"status": 429}, {"state": "dancing"}, {"status": 401},
+        {"state": "running", "percent": "x"}, {"state": "running", "percent": 700}, {"nothing": 1},
     ]  # fmt: skip
     studio.tell = lambda name, times: (
         dict(odd[times - 1]) if times <= len(odd) else studio.done(name)

@@ -34,6 +34,7 @@ from gateway.schemas import (
     rerank,
     responses,
     speech,
+    tasks,
 )
 from gateway.web.endpoints.quote import priced
 from gateway.web.exchange import JSON, Exchange
@@ -50,6 +51,8 @@ _DECODERS: dict[str, msgspec.json.Decoder[Any]] = {
     "speech": speech.decoder,
     "moderations": moderations.decoder,
     "rerank": rerank.decoder,
+    "videos": tasks.video_decoder,
+    "music": tasks.music_decoder,
 }
 
 
