@@ -102,13 +102,12 @@ class Notices:
         except Fault:
             delivered = False
         waits = self._pace.webhooks
-        if delivered:
-            self.delivered += 1
-        elif delivered is None or tries > len(waits):
-            self.given_up += 1
-        else:
+        again = delivered is False and tries <= len(waits)
+        if again:
             due = int((services.clock.time() + waits[tries - 1]) * 1000)
         await self._book.told(task, due, tries)
+        self.delivered += delivered is True
+        self.given_up += not (delivered or again)
 
     async def _delivered(self, services: Services, task: Task) -> bool | None:
         """Whether it has arrived; None where it never will."""
