@@ -48,9 +48,9 @@ async def test_another_account(gateway: Gateway, client: Client, studio: Studio)
 @pytest.mark.parametrize(
     "name",
     [
-        "x", "video_", "video_%00", "..%2f..", "video_" + "g" * 32, "video_" + "a" * 31, "a" * 5_000,
+        "x", "video_", "video_%00", "..%2f..", "video_" + "g" * 32, "video_" + "a" * 31,
         "video_" + "A" * 32, "'; DROP TABLE tasks; --", "%F0%9F%8E%AC", "video_" + "a" * 32 + "/x",
-        "video_" + "a" * 32 + "/content/..", "generations",
+        "video_" + "a" * 32 + "/content/..", "generations", "a" * 5_000,
     ],
 )  # fmt: skip
 async def test_ids_that_are_none(client: Client, name: str) -> None:

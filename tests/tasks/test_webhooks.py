@@ -1,4 +1,4 @@
-"""Webhooks: signed, tried again, sent over restarts, and nowhere but where the operator allows it."""
+"""Webhooks: signed, tried again, sent over restarts, nowhere that the operator has not named."""
 
 from __future__ import annotations
 
