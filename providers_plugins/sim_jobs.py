@@ -109,7 +109,8 @@ def cancel(call: Call, progress: Progress, credential: Credential) -> UpstreamRe
 
 def expects(call: Call) -> Usage:
     """As long as was asked for."""
-    asked = call.body.value("duration_seconds") or call.body.value("seconds")
+    names = ("duration_seconds", "duration", "seconds")
+    asked = next((value for name in names if (value := call.body.value(name)) is not None), None)
     try:
         seconds = float(asked) if asked is not None else _USUAL_SECONDS[call.operation]
     except (TypeError, ValueError):

@@ -51,6 +51,7 @@ async def submit(
     asked = job.wishes.webhook
     webhook = None if asked is None else checked(asked, services.catalog.current.webhooks)
     handed = job.handed = Handed(tasks, operation, webhook)
+    job.till.later = True
     await job.till.open(False)
     waits = job.candidate.operation.job
     if waits is not None and waits.waits:
