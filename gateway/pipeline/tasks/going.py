@@ -118,8 +118,9 @@ class Going:
             self.on_trouble(live.task.id, error)
         wanted = error.retry_after if isinstance(error, Fault) else None
         live.wait, wait = self.pace.next(live.wait, random.random())  # noqa: S311
-        wait = max(wait, min(wanted or 0.0, _LONGEST_WISH))
-        live.due = self.services.clock.monotonic() + wait
+        now = self.services.clock.monotonic()
+        live.rest = now + min(wanted or 0.0, _LONGEST_WISH)
+        live.due = max(now + wait, live.rest)
 
     async def _step(self, live: Live) -> None:
         """Ask how far it has come, or fetch what has come of it; end it when that is known."""

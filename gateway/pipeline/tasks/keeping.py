@@ -171,7 +171,7 @@ class Tasks:
         live = self.going.live.get(task_id)
         if live is not None and live.task.account == account and live.progress is not None:
             now = self.going.services.clock.monotonic()
-            if now - live.asked_at >= self.pace.lazily:
+            if now - live.asked_at >= self.pace.lazily and now >= live.rest:
                 turn = live.turn
                 live.poke.set()
                 with contextlib.suppress(TimeoutError):
