@@ -13,7 +13,7 @@ from gateway.sdk import ScriptSend as Send
 from gateway.sdk import ScriptWait as Wait
 
 MAX_TOKENS = 20_000
-MAX_FILE = 32 << 20
+MAX_FILE = 1 << 20
 JSON = ("content-type", "application/json")
 _MESSAGES = {
     400: ("invalid_request_error", "The simulated provider refuses this request."),

@@ -32,7 +32,7 @@ from providers_plugins.sim_behaviour import JSON, Behaviour, behaviour_of, refus
 from providers_plugins.sim_media import clip, tone
 
 _USUAL_SECONDS = {"videos": 4.0, "music": 10.0}
-_LONGEST = 600.0
+_LONGEST = 60.0
 _KINDS = {"videos": "video/mp4", "music": "audio/wav"}
 
 
