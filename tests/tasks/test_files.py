@@ -266,6 +266,20 @@ async def test_too_large_to_keep(
     assert [path.stat().st_size for path in folder.iterdir()] == [SIZE]
 
 
+async def test_a_full_disk(gateway: Gateway, client: Client, studio: Studio) -> None:
+    """What cannot be kept is passed through, and the operator is told."""
+    shelf: Any = gateway.server.tasks.shelf
+
+    def full(name: str) -> None:
+        raise OSError(28, "No space left on device")
+
+    shelf.begin = full
+    done = await client.ended((await client.film())["id"])
+    assert (done["status"], done["bytes"]) == ("succeeded", None)
+    assert (await client.file(done)).body == FILM
+    await until(lambda: any(line["event"] == "task_trouble" for line in gateway.logged()))
+
+
 async def test_kept_for_a_while(tmp_path: Path, fake: FakeUpstream, studio: Studio) -> None:
     """Its time over, the file goes, and the words of the request with it; the task stays."""
     pace = structs.replace(QUICK, kept=0.0, sweep=0.01)

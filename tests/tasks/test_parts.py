@@ -1,4 +1,4 @@
-"""The small parts that tasks stand on: ranges, addresses, prices, signatures, shelves, the proof."""
+"""The small parts that tasks stand on: ranges, addresses, prices, signatures, shelves, proof."""
 
 from __future__ import annotations
 

@@ -145,8 +145,26 @@ async def test_a_song_that_fails(tmp_path: Path, fake: FakeUpstream, studio: Stu
         done = await client.ended(begun["id"], "music/generations")
         assert (done["status"], done["cost"]) == ("failed", "0")
         assert "too loud" in done["error"]["message"]
+        assert done["error"]["code"] == "invalid_request"
     assert charged(tmp_path) == [(400, 0)]
     assert verify(database(tmp_path)).problems == []
+
+
+async def test_a_song_and_a_fault_of_ours(
+    tmp_path: Path, fake: FakeUpstream, studio: Studio
+) -> None:
+    """What nobody foresaw ends it as well."""
+    async with running(tmp_path, text=catalog(fake), pace=QUICK, adapters=ADAPTERS) as gateway:
+
+        async def broken(request: object, channel: object) -> None:
+            raise ZeroDivisionError
+
+        gateway.server.site.services.upstream.send = broken  # type: ignore[method-assign]
+        client = Client(gateway.server.port, gateway.key)
+        begun = (await client("POST", "music/generations", {"model": "song", "prompt": "x"})).json()
+        done = await client.ended(begun["id"], "music/generations")
+        assert (done["error"]["code"], done["cost"]) == ("internal_error", "0")
+    assert charged(tmp_path) == [(500, 0)]
 
 
 async def test_a_song_cut_off(tmp_path: Path, fake: FakeUpstream, studio: Studio) -> None:

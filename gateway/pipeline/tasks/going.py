@@ -194,7 +194,11 @@ class Going:
         reply = await fetch(self.services, task, progress, self.pace)
         given = reply.headers.get("content-type", "")
         kind = media_type(progress.content_type or given, task.operation)
-        return kind, await keep(reply, self.shelf, task.id)
+        try:
+            return kind, await keep(reply, self.shelf, task.id)
+        except OSError as error:  # a full disk is no reason to lose what its provider still has
+            self.on_trouble(task.id, error)
+            return kind, None
 
     async def _kept_here(self, name: str, media: bytes) -> int | None:
         if not self.shelf.room(len(media)):

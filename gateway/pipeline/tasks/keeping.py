@@ -126,7 +126,7 @@ class Tasks:
 
     async def failed(self, live: Live, fault: Fault) -> None:
         """It could not be handed over."""
-        await self.going.end(live, fault.cause, fault.message, fault)
+        await self.going.end(live, fault.kind.code, fault.message, fault)
 
     def _made(self, submission: Submission, progress: Progress | None) -> Task:
         till = submission.till

@@ -11,7 +11,7 @@ from collections.abc import Callable, Coroutine
 from typing import Any
 
 from gateway.core.task import kept_body
-from gateway.errors import Fault
+from gateway.errors import INTERNAL_ERROR, Fault
 from gateway.pipeline.admission import Admitted, Handed
 from gateway.pipeline.attempt import Attempt
 from gateway.pipeline.record import Record
@@ -74,6 +74,11 @@ async def _begun_alone(job: Admitted, handed: Handed, record: Record, serve: Ser
             await serve()
         except Fault as fault:
             await tasks.failed(live, fault)
+        except Exception as error:
+            tasks.going.on_trouble(live.task.id, error)
+            cause = f"unexpected:{type(error).__name__}"
+            ours = Fault(INTERNAL_ERROR, "The gateway failed on this work.", cause=cause)
+            await tasks.failed(live, ours)
 
     live.watcher = tasks.spawn(go_on())
 
