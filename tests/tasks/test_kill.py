@@ -149,7 +149,8 @@ def _tampered(folder: Path, evidence: Evidence, wrong: Callable[[], list[str]]) 
     """Each thing that it proves, it can also find broken."""
     database = folder / "gateway.sqlite"
     whole = database.read_bytes()
-    done = "(SELECT n FROM tasks WHERE state = 'succeeded' AND operation = 'videos' LIMIT 1)"
+    told = ", ".join(f"'{name}'" for name in evidence.told.values() if name.startswith("video"))
+    done = f"(SELECT n FROM tasks WHERE state = 'succeeded' AND id IN ({told}) LIMIT 1)"
     its_call = f"(SELECT call FROM tasks WHERE n = {done})"
     for statement, complaint in (
         (f"UPDATE tasks SET charged = charged - 1 WHERE n = {done}", "was charged"),
