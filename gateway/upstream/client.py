@@ -134,9 +134,7 @@ class HttpUpstream:
         key = (origin, channel.provider, channel.credential, channel.ca_file, channel.public)
 
         def opener(factory: Callable[[], Connection]) -> Awaitable[object]:
-            return self._connector.open(
-                origin, channel.ca_file, factory, public=channel.public
-            )
+            return self._connector.open(origin, channel.ca_file, factory, public=channel.public)
 
         def forget(pool: Pool) -> None:
             if self._pools.get(key) is pool:

@@ -41,7 +41,9 @@ class _Counter:
     def tell(self, commit: object, tell: object) -> None:
         """Nobody waits here."""
 
-    def extend(self, at: int, who: Who, call: int, amount: int) -> Awaitable[Exception | None]:
+    def extend(
+        self, at: int, who: Who, call: int, amount: int, estimate: int = 0
+    ) -> Awaitable[Exception | None]:
         """More is set aside at the end, where it cost more than was expected."""
         self.extends.append((at, amount))
         return _done()
