@@ -28,6 +28,11 @@ _FIXED = (
 _CHANGING = tuple(name for name in _COLUMNS if name not in _FIXED)
 _CHANGE = f"UPDATE tasks SET {', '.join(f'{name} = ?' for name in _CHANGING)} WHERE n = ?"
 _SELECT = f"SELECT n, {_NAMES} FROM tasks"
+# A derived key, and all that were derived from it.
+_ITS_OWN = (
+    "child IN (WITH RECURSIVE own (n) AS (SELECT ?"
+    " UNION SELECT c.n FROM children c JOIN own ON c.parent = own.n) SELECT n FROM own)"
+)
 _MOST = 1_000
 
 
@@ -91,18 +96,32 @@ class SqliteTasks:
         rows = await self._database.read(f"{_SELECT} WHERE id = ? AND deleted IS NULL", (task_id,))
         return _task(rows[0]) if rows else None
 
+    async def is_of(self, task: Task, child: int) -> bool:
+        """Whether a derived key, or one derived from it, has begun it."""
+        rows = await self._database.read(
+            f"SELECT 1 FROM tasks WHERE n = ? AND {_ITS_OWN}", (task.n, child)
+        )
+        return bool(rows)
+
     async def page(
         self,
         account: int,
         operation: str,
         *,
+        child: int,
         after: str | None,
         before: str | None,
         limit: int,
         newest_first: bool,
     ) -> tuple[list[Task], bool] | None:
-        """A page of an account's tasks, and whether there are more; None for an unknown cursor."""
-        where, values = "account = ? AND operation = ? AND deleted IS NULL", [account, operation]
+        """A page of an account's tasks, or of a derived key's, and whether there are more; None for
+        an unknown cursor.
+        """
+        where = "account = ? AND operation = ? AND deleted IS NULL"
+        values: list[int | str] = [account, operation]
+        if child:
+            where += f" AND {_ITS_OWN}"
+            values.append(child)
         cursor = after if after is not None else before
         if cursor is not None:
             found = await self._database.read(

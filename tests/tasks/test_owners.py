@@ -6,6 +6,7 @@ import json
 from pathlib import Path
 from typing import Any
 
+from gateway.core.derived import derive
 from tests.fake_upstream import FakeUpstream
 from tests.harness import Gateway, running
 from tests.money import payer
@@ -41,6 +42,33 @@ async def test_another_account(gateway: Gateway, client: Client, studio: Studio)
     assert (await client("GET", f"music/generations/{done['id']}")).status == 404
     raw = request(b"", None, path=done["video_url"], method="GET")
     assert (await ask(gateway.server.port, raw)).status == 401
+
+
+async def test_derived_keys(gateway: Gateway, studio: Studio) -> None:
+    """One sees its own tasks and those of keys derived from it, no others of its account; what it
+    may cost is held of its budget.
+    """
+    made = await gateway.server.store.keys.create("root")
+
+    def derived(secret: str, root: str | None, number: int) -> str:
+        return derive(secret, "sk-maas-", root, bytes([number]) * 16, bytes([number]) * 32,
+                      budget="5")  # fmt: skip
+
+    first = derived(str(made.secret), made.key.id, 1)
+    below, other = derived(first, None, 2), derived(str(made.secret), made.key.id, 3)
+    clients = [Client(gateway.server.port, key) for key in (str(made.secret), first, below, other)]
+    tasks = [(await client.film())["id"] for client in clients]
+    seen = {0: {0, 1, 2, 3}, 1: {1, 2}, 2: {2}, 3: {3}}
+    for number, client in enumerate(clients):
+        listed = (await client("GET", "videos/generations")).json()["data"]
+        assert {tasks.index(task["id"]) for task in listed} == seen[number]
+        for place, task in enumerate(tasks):
+            answer = await client("GET", f"videos/generations/{task}")
+            assert answer.status == (200 if place in seen[number] else 404)
+    for task in tasks:
+        await clients[0].ended(task)
+    refused = await clients[1]("POST", "videos/generations", {"model": "film", "seconds": 10})
+    assert (refused.status, "derived key's budget" in refused.error["message"]) == (402, True)
 
 
 async def test_ids_that_are_none(client: Client) -> None:

@@ -7,10 +7,11 @@ from pathlib import Path
 
 from msgspec import structs
 
+from gateway.core.derived import derive
 from gateway.store.verify import verify
 from tests.fake_upstream import Exchange, FakeUpstream
 from tests.harness import running
-from tests.money import SETTLE, entries, open_calls, payer, sound, until
+from tests.money import SETTLE, Payer, entries, open_calls, payer, sound, until
 from tests.tasks.studio import ADAPTERS, QUICK, SLOW, Client, Studio, catalog, client_of, database
 
 
@@ -55,6 +56,9 @@ async def test_its_money_is_still_set_aside(
             await payer(store, 90_000_000_000, name="limit", spend_limit=2_000_000_000),
             await payer(store, 90_000_000_000, name="budget", budget=2_000_000_000),
         ]
+        root = await store.keys.create("root")
+        narrow = derive(str(root.secret), "sk-maas-", root.key.id, b"1" * 16, b"2" * 32, budget="2")
+        payers.append(Payer(1, "derived", narrow))
         tasks = [(await client_of(gateway.server.port, one).film())["id"] for one in payers]
     async with running(tmp_path, text=text, pace=SLOW, adapters=ADAPTERS) as gateway:
         for one, task in zip(payers, tasks, strict=True):
@@ -62,8 +66,8 @@ async def test_its_money_is_still_set_aside(
             body = {"model": "film", "prompt": "x", "duration_seconds": 8}
             refused = await client("POST", "videos/generations", body)
             assert (refused.status, refused.error["code"]) == (402, "budget_exhausted"), one.name
-            money = (await client("GET", "balance")).json()
-            assert money["held"] == "1.6"
+            account = await gateway.server.store.books.balance(one.account)
+            assert account.held == 1_600_000_000
             assert (await client("POST", f"videos/generations/{task}/cancel", {})).status == 200
             assert (await client("POST", "videos/generations", body)).status == 200
     assert verify(database(tmp_path)).problems == []

@@ -41,7 +41,7 @@ class Going:
         self.on_trouble: Callable[[str, Exception], None] = lambda _id, _error: None
         self.live: dict[str, Live] = {}
         self.stopping = False
-        self._room = asyncio.Semaphore(pace.at_once)
+        self._rooms: dict[str, asyncio.Semaphore] = {}
         self._works: set[asyncio.Task[Any]] = set()
         self._services: Services | None = None
         self._since = 0
@@ -98,13 +98,17 @@ class Going:
         """Step after step. Nothing that goes wrong ends this but the task's own end."""
         while not live.task.done and not live.stopping:
             await self._until_due(live)
-            async with self._room:
+            async with self._room(live.task.provider):
                 try:
                     await self._step(live)
                 except Exception as error:
                     self._again_later(live, error)
             live.turn.set()
             live.turn = asyncio.Event()
+
+    def _room(self, provider: str) -> asyncio.Semaphore:
+        """A provider that hangs keeps no other's tasks waiting."""
+        return self._rooms.setdefault(provider, asyncio.Semaphore(self.pace.at_once))
 
     async def _until_due(self, live: Live) -> None:
         left = live.due - self.services.clock.monotonic()

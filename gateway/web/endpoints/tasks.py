@@ -85,6 +85,9 @@ class Room(Struct, frozen=True):
         task = None
         if is_id(name):
             task = await tasks_of(exchange).find(name, account_of(key))
+        if task is not None and key.children:
+            child = await child_of(exchange, key)
+            task = task if await exchange.site.store.tasks.is_of(task, child) else None
         if task is None or task.operation != self.operation:
             raise Fault(errors.NOT_FOUND, "There is no work of that id.", param="id")
         return task
@@ -100,6 +103,7 @@ class Room(Struct, frozen=True):
             found = await exchange.site.store.tasks.page(
                 account_of(key),
                 self.operation,
+                child=await child_of(exchange, key),
                 after=after,
                 before=before,
                 limit=_limit(query.get("limit")),
@@ -180,6 +184,16 @@ def account_of(key: Key) -> int:
     """Whose tasks a key may see."""
     assert key.account is not None
     return key.account.n
+
+
+async def child_of(exchange: Exchange, key: Key) -> int:
+    """The number of a derived key, which sees what it has begun; 0 for one that sees all."""
+    if not key.children:
+        return 0
+    services = exchange.site.services
+    catalog = services.catalog.current
+    standing = services.desk.known(key, catalog) or await services.desk.load(key, catalog)
+    return standing.who[2]
 
 
 def surface_of(exchange: Exchange) -> str:
