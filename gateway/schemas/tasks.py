@@ -1,59 +1,15 @@
-"""Videos and music: what the gateway reads of a request, and how a task is shown."""
+"""How tasks are shown: in the house's words, and videos in OpenAI's as well."""
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from typing import Any
 
 import msgspec
-from msgspec import Meta, Struct
 
 from gateway.core.body import JsonBody
 from gateway.core.money.amounts import dollars
 from gateway.core.task import Task
 from gateway.domain import Usage
-from gateway.schemas.chat import Text
-
-Words = Annotated[str, Meta(max_length=100_000)]
-Seconds = Annotated[float, Meta(gt=0, le=3_600)]
-Url = Annotated[str, Meta(min_length=1, max_length=2_048)]
-
-
-class VideoRequest(Struct):
-    """The known fields of a call for a video, in our words and in OpenAI's.
-
-    What a model can make (lengths, sizes, pictures to begin with) is its provider's to judge.
-    """
-
-    model: Text
-    prompt: Words | None = None
-    duration_seconds: Seconds | None = None
-    seconds: str | int | None = None
-    aspect_ratio: str | None = None
-    size: str | None = None
-    webhook: Url | None = None
-    webhook_url: Url | None = None
-    stream: None = None
-    max_cost: str | float | None = None
-    fidelity: str | None = None
-
-
-class MusicRequest(Struct):
-    """The known fields of a call for music."""
-
-    model: Text
-    prompt: Words | None = None
-    lyrics: Words | None = None
-    duration_seconds: Seconds | None = None
-    webhook: Url | None = None
-    webhook_url: Url | None = None
-    stream: None = None
-    max_cost: str | float | None = None
-    fidelity: str | None = None
-
-
-video_decoder = msgspec.json.Decoder(VideoRequest)
-video_form_decoder = msgspec.json.Decoder(VideoRequest, strict=False)
-music_decoder = msgspec.json.Decoder(MusicRequest)
 
 # What each kind of task makes, the path of its tasks, and the name of its file's address.
 NOUNS = {"videos": "video", "music": "audio"}
@@ -95,7 +51,8 @@ def video_view(task: Task) -> dict[str, Any]:
     """The same in OpenAI's words."""
     usage, body = expected_of(task), JsonBody(task.body)
     seconds = f"{usage.milliseconds / 1000:g}" if usage.milliseconds else ""
-    given = body.value("seconds") or body.value("duration_seconds")
+    names = ("seconds", "duration_seconds", "duration")
+    given = next((value for name in names if (value := body.value(name)) is not None), None)
     expires = task.media_until if has_file(task) else None
     return {
         "id": task.id,

@@ -25,9 +25,10 @@ from gateway.schemas import (
     embeddings,
     images,
     moderations,
+    music,
     rerank,
     speech,
-    tasks,
+    videos,
 )
 from gateway.web.exchange import Exchange
 
@@ -40,8 +41,8 @@ _BY_KIND: dict[str, tuple[str, msgspec.json.Decoder[Any]]] = {
     "speech": ("speech", speech.decoder),
     "moderation": ("moderations", moderations.decoder),
     "rerank": ("rerank", rerank.decoder),
-    "video": ("videos", tasks.video_decoder),
-    "music": ("music", tasks.music_decoder),
+    "video": ("videos", videos.decoder),
+    "music": ("music", music.decoder),
 }
 _UNQUOTED = ("transcription", "realtime")
 

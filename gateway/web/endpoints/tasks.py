@@ -14,15 +14,8 @@ from gateway.domain import Key
 from gateway.errors import Fault, invalid
 from gateway.pipeline.admission import Ask
 from gateway.pipeline.tasks import Tasks
-from gateway.schemas.tasks import (
-    file_name,
-    has_file,
-    music_decoder,
-    task_view,
-    video_decoder,
-    video_form_decoder,
-    video_view,
-)
+from gateway.schemas import music, videos
+from gateway.schemas.tasks import file_name, has_file, task_view, video_view
 from gateway.web.endpoints.inference import MIB, Inference, ReadAny
 from gateway.web.exchange import MAX_PAGE, Exchange
 from gateway.web.files import pass_through, range_wanted, send_file
@@ -224,17 +217,17 @@ def _openai_view(task: Task, surface: str) -> dict[str, Any]:
 
 VIDEOS = Room(
     "videos",
-    Begin("videos", video_decoder, 32 * MIB, video_form_decoder, 64 * MIB),
+    Begin("videos", videos.decoder, 32 * MIB, videos.form_decoder, 64 * MIB),
     task_view,
     "video.generation.deleted",
 )
 OPENAI_VIDEOS = Room(
     "videos",
-    Begin("videos", video_decoder, 32 * MIB, video_form_decoder, 64 * MIB, view=_openai_view),
+    Begin("videos", videos.decoder, 32 * MIB, videos.form_decoder, 64 * MIB, view=_openai_view),
     _openai_view,
     "video.deleted",
     openai=True,
 )
 MUSIC = Room(
-    "music", Begin("music", music_decoder, 32 * MIB), task_view, "music.generation.deleted"
+    "music", Begin("music", music.decoder, 32 * MIB), task_view, "music.generation.deleted"
 )
