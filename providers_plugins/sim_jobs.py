@@ -12,13 +12,16 @@ from __future__ import annotations
 import hashlib
 from base64 import b64encode
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Literal
 
 import msgspec
+from msgspec import Struct
 
 from gateway.sdk import (
+    UPSTREAM_ERROR,
     Call,
     Credential,
+    Fault,
     Job,
     Operation,
     Progress,
@@ -36,6 +39,16 @@ _LONGEST = 60.0
 _KINDS = {"videos": "video/mp4", "music": "audio/wav"}
 
 
+class _Told(Struct):
+    """What the simulator says of a job."""
+
+    id: str = ""
+    begun: float = 0.0
+    state: Literal["running", "succeeded", "failed"] = "running"
+    percent: int = 0
+    code: str = ""
+
+
 def begin(call: Call, credential: Credential) -> UpstreamRequest:
     """A job's name and the moment it was begun."""
     del credential
@@ -43,21 +56,27 @@ def begin(call: Call, credential: Credential) -> UpstreamRequest:
     if behaviour.status != 200:
         return _request(call, waited(refusal(behaviour), behaviour))
     name = hashlib.sha256(call.id.encode() + call.body.raw).hexdigest()[:24]
-    return _request(call, waited(_said({"id": f"job-{name}", "begun": call.now}), behaviour))
+    told = {"id": f"job-{name}", "begun": call.now, "model": call.upstream}
+    return _request(call, waited(_said(told), behaviour))
 
 
 def begun(call: Call, status: int, headers: Mapping[str, str], body: bytes) -> Reply:
     """The first progress."""
     del call, status, headers
-    told = msgspec.json.decode(body, type=dict[str, Any])
-    return Reply(progress=Progress(state="pending", id=told["id"], memo=repr(told["begun"])))
+    told = _read(body)
+    if not told.id:
+        raise _unreadable()
+    return Reply(progress=Progress(state="pending", id=told.id, memo=repr(told.begun)))
 
 
 def poll(call: Call, progress: Progress, credential: Credential) -> UpstreamRequest:
     """How far a job is that was begun then."""
     del credential
     behaviour = behaviour_of(call)
-    gone = max(0.0, call.now - float(progress.memo))
+    try:
+        gone = max(0.0, call.now - float(progress.memo))
+    except ValueError:
+        raise _unreadable() from None
     share = 1.0 if gone >= behaviour.takes else gone / behaviour.takes
     told: dict[str, Any] = {"id": progress.id, "percent": int(share * 100)}
     if share < 1:
@@ -73,18 +92,21 @@ def polled(
     call: Call, progress: Progress, status: int, headers: Mapping[str, str], body: bytes
 ) -> Progress:
     """What it said."""
-    del status, headers
-    told = msgspec.json.decode(body, type=dict[str, Any])
-    done = told["state"] == "succeeded"
+    del headers
+    told = _read(body)
+    if not 200 <= status < 300 or not 0 <= told.percent <= 100:
+        raise _unreadable()
+    done, failed = told.state == "succeeded", told.state == "failed"
     return Progress(
-        state=told["state"],
+        state=told.state,
         id=progress.id,
-        percent=told["percent"],
+        percent=told.percent,
+        url=f"sim:{call.operation}" if done else "",
         memo=progress.memo,
         usage=expects(call) if done and behaviour_of(call).usage else None,
         content_type=_KINDS[call.operation],
-        code=told.get("code", ""),
-        message="The simulated provider could not do this." if "code" in told else "",
+        code=(told.code or "failed") if failed else "",
+        message="The simulated provider could not do this." if failed else "",
     )
 
 
@@ -120,6 +142,17 @@ def expects(call: Call) -> Usage:
         milliseconds=int(max(0.0, min(seconds, _LONGEST)) * 1000),
         size=size if isinstance(size, str) else "",
     )
+
+
+def _read(body: bytes) -> _Told:
+    try:
+        return msgspec.json.decode(body, type=_Told)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        raise _unreadable() from None
+
+
+def _unreadable() -> Fault:
+    return Fault(UPSTREAM_ERROR, "The simulated answer cannot be read.", cause="unreadable_answer")
 
 
 def _said(told: dict[str, Any]) -> Script:
