@@ -8,7 +8,7 @@ import os
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -88,21 +88,60 @@ def main() -> None:
     show_default=True,
     help="MiB for responses that previous_response_id may name; 0 keeps none.",
 )
+@click.option(
+    "--media",
+    metavar="DIR",
+    default=None,
+    help="Where files of videos and music are kept; default: a folder beside the database. "
+    "off: they are passed through from their providers.",
+)
+@click.option(
+    "--media-keep",
+    type=click.FloatRange(0, 87_600),
+    callback=is_a_number,
+    default=settings.DEFAULT_MEDIA_KEEP,
+    show_default=True,
+    help="Hours that such a file can be had.",
+)
+@click.option(
+    "--media-file",
+    type=click.IntRange(0, 1_048_576),
+    default=settings.DEFAULT_MEDIA_FILE,
+    show_default=True,
+    help="MiB that one file may have; a larger one is passed through.",
+)
+@click.option(
+    "--media-room",
+    type=click.IntRange(0, 1_073_741_824),
+    default=settings.DEFAULT_MEDIA_ROOM,
+    show_default=True,
+    help="MiB that all of them may have; what comes when it is full is passed through.",
+)
+@click.option(
+    "--task-deadline",
+    type=click.FloatRange(1, 604_800),
+    callback=is_a_number,
+    default=settings.DEFAULT_TASK_DEADLINE,
+    show_default=True,
+    help="Seconds after which work that is not done is given up.",
+)
+@click.option(
+    "--task-poll",
+    type=(click.FloatRange(0.01, 3_600), click.FloatRange(0.01, 3_600)),
+    default=settings.DEFAULT_TASK_POLL,
+    show_default=True,
+    help="Seconds before a provider is first asked how far its work is, and the most later on.",
+)
 @prefix_option
 @click.pass_obj
 def serve(
     greet: Callable[[Server], None] | None,
+    /,
     catalog: Path | None,
     db: Path,
-    host: str,
-    port: int,
-    drain: float,
     log_format: str | None,
-    max_connections: int,
-    ledger_sync: Literal["full", "normal"],
-    trusted_proxies: tuple[str, ...],
-    responses_memory: int,
     prefix: str,
+    **others: Any,
 ) -> None:
     """Run the gateway."""
     from gateway.catalog.load import CatalogError
@@ -112,18 +151,9 @@ def serve(
     from gateway.store.database import StoreError
 
     style: Any = log_format or ("text" if sys.stdout.isatty() else "json")
+    # The other options have the names of the settings that they are.
     chosen = settings.Settings(
-        catalog=_catalog_path(catalog),
-        db=db,
-        host=host,
-        port=port,
-        drain=drain,
-        log_format=style,
-        key_prefix=prefix,
-        max_connections=max_connections,
-        ledger_sync=ledger_sync,
-        trusted_proxies=trusted_proxies,
-        responses_memory=responses_memory,
+        catalog=_catalog_path(catalog), db=db, log_format=style, key_prefix=prefix, **others
     )
     log = Log(to_descriptor(sys.stdout.fileno()), style)
 
@@ -138,9 +168,9 @@ def serve(
     except (CatalogError, StoreError, PluginConflict) as error:
         fail(str(error))
     except UnicodeError:
-        fail(f"Cannot listen on {host}:{port}: '{host}' is no name of a host.")
+        fail(f"Cannot listen on {chosen.host}:{chosen.port}: '{chosen.host}' is no name of a host.")
     except OSError as error:
-        fail(f"Cannot listen on {host}:{port}: {error.strerror or error}.")
+        fail(f"Cannot listen on {chosen.host}:{chosen.port}: {error.strerror or error}.")
     finally:
         log.close()
 

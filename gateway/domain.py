@@ -267,13 +267,17 @@ class Key(Struct, frozen=True):
 
 
 class Channel(Struct, frozen=True):
-    """Everything the upstream transport must know to keep one credential's traffic to itself."""
+    """Everything the upstream transport must know to keep one credential's traffic to itself.
+
+    A `public` one is for addresses that somebody else has named: it reaches nobody's own network.
+    """
 
     provider: str
     credential: str
     timeouts: Timeouts = Timeouts()
     max_connections: int = 1000
     ca_file: str | None = None
+    public: bool = False
 
 
 class Source(Protocol):

@@ -8,6 +8,7 @@ from typing import Protocol
 
 from msgspec import Struct
 
+from gateway.core.task import Task
 from gateway.core.websocket import Closed
 from gateway.domain import Channel, Credential, Key, Period, Provider, UpstreamRequest
 from gateway.sdk.adapter import Adapter
@@ -197,6 +198,81 @@ class Books(Protocol):
     async def way(self, route: str, model: str, provider: str) -> int: ...
 
     async def keep_price(self, digest: str, row: bytes) -> None: ...
+
+
+class Settlement(Struct, frozen=True):
+    """What is to be written of a call's money at its end: what more is set aside (moment and
+    amount), then what of all that is charged.
+    """
+
+    at: int
+    held: int
+    charge: int
+    result: Result
+    extends: tuple[tuple[int, int], ...] = ()
+
+
+class TaskBook(Protocol):
+    """Where tasks are written down. Nothing is done before it is durable."""
+
+    async def add(self, task: Task) -> Task: ...
+
+    async def note(self, task: Task) -> None: ...
+
+    async def finish(self, task: Task, money: Settlement) -> bool: ...
+
+    async def told(self, task: Task, due: int | None, tries: int) -> None: ...
+
+    async def drop(self, task: Task, deleted: int | None) -> None: ...
+
+    async def unfinished(self) -> list[Task]: ...
+
+    async def find(self, task_id: str) -> Task | None: ...
+
+    async def due(self) -> list[Task]: ...
+
+    async def stale(self, now: int) -> list[Task]: ...
+
+    async def media(self) -> set[str]: ...
+
+    async def forget(self, before: int) -> None: ...
+
+    async def price_row(self, digest: str) -> bytes | None: ...
+
+    async def payer(self, task: Task) -> tuple[Key, tuple[int, ...]]: ...
+
+
+class Spool(Protocol):
+    """A file that is being kept. It is there under its name once `done`, or not at all."""
+
+    @property
+    def size(self) -> int: ...
+
+    async def write(self, data: bytes) -> bool:
+        """False where it has grown past what may be kept."""
+        ...
+
+    async def done(self) -> None: ...
+
+    def drop(self) -> None: ...
+
+
+class Shelf(Protocol):
+    """Where the files of tasks are kept, within bounds."""
+
+    def room(self, size: int) -> bool: ...
+
+    def begin(self, name: str) -> Spool: ...
+
+    def open(self, name: str) -> int:
+        """A descriptor to read from; FileNotFoundError where it is gone."""
+        ...
+
+    async def remove(self, name: str) -> None: ...
+
+    async def sweep(self, known: set[str]) -> None:
+        """Remove whatever nobody knows of."""
+        ...
 
 
 class Clock(Protocol):

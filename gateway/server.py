@@ -32,6 +32,7 @@ from gateway.settings import Settings, SystemClock
 from gateway.store import Store
 from gateway.store.control import Control, socket_path
 from gateway.store.database import StoreError
+from gateway.tasking import pace_of, tasks_of, tell_of_tasks
 from gateway.upstream import Upstreams
 from gateway.upstream.logins import Logins
 from gateway.web.addresses import Proxies
@@ -60,6 +61,7 @@ class Server:
         self._stop = asyncio.Event()
         self._idle = asyncio.Event()
         self.hard_stop = False
+        self.pace = pace_of(settings)
         self.unwritten = 0
         self.first_admin_key: str | None = None
 
@@ -85,6 +87,10 @@ class Server:
         self.site = self._site(services, store, clock)
         PoolWatch(services.routing, self.log, clock).register(self.site.metrics)
         ProbeWatch(self.prober, self.log, self.site.health).register(self.site.metrics)
+        self.tasks = services.tasks = tasks_of(settings, self.pace, store.tasks)
+        tell_of_tasks(self.tasks, self.site)
+        self._stack.push_async_callback(self.tasks.stop)
+        await self.tasks.start(services)
         self.app = App(self.site)
         self.catalog.on_swap.append(self._use_adapters)
         self.catalog.on_swap.append(lambda new: self.app.mount(new.surfaces))
@@ -219,11 +225,14 @@ class Server:
         self.log.event("info", "draining", open_calls=site.open_calls)
         await self.prober.close()
         site.on_idle = self._idle.set
-        if site.open_calls and not self.hard_stop:
-            try:
-                await asyncio.wait_for(self._idle.wait(), self.settings.drain)
-            except TimeoutError:
-                self.log.event("warning", "drain_overdue", open_calls=site.open_calls)
+        try:
+            async with asyncio.timeout(self.settings.drain):
+                if site.open_calls and not self.hard_stop:
+                    await self._idle.wait()
+                if not self.hard_stop:
+                    await self.tasks.quiet()
+        except TimeoutError:
+            self.log.event("warning", "drain_overdue", open_calls=site.open_calls)
 
     async def close(self) -> None:
         """Stop listening and put everything away; what is still open is cut."""

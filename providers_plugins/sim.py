@@ -13,6 +13,8 @@ from a `sim` object in the request body: {"sim": {"pace": 0.1, "cut": 5}}. Known
   cut          break the connection after this many tokens
   usage        0: report no usage
 
+Videos and music are work that goes on by itself; `sim_jobs` says what else is known of them.
+
 A token here is a word with the space before it, so that counts are easy to check by hand.
 """
 
@@ -23,11 +25,9 @@ import re
 import struct
 from base64 import b64encode
 from collections.abc import Iterator
-from typing import Annotated, Any
-from urllib.parse import parse_qsl
+from typing import Any
 
 import msgspec
-from msgspec import Meta, Struct
 
 from gateway.sdk import (
     PASSTHROUGH,
@@ -43,39 +43,25 @@ from gateway.sdk import (
 from gateway.sdk import ScriptCut as Cut
 from gateway.sdk import ScriptSend as Send
 from gateway.sdk import ScriptWait as Wait
+from providers_plugins.sim_behaviour import (
+    JSON,
+    MAX_TOKENS,
+    Behaviour,
+    behaviour_of,
+    error_of,
+    refusal,
+    waited,
+)
+from providers_plugins.sim_jobs import JOBS
 
-_MAX_TOKENS = 20_000
 _CREATED = 1_767_225_600
-_JSON = ("content-type", "application/json")
 _SSE = ("content-type", "text/event-stream")
 _TOKEN = re.compile(r"\s*\S+(?:\s+\Z)?")
 _MAX_DIMENSIONS = 4_096
-_MESSAGES = {
-    400: ("invalid_request_error", "The simulated provider refuses this request."),
-    401: ("authentication_error", "The simulated provider refuses this credential."),
-    429: ("rate_limit_error", "The simulated provider is rate limiting."),
-}
-
 # Where the conformance kit finds this provider.
 KIT = {"base_url": "sim:", "upstream": "echo"}
 
 Step = Send | Wait | Cut
-Seconds = Annotated[float, Meta(ge=0, le=86_400)]
-Count = Annotated[int, Meta(ge=0, le=_MAX_TOKENS)]
-
-
-class Behaviour(Struct, frozen=True, forbid_unknown_fields=True):
-    """How to answer."""
-
-    text: str | None = None
-    tokens: Count | None = None
-    pace: Seconds = 0.0
-    delay: Seconds = 0.0
-    status: Annotated[int, Meta(ge=200, le=599)] = 200
-    retry_after: str | None = None
-    code: Annotated[str, Meta(max_length=64, pattern=r"^[\w.-]+$")] | None = None
-    cut: Count | None = None
-    usage: bool = True
 
 
 def build(call: Call, credential: Credential) -> UpstreamRequest:
@@ -83,29 +69,10 @@ def build(call: Call, credential: Credential) -> UpstreamRequest:
     del credential
     behaviour = behaviour_of(call)
     script = (
-        _refusal(behaviour)
-        if behaviour.status != 200
-        else _ANSWERS[call.operation](call, behaviour)
+        refusal(behaviour) if behaviour.status != 200 else _ANSWERS[call.operation](call, behaviour)
     )
-    if behaviour.delay:
-        steps: list[Step] = [Wait(behaviour.delay), *script.steps]
-        script = Script(script.status, script.headers, steps)
+    script = waited(script, behaviour)
     return UpstreamRequest("POST", f"sim:{call.operation}", (), script.encode())
-
-
-def behaviour_of(call: Call) -> Behaviour:
-    """The route's behaviour, with what the request asks for laid over it."""
-    _, _, query = call.upstream.partition("?")
-    wanted: dict[str, Any] = dict(parse_qsl(query))
-    asked = call.body.get("sim")
-    try:
-        if asked is not None and asked != b"null":
-            wanted |= msgspec.json.decode(asked, type=dict[str, Any])
-        if isinstance(wanted.get("retry_after"), (int, float)):
-            wanted["retry_after"] = str(wanted["retry_after"])
-        return msgspec.convert(wanted, Behaviour, strict=False)
-    except msgspec.ValidationError as error:
-        raise invalid(f"'sim' is not valid: {error}.", "sim") from None
 
 
 def tokens_of(text: str) -> list[str]:
@@ -153,7 +120,7 @@ def _embeddings(call: Call, behaviour: Behaviour) -> Script:
     body: dict[str, Any] = {"object": "list", "model": "echo", "data": data}
     if behaviour.usage:
         body["usage"] = {"prompt_tokens": count, "total_tokens": count}
-    return Script(200, [_JSON], [_send(body)])
+    return Script(200, [JSON], [_send(body)])
 
 
 def _whole(
@@ -163,11 +130,11 @@ def _whole(
     if behaviour.usage:
         body["usage"] = _usage(prompt, answer)
     if behaviour.code is not None:
-        return Script(200, [_JSON], [_send(_error(behaviour))])
+        return Script(200, [JSON], [_send(error_of(behaviour))])
     whole = _send(body)
     if behaviour.cut is not None:
-        return Script(200, [_JSON], [Send(whole.text[: len(whole.text) // 2]), Cut()])
-    return Script(200, [_JSON], [whole])
+        return Script(200, [JSON], [Send(whole.text[: len(whole.text) // 2]), Cut()])
+    return Script(200, [JSON], [whole])
 
 
 def _streamed(
@@ -186,7 +153,7 @@ def _streamed(
                 yield Wait(behaviour.pace)
             yield _event(chunk(call, token, None))
         if breaks is not None:
-            yield _event(_error(behaviour)) if behaviour.code is not None else Cut()
+            yield _event(error_of(behaviour)) if behaviour.code is not None else Cut()
             return
         yield _event(chunk(call, None, _finish(answer)))
         if behaviour.usage:
@@ -218,20 +185,6 @@ def _head(call: Call, kind: str) -> dict[str, Any]:
     return {"id": f"chatcmpl-{digest}", "object": kind, "created": _CREATED, "model": "echo"}
 
 
-def _refusal(behaviour: Behaviour) -> Script:
-    headers = [_JSON]
-    if behaviour.retry_after is not None:
-        headers.append(("retry-after", behaviour.retry_after))
-    return Script(behaviour.status, headers, [_send(_error(behaviour))])
-
-
-def _error(behaviour: Behaviour) -> dict[str, Any]:
-    kind, message = _MESSAGES.get(
-        behaviour.status, ("server_error", "The simulated provider is out of order.")
-    )
-    return {"error": {"message": message, "type": kind, "code": behaviour.code, "param": None}}
-
-
 def _answer(behaviour: Behaviour, echo: str, ceiling: int | None) -> list[str]:
     if behaviour.text is not None:
         answer = tokens_of(behaviour.text)
@@ -239,7 +192,7 @@ def _answer(behaviour: Behaviour, echo: str, ceiling: int | None) -> list[str]:
         answer = ["word", *[" word"] * (behaviour.tokens - 1)][: behaviour.tokens]
     else:
         answer = tokens_of(echo)
-    limit = _MAX_TOKENS if ceiling is None else min(ceiling, _MAX_TOKENS)
+    limit = MAX_TOKENS if ceiling is None else min(ceiling, MAX_TOKENS)
     return _Truncated(answer[:limit]) if len(answer) > limit else answer
 
 
@@ -308,7 +261,7 @@ def probe(call: Call, credential: Credential) -> UpstreamRequest:
     del credential
     said = call.options.get("probe", "")
     behaviour = Behaviour(status=int(said) if re.fullmatch("[2-5][0-9][0-9]", said) else 200)
-    script = Script(200, [_JSON], [_send({})]) if behaviour.status == 200 else _refusal(behaviour)
+    script = Script(200, [JSON], [_send({})]) if behaviour.status == 200 else refusal(behaviour)
     return UpstreamRequest("GET", "sim:probe", (), script.encode())
 
 
@@ -317,7 +270,10 @@ _ANSWERS = {"chat": _chat, "completions": _completions, "embeddings": _embedding
 ADAPTER = Adapter(
     name="sim",
     operations={
-        name: Operation(build=build, parse=PASSTHROUGH, stream=PASSTHROUGH) for name in _ANSWERS
+        **{
+            name: Operation(build=build, parse=PASSTHROUGH, stream=PASSTHROUGH) for name in _ANSWERS
+        },
+        **JOBS,
     },
     probe=probe,
 )

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from gateway.observe.logs import Log
+from gateway.pipeline.tasks import Pace
+from gateway.sdk import Adapter
 from gateway.server import Server
 from gateway.settings import Settings
 
@@ -120,6 +122,9 @@ async def running(
     adapter_wait: float = 1.0,
     adapter_limit: float = 5.0,
     watch_every: float = 0.02,
+    pace: Pace | None = None,
+    media: str | None = None,
+    adapters: Mapping[str, Adapter] | None = None,
     **changes: Any,
 ) -> AsyncIterator[Gateway]:
     """Serve the test catalog until the block ends."""
@@ -136,10 +141,14 @@ async def running(
         watch_every=watch_every,
         adapter_wait=adapter_wait,
         adapter_limit=adapter_limit,
+        media=media,
     )
     server = Server(settings, {}, log)
+    if pace is not None:
+        server.pace = pace
     try:
         await server.start()
+        server.plugins.adapters.update(adapters or {})
         made = await server.store.keys.create("test")
         yield Gateway(server, str(made.secret), path, lines)
     finally:

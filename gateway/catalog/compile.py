@@ -46,6 +46,14 @@ class Anonymous(Struct, frozen=True):
     per: str
 
 
+class Webhooks(Struct, frozen=True):
+    """Who may be told of a task's end. `private` hosts may be on the operator's own network."""
+
+    hosts: frozenset[str]
+    secret: str
+    private: bool = False
+
+
 class Catalog(Struct, frozen=True):
     """All that the operator's file says. Never changed: a reload makes another one."""
 
@@ -59,6 +67,7 @@ class Catalog(Struct, frozen=True):
     groups: dict[str, Group]
     auto: dict[str, Auto]
     anonymous: Anonymous | None = None
+    webhooks: Webhooks | None = None
 
     def candidates(self, name: str) -> tuple[domain.Route, ...]:
         """The routes a model name may be served by, best first as the file has them.
@@ -101,6 +110,7 @@ def compile_catalog(file: schema.File, raw: bytes, report: Report) -> Catalog:
             for name, it in file.auto.items()
         },
         anonymous=_anonymous(file.anonymous, groups),
+        webhooks=_webhooks(file.webhooks),
     )
 
 
@@ -286,3 +296,7 @@ def _group(
 
 def _anonymous(it: schema.Anonymous | None, groups: dict[str, Group]) -> Anonymous | None:
     return Anonymous(group=groups[it.group], rpm=it.rpm, per=it.per) if it else None
+
+
+def _webhooks(it: schema.Webhooks | None) -> Webhooks | None:
+    return Webhooks(frozenset(it.hosts), it.secret, it.private) if it else None

@@ -30,6 +30,13 @@ Label = Annotated[
         description='must be a size such as "2k", "1080p" or "1024x1536", in lower case',
     ),
 ]
+Host = Annotated[
+    str,
+    Meta(
+        pattern=r"\A(?:[a-z0-9](?:[a-z0-9.-]{0,251}[a-z0-9])?|[0-9a-f:]+)\Z",
+        description="must be a host name or an address, in lower case and without a port",
+    ),
+]
 Threshold = Annotated[
     str, Meta(pattern=r"\A[1-9][0-9]{0,11}\Z", description="must be a number of tokens")
 ]
@@ -282,6 +289,16 @@ class Anonymous(Strict, frozen=True, forbid_unknown_fields=True):
     per: Literal["ip"]
 
 
+class Webhooks(Strict, frozen=True, forbid_unknown_fields=True):
+    """Who may be told that a task has ended."""
+
+    hosts: Annotated[list[Host], Meta(min_length=1, description="must name at least one host")]
+    secret: Annotated[
+        str, Meta(min_length=16, description="must be a secret of 16 characters or more")
+    ]
+    private: bool = False
+
+
 class File(Strict, frozen=True, forbid_unknown_fields=True):
     """The whole file."""
 
@@ -292,3 +309,4 @@ class File(Strict, frozen=True, forbid_unknown_fields=True):
     auto: dict[Name, Auto] = {}
     groups: dict[Name, Group] = {}
     anonymous: Anonymous | None = None
+    webhooks: Webhooks | None = None

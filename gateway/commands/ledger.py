@@ -88,9 +88,10 @@ def verify_ledger(db: Path, as_json: bool) -> None:
             click.echo(f"... and {verdict.wrong - len(verdict.problems)} more.")
         state = f"{verdict.wrong} problems" if verdict.wrong else "all adds up"
         click.echo(
-            f"{verdict.entries} entries, {verdict.calls} settled calls, {verdict.open_calls} open, "
-            f"{verdict.accounts} accounts, ${dollars(verdict.charged)} charged, "
-            f"{verdict.recovered} recovered, {verdict.flagged} flagged: {state}."
+            f"{verdict.entries} entries, {verdict.calls} settled calls, {verdict.open_calls} open "
+            f"({verdict.open_tasks} tasks), {verdict.accounts} accounts, "
+            f"${dollars(verdict.charged)} charged, {verdict.recovered} recovered, "
+            f"{verdict.flagged} flagged: {state}."
         )
     sys.exit(1 if verdict.wrong else 0)
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 from msgspec import Struct
@@ -13,6 +13,7 @@ from gateway.core.estimate import input_tokens
 from gateway.core.limits import Ticket
 from gateway.core.purse import NO_END, Purse
 from gateway.core.routing.affinity import conversation_keys
+from gateway.core.task import Task
 from gateway.domain import Usage
 from gateway.errors import AUTHENTICATION_ERROR, INSUFFICIENT_SCOPE, Fault
 from gateway.pipeline.admit import authenticate, limited
@@ -24,6 +25,10 @@ from gateway.pipeline.record import Record
 from gateway.pipeline.services import Candidate, Services
 from gateway.pipeline.till import Till
 from gateway.pipeline.wishes import Asked, Wishes, ceiling, wishes_of, without_ours
+from gateway.ports import Headers
+
+if TYPE_CHECKING:
+    from gateway.pipeline.tasks import Live, Tasks
 
 _USUAL_ANSWER = 1_024
 
@@ -40,6 +45,17 @@ class Ask(Struct, frozen=True):
     keep: Callable[[bytes], None] | None = None  # is given the whole answer, once it is complete
     files: bool = False  # the body is a form, which may be as long as files are
     scope: str = "inference"
+    shown: Callable[[Task], bytes] | None = None  # how a task is shown that the call began
+
+
+class Handed(Struct):
+    """What is known of a task while its call is on its way to a provider."""
+
+    tasks: Tasks
+    operation: str
+    webhook: str | None = None
+    live: Live | None = None
+    headers: Headers = ()
 
 
 class Admitted(Struct):
@@ -59,6 +75,9 @@ class Admitted(Struct):
     keys: tuple[int, ...] = ()
     talks: bool = True
     form: Form | None = None
+    model: str = ""
+    shown: Callable[[Task], bytes] | None = None
+    handed: Handed | None = None
 
     @property
     def strict(self) -> bool:
@@ -107,6 +126,8 @@ async def admitted(services: Services, ask: Ask, record: Record) -> Admitted:
     candidate = found[0]
     job = _job(services, standing, candidate, body, wishes, record, tokens_in)
     job.candidates, job.wanted = found, wanted
+    if ask.operation not in TALKS:
+        job.model, job.shown = record.model, ask.shown
     if ask.operation not in TALKS or candidate.route.model.kind == "image":
         _measure(services, job, ask.operation, given, record)
     if len(found) > 1 or len(candidate.route.provider.credentials) > 1:

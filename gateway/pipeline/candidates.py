@@ -306,7 +306,7 @@ def _made(services: Services, route: Route, operation: str) -> Candidate | None:
     adapter = services.adapters.get(route.provider.adapter)
     if adapter is None:
         return None
-    options = {**_longest(route), **route.provider.options, **route.options}
+    options = options_of(route)
     serves = serving(adapter, operation, route.upstream, options, route.model.kind)
     if serves is None:
         return None
@@ -321,6 +321,11 @@ def _made(services: Services, route: Route, operation: str) -> Candidate | None:
         digest=route.price.digest.encode(),
         free=route.price.free,
     )
+
+
+def options_of(route: Route) -> dict[str, str]:
+    """What an adapter is told of a route: its provider's options under its own."""
+    return {**_longest(route), **route.provider.options, **route.options}
 
 
 def _longest(route: Route) -> dict[str, str]:

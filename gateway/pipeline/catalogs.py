@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from decimal import Decimal
 from typing import Protocol
 
@@ -38,6 +38,19 @@ class Anonymous(Protocol):
     def rpm(self) -> int: ...
 
 
+class Webhooks(Protocol):
+    """Who may be told of a task's end, and how that is signed."""
+
+    @property
+    def hosts(self) -> Collection[str]: ...
+
+    @property
+    def secret(self) -> str: ...
+
+    @property
+    def private(self) -> bool: ...
+
+
 class Routes(Protocol):
     """One immutable revision of it."""
 
@@ -58,6 +71,9 @@ class Routes(Protocol):
 
     @property
     def anonymous(self) -> Anonymous | None: ...
+
+    @property
+    def webhooks(self) -> Webhooks | None: ...
 
     def candidates(self, name: str) -> tuple[Route, ...]: ...
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from itertools import islice
 from weakref import WeakValueDictionary
 
@@ -135,6 +135,23 @@ class Desk:
         self._standings[key.id] = standing
         self._make_room()
         return standing
+
+    async def resumed(self, key: Key, line: Sequence[int], held: int) -> tuple[Purse, ...]:
+        """What a call draws on that has outlived the process it was made in; what is held for it is
+        set aside again. `line` is its derived key's number, and those above it.
+        """
+        assert key.account is not None
+        purses = await self._purses_of(key, key.account)
+        for number in line:
+            purse = self._purses.get(("child", number))
+            if purse is None:
+                await self._written()
+                spent = await self._books.spent_by_child(number)
+                purse = self._keep("child", number, spent, "none")
+            purses = (*purses, purse)
+        for purse in purses:
+            purse.take(held)
+        return purses
 
     def moved(self, account: int, amount: int) -> None:
         """Money has come into an account from outside, or gone out."""

@@ -9,14 +9,16 @@ import traceback
 from collections.abc import Callable
 from pathlib import Path
 
-from msgspec import Struct
+from msgspec import Struct, structs
 
 from gateway.domain import UpstreamRequest, Usage
 from gateway.errors import UPSTREAM_ERROR, Fault, Kind
-from gateway.sdk import Frames, Reply
+from gateway.sdk import Frames, Progress, Reply
 
 _MOST_KINDS = 50  # of errors for each adapter that are counted apart
 _FRAMES = 3
+_LONGEST_TEXT = 4_096
+_STATES = ("pending", "running", "succeeded", "failed")
 _COUNTS = tuple(name for name in Usage.__struct_fields__ if name not in ("raw", "size", "problem"))
 
 
@@ -88,6 +90,8 @@ def sound_reply(reply: object) -> Reply:
     sound_usage(reply.usage)
     if not isinstance(reply.content_type, str) or not reply.content_type.isprintable():
         raise TypeError("a reply needs a content type of one line")
+    if reply.progress is not None:
+        sound_progress(reply.progress)
     return reply
 
 
@@ -98,6 +102,22 @@ def sound_frames(frames: object) -> Frames:
     if not all(isinstance(one, bytes) for one in (*frames.to_provider, *frames.to_client)):
         raise TypeError("messages are bytes")
     return frames
+
+
+def sound_progress(made: object) -> Progress:
+    """A Progress that can be written down and shown."""
+    if not isinstance(made, Progress) or made.state not in _STATES:
+        raise TypeError("a job owes a Progress in a known state")
+    for text in (made.id, made.memo, made.url):
+        if not isinstance(text, str) or len(text) > _LONGEST_TEXT:
+            raise TypeError("a Progress has a short id, memo and url")
+    for text in (made.code, made.message, made.content_type):
+        if not isinstance(text, str):
+            raise TypeError("a Progress speaks in text")
+    if not isinstance(made.media, bytes) or type(made.percent) is not int:
+        raise TypeError("a Progress has media in bytes, and a whole number of percent")
+    sound_usage(made.usage)
+    return structs.replace(made, percent=max(0, min(100, made.percent)))
 
 
 def sound_usage(usage: object) -> Usage | None:

@@ -63,6 +63,9 @@ def expected(operation: str, body: JsonBody, files: tuple[File, ...]) -> Usage:
     if operation in ("transcriptions", "translations"):
         length = sum(file.milliseconds or file.size // _LEAST_SOUND for file in files)
         return Usage(milliseconds=length)
+    if operation == "videos":
+        seconds = _whole(body.value("seconds") or body.value("duration_seconds"), 0)
+        return Usage(milliseconds=seconds * 1000, size=_text(body.value("size")))
     return NOTHING
 
 

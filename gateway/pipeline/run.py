@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 
 from gateway.core.body import JsonBody
 from gateway.core.money.amounts import NANOS
@@ -14,6 +14,7 @@ from gateway.errors import (
     UPSTREAM_TIMEOUT,
     Fault,
     NotSentError,
+    upstream_error,
 )
 from gateway.pipeline import relay, settle
 from gateway.pipeline.admission import Admitted, Ask, admitted, expects_on
@@ -24,6 +25,7 @@ from gateway.pipeline.operations import NOTHING
 from gateway.pipeline.record import Record
 from gateway.pipeline.serve import Attempts, Try, outcome_of
 from gateway.pipeline.services import Candidate, Services
+from gateway.pipeline.tasks.submitting import answered, in_doubt, submit
 from gateway.pipeline.wishes import ceiling
 from gateway.ports import Headers, Sink
 
@@ -36,6 +38,12 @@ async def run(services: Services, ask: Ask, sink: Sink, record: Record) -> None:
     operation = ask.operation
     del ask  # a long stream need not carry what only its start needed
     try:
+        if job.candidate.operation.job is not None:
+            await submit(
+                services, job, operation, sink, record,
+                lambda: _serve(services, job, operation, sink, record),
+            )  # fmt: skip
+            return
         await job.till.open(record.stream and job.talks)
         await _serve(services, job, operation, sink, record)
     finally:
@@ -61,7 +69,8 @@ async def _serve(
                 await _tried(services, job, operation, tried, attempts, meter, sink, record)
                 return
             except Fault as fault:
-                if not attempts.failed(tried, fault, sent=sink.started):
+                final = sink.started or (job.handed is not None and in_doubt(fault))
+                if not attempts.failed(tried, fault, sent=final):
                     raise
                 meter = relay.Meter()
                 tried = await attempts.next(fault)
@@ -69,13 +78,20 @@ async def _serve(
         if isinstance(error, NotSentError):
             record.sent_upstream = 0.0
         if not job.till.settled:
-            durable = settle.broken(
-                job.till, record, job.candidate, meter.usage, meter.events, meter.produced,
-                _status_of(error),
-            )  # fmt: skip
+            durable = _broken(job, record, meter, _status_of(error))
             if not isinstance(error, asyncio.CancelledError):
                 await durable
         raise
+
+
+def _broken(
+    job: Admitted, record: Record, meter: relay.Meter, status: int
+) -> Awaitable[Exception | None]:
+    if job.handed is not None:  # nothing came of it, as far as anybody will ever know
+        return job.till.release(status)
+    return settle.broken(
+        job.till, record, job.candidate, meter.usage, meter.events, meter.produced, status
+    )
 
 
 async def _more(services: Services, job: Admitted) -> list[Candidate]:
@@ -218,6 +234,11 @@ async def _answer(
         return
     reply = await relay.whole(tried, services.upstream)
     begun()
+    if job.handed is not None:
+        if reply.progress is None:
+            raise upstream_error("The provider did not say how far its work is.", "bad_answer")
+        await answered(job, tried, reply.progress, headers)
+        return
     produced = settle.answer_bytes(reply.body)
     await settle.finished(till, record, job.candidate, reply.usage, 0, produced)
     record.first_byte = services.clock.monotonic()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import TYPE_CHECKING
 
 from msgspec import Struct, field
 
@@ -16,6 +17,9 @@ from gateway.pipeline.mishaps import Mishaps
 from gateway.pipeline.routing import Routing
 from gateway.ports import Books, Clock, Keys, Ledger, Logins, Upstream
 from gateway.sdk import Adapter, Operation
+
+if TYPE_CHECKING:
+    from gateway.pipeline.tasks import Tasks
 
 
 class Candidate(Struct, frozen=True):
@@ -99,3 +103,4 @@ class Services(Struct):
     loading: Mapping[str, object] = {}  # adapters that are still being imported
     mishaps: Mishaps = field(default_factory=Mishaps)
     sessions: SessionGuards = SessionGuards()
+    tasks: Tasks | None = None

@@ -59,10 +59,13 @@ class Till(Struct):
     charged: int = 0
     flag: int = 0
     settled: bool = False
+    later: bool = False  # its work goes on by itself, and is charged when it is done
 
     async def open(self, stream: bool) -> None:
         """Set aside what the call may cost, durably; 402 if not even a short answer fits."""
         amount, estimate = self._wanted(stream)
+        if self.later:
+            estimate = 0  # whatever ends it before its end, nothing is charged
         for purse in self.purses:
             purse.held += amount
         self.held = amount

@@ -15,7 +15,9 @@ from gateway.errors import invalid
 from gateway.pipeline.operations import TALKS
 from gateway.sdk import with_stream_usage
 
-_OURS = ("usage", "max_cost", "fidelity", "provider", "models", "route")
+_OURS = (
+    "usage", "max_cost", "fidelity", "provider", "models", "route", "webhook", "webhook_url",
+)  # fmt: skip
 _USUAL_CEILING = 16_384
 _MOST_EVER = 1_000_000
 _OLD_DEFAULT = 16
@@ -39,6 +41,7 @@ class Wishes(Struct, frozen=True):
     asks_usage: bool = False  # of a stream whose usage comes only to who asks
     preferences: Preferences = NO_PREFERENCES
     strict: bool = False  # what cannot be said to the provider is refused, not lost
+    webhook: str | None = None  # who is to be told of the end of what goes on by itself
 
 
 class Asked(Struct, frozen=True):
@@ -57,12 +60,14 @@ def wishes_of(operation: str, body: JsonBody, known: Any, asked: Asked) -> Wishe
     preferences = preferences_of(body)
     ours = given is not None or known.fidelity is not None or preferences is not NO_PREFERENCES
     if operation not in TALKS:
+        webhook = getattr(known, "webhook", None) or getattr(known, "webhook_url", None)
         return Wishes(
             max_cost=limit,
             answers=getattr(known, "n", None) or 1,
             max_tokens=0 if operation in _COUNTED_IN else None,
-            ours=ours,
+            ours=ours or webhook is not None,
             preferences=preferences,
+            webhook=webhook,
             strict=strict,
         )
     usage = known.usage

@@ -211,6 +211,11 @@ class SqliteKeys:
         rows = await self._database.read(f"{_SELECT} WHERE k.id = ?", (key_id,))
         return _key(rows[0]) if rows else None
 
+    async def by_number(self, number: int) -> Key | None:
+        """A key by its number in the ledger."""
+        rows = await self._database.read(f"{_SELECT} WHERE k.n = ?", (number,))
+        return _key(rows[0]) if rows else None
+
     async def revoke(self, id_or_name: str) -> Key | None:
         """Revoke by id, or by name where just one live key has it; None if there is none."""
         rows = await self._database.read(

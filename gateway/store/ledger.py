@@ -29,6 +29,7 @@ _GATHER = 0.004
 _RETRY_AFTER = 0.25
 _PATIENCE = 5.0
 _ONE = f"({', '.join('?' * _WIDTH)})"
+INSERT_ONE = f"INSERT INTO entries ({COLUMNS}) VALUES {_ONE}"
 
 _CLOSED = "the ledger has been closed"
 _FAILURES = (sqlite3.Error, ValueError, OverflowError)
@@ -44,6 +45,22 @@ Row = tuple[int | bytes | None, ...]
 # be cancelled, and the future with it; the row is written all the same.
 Commit = asyncio.Future[Exception | None]
 Tell = Callable[[Exception | None], None]
+
+
+def extend_row(at: int, who: Who, call: int, amount: int, estimate: int = 0) -> Row:
+    """The entry that sets more aside."""
+    return (at, EXTEND, *who, call, -amount, amount, 0, 0, 0, 0, 0, 0, 0, 0, estimate, None)
+
+
+def settle_row(
+    at: int, who: Who, call: int, held: int, charge: int, way: int, result: Result
+) -> Row:
+    """The entry that lets go of what was held and charges what was used."""
+    status, flag, tokens_in, tokens_out, cached, receipt = result
+    return (
+        at, SETTLE, *who, call, held - charge, -held, charge, 0, way, status, flag,
+        tokens_in, tokens_out, cached, 0, receipt,
+    )  # fmt: skip
 
 
 class _Batch:
@@ -139,22 +156,18 @@ class GroupCommit:
 
     def extend(self, at: int, who: Who, call: int, amount: int, estimate: int = 0) -> Commit:
         """Set more aside for a call that runs; `estimate` is what it has cost so far, if known."""
-        return self.post(
-            (at, EXTEND, *who, call, -amount, amount, 0, 0, 0, 0, 0, 0, 0, 0, estimate, None)
-        )
+        return self.post(extend_row(at, who, call, amount, estimate))
 
     def settle(
         self, at: int, who: Who, call: int, held: int, charge: int, way: int, result: Result
     ) -> Commit:
         """Let go of what was held and charge what was used."""
         self._open_calls -= 1
-        status, flag, tokens_in, tokens_out, cached, receipt = result
-        return self.post(
-            (
-                at, SETTLE, *who, call, held - charge, -held, charge, 0, way, status, flag,
-                tokens_in, tokens_out, cached, 0, receipt,
-            )
-        )  # fmt: skip
+        return self.post(settle_row(at, who, call, held, charge, way, result))
+
+    def leave_open(self) -> None:
+        """A call has been answered whose hold stays: a task's. It is in nobody's way."""
+        self._open_calls -= 1
 
     def move(self, at: int, account: int, kind: int, amount: int, memo: bytes) -> Commit:
         """Bring money in from outside, or take it out."""

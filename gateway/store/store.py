@@ -15,6 +15,7 @@ from gateway.store.database import Database, StoreError, Sync
 from gateway.store.keys import DEFAULT_PREFIX, SqliteKeys
 from gateway.store.ledger import GroupCommit, Row
 from gateway.store.replays import Replays
+from gateway.store.tasks import SqliteTasks
 
 
 class Store:
@@ -30,6 +31,7 @@ class Store:
         self.client_secrets = ClientSecrets(database, clock)
         self.books = Books(database, clock)
         self.ledger = GroupCommit(database, self._failed)
+        self.tasks = SqliteTasks(database, self.ledger, self.keys)
         self.on_money: list[Callable[[int, int], None]] = []
         self._on_failure: Callable[[Exception], None] = lambda _: None
         self._rolling: asyncio.Task[None] | None = None

@@ -24,6 +24,8 @@ _MOST_SHOWN = 100
 _LEGS = ("wallet", "held", "revenue", "source")
 _ROLLED = ("calls", "failed", "flagged", "input", "output", "cached", "charged")
 
+_TASKS = "SELECT id, call, account, key, child, progress, held, charged, finished FROM tasks"
+
 
 class Verdict(Struct):
     """What was found; `problems` holds the first hundred."""
@@ -34,6 +36,7 @@ class Verdict(Struct):
     charged: int = 0
     held: int = 0
     open_calls: int = 0
+    open_tasks: int = 0
     recovered: int = 0
     flagged: int = 0
     wrong: int = 0
@@ -56,6 +59,12 @@ class _Open(Struct):
 
 def _who(row: sqlite3.Row) -> tuple[int, int, int]:
     return row["account"], row["key"], row["child"]
+
+
+def _has_tasks(file: sqlite3.Connection) -> bool:
+    """Files of older gateways have none; a check must not change them."""
+    found = file.execute("SELECT 1 FROM sqlite_schema WHERE name = 'tasks'").fetchone()
+    return found is not None
 
 
 class _Account(Struct):
@@ -91,6 +100,7 @@ class _Audit:
         self._rolled: dict[tuple[int, ...], list[int]] = {}
         self._stretches: dict[tuple[int, ...], list[int]] = {}
         self._open_from = 0
+        self._charges: dict[int, int] = {}
         self._at_mark: dict[int, _Account] = {}
         self._prices = {
             row[0]: row[1].encode() for row in file.execute("SELECT digest, row FROM prices")
@@ -99,6 +109,7 @@ class _Audit:
         self._floors = {row[0]: row[1] for row in file.execute("SELECT n, floor FROM accounts")}
         self._keys = dict(file.execute("SELECT n, account FROM keys").fetchall())
         self._mark = file.execute("SELECT * FROM marks").fetchone()
+        self._tasks = {row["call"]: row for row in file.execute(_TASKS)} if _has_tasks(file) else {}
 
     def run(self) -> Verdict:
         """Check everything."""
@@ -115,13 +126,14 @@ class _Audit:
             self._entry(row)
             if row["seq"] == self._mark["seq"]:
                 self._at_mark = {n: msgspec.structs.replace(a) for n, a in self._accounts.items()}
-                self._open_from = min((held.seq for held in self._holds.values()), default=0)
+                self._open_from = self._first_open()
         if self._mark["seq"] >= expected:
             verdict.note(f"entries {expected} to {self._mark['seq']}: missing, though summed up")
         for call in self._holds:
             once = "SELECT seq FROM entries WHERE kind = 3 AND call = ?"
             if self._file.execute(once, (call,)).fetchone() is not None:
                 verdict.note(f"call {call}: money was held for it after it was settled")
+        self._check_tasks()
         self._sums()
         verdict.entries = expected - 1
         verdict.accounts = len(self._accounts)
@@ -129,6 +141,39 @@ class _Audit:
         verdict.held = sum(account.held for account in self._accounts.values())
         verdict.charged = sum(account.revenue for account in self._accounts.values())
         return verdict
+
+    def _first_open(self) -> int:
+        """The first hold that recovery must find by itself: tasks lead to theirs."""
+        tasks = self._tasks
+        return min(
+            (
+                held.seq
+                for call, held in self._holds.items()
+                if call not in tasks or tasks[call]["progress"] is None
+            ),
+            default=0,
+        )
+
+    def _check_tasks(self) -> None:
+        """A task that goes on has its hold; one that is over has been settled, at its charge."""
+        note = self._verdict.note
+        for call, task in self._tasks.items():
+            opened = self._holds.get(call)
+            if task["finished"] is not None:
+                if opened is not None:
+                    note(f"task {task['id']}: is over, but money is still held for it")
+                elif self._charges.get(call, 0) != task["charged"]:
+                    note(
+                        f"task {task['id']}: says that {task['charged']} were charged, "
+                        f"the ledger {self._charges.get(call)}"
+                    )
+            elif opened is None:
+                note(f"task {task['id']}: goes on, but no money is held for it")
+            elif task["progress"] is not None and opened.held != task["held"]:
+                note(f"task {task['id']}: says {task['held']} are held, the ledger {opened.held}")
+            elif opened.who != _who(task):
+                note(f"task {task['id']}: is of {_who(task)}, its money of {opened.who}")
+            self._verdict.open_tasks += task["finished"] is None
 
     def _entry(self, row: sqlite3.Row) -> None:
         note, seq = self._verdict.note, row["seq"]
@@ -179,6 +224,8 @@ class _Audit:
             verdict.note(f"entry {seq}: charges {_who(row)} for a call of {opened.who}")
         if not 0 <= row["revenue"] <= -row["held"]:
             verdict.note(f"entry {seq}: charges {row['revenue']}, outside what was held")
+        if call in self._tasks:
+            self._charges[call] = row["revenue"]
         verdict.flagged += row["flag"] != 0
         verdict.recovered += row["flag"] == 1
         self._receipt(row)

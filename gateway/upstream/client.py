@@ -23,7 +23,7 @@ from gateway.upstream.websockets import Websockets
 _ROUTES = 1024
 
 # Provider and credential are part of it: two tenants of one host never share a connection.
-PoolKey = tuple[Origin, str, str, str | None]
+PoolKey = tuple[Origin, str, str, str | None, bool]
 
 
 class Route(NamedTuple):
@@ -62,7 +62,7 @@ class HttpUpstream:
         size = size_of(pieces) if pieces else len(body)
         data = self._writer.write(route.start, method, request.headers, size) + body
         pool = self._pools.get(
-            (route.origin, channel.provider, channel.credential, channel.ca_file)
+            (route.origin, channel.provider, channel.credential, channel.ca_file, channel.public)
         ) or self._pool(route.origin, channel)
         timeouts = channel.timeouts
         total = pool.now() + timeouts.total
@@ -131,10 +131,10 @@ class HttpUpstream:
         where = f"{origin.host}:{origin.port}"
         if self._closed:
             raise faults.shut_down(where)
-        key = (origin, channel.provider, channel.credential, channel.ca_file)
+        key = (origin, channel.provider, channel.credential, channel.ca_file, channel.public)
 
         def opener(factory: Callable[[], Connection]) -> Awaitable[object]:
-            return self._connector.open(origin, channel.ca_file, factory)
+            return self._connector.open(origin, channel.ca_file, factory, public=channel.public)
 
         def forget(pool: Pool) -> None:
             if self._pools.get(key) is pool:

@@ -9,6 +9,7 @@ from collections.abc import Callable
 
 import aiohappyeyeballs
 
+from gateway.core.addresses import is_address, is_public
 from gateway.errors import Fault, upstream_error
 from gateway.upstream.proxies import Proxies, Proxy
 from gateway.upstream.target import Origin
@@ -83,6 +84,7 @@ class Connector:
         factory: Callable[[], asyncio.Protocol],
         *,
         tunnel: bool = False,
+        public: bool = False,
     ) -> asyncio.Protocol:
         """An open connection, with TLS finished where the scheme asks for it.
 
@@ -91,8 +93,10 @@ class Connector:
         context = self._context(origin, ca_file) if origin.scheme == "https" else None
         proxy = self._proxies.for_origin(origin)
         if proxy is None:
-            sock = await self._dial(origin.host, origin.port, "connect")
+            sock = await self._dial(origin.host, origin.port, "connect", public)
         else:
+            if public and is_address(origin.host) and not is_public(origin.host):
+                raise _private(origin.host)
             sock = await self._dial(proxy.host, proxy.port, "proxy")
         try:
             if proxy is not None and (tunnel or context is not None):
@@ -107,11 +111,14 @@ class Connector:
         self._resolver.close()
         self._contexts.clear()
 
-    async def _dial(self, host: str, port: int, cause: str) -> socket.socket:
+    async def _dial(self, host: str, port: int, cause: str, public: bool = False) -> socket.socket:
         try:
             infos = await self._resolver.resolve(host, port)
         except (OSError, UnicodeError) as error:
             raise upstream_error(f"the name {host} could not be resolved", "dns") from error
+        # What was looked up is what is dialled: a name can't mean something else in between.
+        if public and not all(is_public(str(info[4][0])) for info in infos):
+            raise _private(host)
         try:
             return await aiohappyeyeballs.start_connection(
                 infos,
@@ -181,6 +188,10 @@ async def _tunnel(sock: socket.socket, origin: Origin, proxy: Proxy) -> None:
 
 def _tls(origin: Origin, what: str) -> Fault:
     return upstream_error(f"TLS with {origin.host}:{origin.port}: {what}", "tls")
+
+
+def _private(host: str) -> Fault:
+    return upstream_error(f"{host} is not an address of the public network", "private_address")
 
 
 def _proxy(proxy: Proxy, what: str) -> Fault:

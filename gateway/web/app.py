@@ -27,6 +27,7 @@ from gateway.web.endpoints import (
     realtime,
     responses,
     status,
+    tasks,
 )
 from gateway.web.envelopes import USUAL, Manner, Style, error_body
 from gateway.web.exchange import JSON, Exchange
@@ -54,6 +55,8 @@ class Endpoint(Struct, frozen=True):
 
 _GET = ("GET",)
 _POST = ("POST",)
+_ALL = ("GET", "POST")
+_ONE = ("GET", "DELETE", "POST")
 _MESSAGES = Manner(dialect="messages")
 _RESPONSES = Manner(dialect="responses")
 
@@ -75,6 +78,12 @@ ON_SURFACES: Mapping[str, Endpoint] = {
     "realtime/client_secrets": Endpoint(_POST, "client_secrets", realtime.client_secrets),
     "moderations": Endpoint(_POST, "moderations", inference.MODERATIONS),
     "rerank": Endpoint(_POST, "rerank", inference.RERANK),
+    "videos/generations": Endpoint(_ALL, "videos", tasks.VIDEOS.all),
+    "videos/generations/": Endpoint(_ONE, "video", tasks.VIDEOS.one),
+    "videos": Endpoint(_ALL, "videos", tasks.OPENAI_VIDEOS.all),
+    "videos/": Endpoint(_ONE, "video", tasks.OPENAI_VIDEOS.one),
+    "music/generations": Endpoint(_ALL, "music", tasks.MUSIC.all),
+    "music/generations/": Endpoint(_ONE, "piece", tasks.MUSIC.one),
     "models": Endpoint(_GET, "models", models.models),
     "models/": Endpoint(_GET, "model", models.model),
     "embedding-models": Endpoint(_GET, "embedding_models", models.embedding_models),

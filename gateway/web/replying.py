@@ -95,6 +95,16 @@ class HttpSink:
         self._events = ("Content-Type", _EVENT_STREAM) in headers
         self._transport.write(self._head(status, [*framing, *caching, *headers]))
 
+    def start_file(self, status: int, headers: Headers, length: int | None) -> None:
+        """Open an answer of bytes, whose length is known as a rule; its head may be all of it."""
+        if length is None and not self._head_only:
+            self.start(status, headers)
+            return
+        self._chunked = self._events = False
+        self.started = True
+        self.ended = self._head_only
+        self._transport.write(self._head(status, headers, length))
+
     def write(self, data: bytes) -> None:
         """A piece of a streamed answer."""
         size = len(data)
@@ -145,7 +155,7 @@ class HttpSink:
     def _head(self, status: int, headers: Headers, length: int | None = None) -> bytes:
         self._record.status = status
         lines = [_status_line(status), _date()]
-        if length is not None and status != 204:
+        if length is not None and status not in (204, 304):
             lines.append(b"Content-Length: %d\r\n" % length)
         text = "".join([f"{name}: {value}\r\n" for name, value in headers])
         closing = "" if self._keep_alive else "Connection: close\r\n"

@@ -37,6 +37,7 @@ LAYERS: list[set[str]] = [
         "gateway.arguments",
         "gateway.calling",
         "gateway.first_run",
+        "gateway.tasking",
     },
 ]
 # Rooms of one layer that do not see each other.

@@ -25,6 +25,7 @@ SECTIONS = {
     "`among`": schema.Among,
     "`groups`": schema.Group,
     "`anonymous`": schema.Anonymous,
+    "`webhooks`": schema.Webhooks,
 }
 
 

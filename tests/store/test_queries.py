@@ -172,7 +172,7 @@ async def test_older_files_gain_their_sums(path: Path, clock: Any) -> None:
         file.executescript(
             "DROP TABLE client_secrets;"
             "ALTER TABLE keys DROP COLUMN provider; ALTER TABLE keys DROP COLUMN strict;"
-            "DROP TABLE days; DROP TABLE spans;"
+            "DROP TABLE days; DROP TABLE spans; DROP TABLE tasks;"
             "DROP INDEX rollups_by_key;"
             "DROP INDEX rollups_by_account; DROP INDEX rollups_by_way; DROP INDEX rollups_flagged;"
             "DROP INDEX rollups_failed; CREATE INDEX rollups_by_key ON rollups (key, hour);"

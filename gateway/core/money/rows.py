@@ -120,6 +120,24 @@ def canonical(price: Price) -> bytes:
     return json.dumps(row, sort_keys=True, separators=(",", ":")).encode()
 
 
+def price_of(row: bytes, digest: str) -> Price:
+    """The price that was written like that."""
+    known: dict[str, Any] = json.loads(row)
+    tiers, sizes = known.pop("above_tokens", {}), known.pop("at_size", {})
+    unpriced = bool(known.pop("unpriced", False))
+    return Price(
+        lines=_read(known),
+        digest=digest,
+        above_tokens=tuple(sorted((int(limit), _read(tier)) for limit, tier in tiers.items())),
+        at_size={size: _read(tier) for size, tier in sizes.items()},
+        unpriced=unpriced,
+    )
+
+
+def _read(lines: Mapping[str, str]) -> dict[str, Decimal]:
+    return {name: Decimal(value) for name, value in lines.items()}
+
+
 def _written(lines: Mapping[str, Decimal]) -> dict[str, str]:
     return {name: written(value) for name, value in lines.items()}
 

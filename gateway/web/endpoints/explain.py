@@ -31,9 +31,11 @@ from gateway.schemas import (
     images,
     messages,
     moderations,
+    music,
     rerank,
     responses,
     speech,
+    videos,
 )
 from gateway.web.endpoints.quote import priced
 from gateway.web.exchange import JSON, Exchange
@@ -50,6 +52,8 @@ _DECODERS: dict[str, msgspec.json.Decoder[Any]] = {
     "speech": speech.decoder,
     "moderations": moderations.decoder,
     "rerank": rerank.decoder,
+    "videos": videos.decoder,
+    "music": music.decoder,
 }
 
 

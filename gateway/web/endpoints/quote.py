@@ -19,7 +19,17 @@ from gateway.pipeline.candidates import Wanted, candidates
 from gateway.pipeline.operations import NOTHING
 from gateway.pipeline.services import Candidate, Services
 from gateway.pipeline.wishes import Asked, Wishes, ceiling, wishes_of
-from gateway.schemas import chat, completions, embeddings, images, moderations, rerank, speech
+from gateway.schemas import (
+    chat,
+    completions,
+    embeddings,
+    images,
+    moderations,
+    music,
+    rerank,
+    speech,
+    videos,
+)
 from gateway.web.exchange import Exchange
 
 _LIMIT = 32 << 20
@@ -31,6 +41,8 @@ _BY_KIND: dict[str, tuple[str, msgspec.json.Decoder[Any]]] = {
     "speech": ("speech", speech.decoder),
     "moderation": ("moderations", moderations.decoder),
     "rerank": ("rerank", rerank.decoder),
+    "video": ("videos", videos.decoder),
+    "music": ("music", music.decoder),
 }
 _UNQUOTED = ("transcription", "realtime")
 
