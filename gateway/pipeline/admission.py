@@ -18,7 +18,13 @@ from gateway.domain import Usage
 from gateway.errors import AUTHENTICATION_ERROR, INSUFFICIENT_SCOPE, Fault
 from gateway.pipeline.admit import authenticate, limited
 from gateway.pipeline.attempt import NOTHING_HEARD, Form, Order, expects, heard
-from gateway.pipeline.candidates import Wanted, candidates, known_candidates, warning_of
+from gateway.pipeline.candidates import (
+    Wanted,
+    candidates,
+    known_candidates,
+    usual_model,
+    warning_of,
+)
 from gateway.pipeline.desk import Standing
 from gateway.pipeline.operations import TALKS
 from gateway.pipeline.record import Record
@@ -115,6 +121,8 @@ async def admitted(services: Services, ask: Ask, record: Record) -> Admitted:
     standing = services.desk.known(key, catalog) or await services.desk.load(key, catalog)
     given = await ask.read_body()
     body, wishes = _read(given, ask, record)
+    if not record.model:
+        record.model = usual_model(catalog, ask.operation)
     tokens_in = input_tokens(body.raw)
     wanted = Wanted.by(standing, ask.operation, body, wishes.preferences, tokens_in)
     found = known_candidates(services, standing, wanted, record.model)

@@ -14,6 +14,7 @@ from gateway.core.routing.plan import Plan
 from gateway.core.routing.preferences import NO_PREFERENCES, Preferences, merged
 from gateway.domain import ANONYMOUS, Channel, Key, Provider, Route
 from gateway.errors import Fault
+from gateway.pipeline.catalogs import Routes
 from gateway.pipeline.desk import Standing
 from gateway.pipeline.operations import ENDPOINT_OF, OPERATIONS
 from gateway.pipeline.services import Candidate, Services, Several
@@ -115,6 +116,17 @@ async def _several(services: Services, plan: Plan, operation: str, model: str) -
     ready = _ready(services, plan.routes, operation, model)
     return Several(
         plan, {one.route.slug: await _entered(services, one, operation) for one in ready}
+    )
+
+
+def usual_model(catalog: Routes, operation: str) -> str:
+    """The model for who names none: the first of its kind in the catalog."""
+    kind = OPERATIONS[operation].model
+    for name, routes in catalog.by_model.items():
+        if routes and routes[0].model.kind == kind:
+            return name
+    raise errors.invalid(
+        "'model' is required: this gateway offers none for this endpoint.", "model"
     )
 
 

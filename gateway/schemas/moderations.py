@@ -9,10 +9,10 @@ from gateway.schemas.chat import Text, text_or_list
 
 
 class ModerationRequest(Struct):
-    """The known fields. A client may leave the model to the provider; here it must name one."""
+    """The known fields. Who names no model gets the first of its kind in the catalog."""
 
-    model: Text
     input: Raw
+    model: Text = ""
     stream: None = None
     max_cost: str | float | None = None
     fidelity: str | None = None

@@ -214,6 +214,14 @@ async def test_openais_embeddings_go_through(client: AsyncOpenAI, fake: FakeUpst
     assert caught.value.param == "input"
 
 
+async def test_moderations_without_a_model(client: AsyncOpenAI, fake: FakeUpstream) -> None:
+    """Who names none gets the catalog's first: OpenAI's clients may leave it out."""
+    fake.handler = answers
+    made = await client.moderations.create(input="x")
+    assert made.id == "modr-1"
+    assert fake.requests[-1].json()["model"] == "omni-moderation-latest"
+
+
 async def test_moderations_of_pictures(client: AsyncOpenAI, fake: FakeUpstream) -> None:
     """Parts go through, and the answer comes back as it was."""
     fake.handler = answers
