@@ -198,7 +198,9 @@ class GroupCommit:
         if self._task is None:
             return []
         try:
-            await asyncio.wait_for(self._idle.wait(), patience)
+            # wait_for can take a cancellation for its answer when both come at once.
+            async with asyncio.timeout(patience):
+                await self._idle.wait()
         except TimeoutError:
             pass
         # What is being written is waited for: only then is it known whether it must be told.

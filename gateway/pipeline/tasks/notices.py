@@ -79,7 +79,9 @@ class Notices:
                 self.on_trouble("", error)
                 wait = self._pace.storage
             with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(self._kicked.wait(), wait)
+                # wait_for can take a cancellation for its answer when both come at once.
+                async with asyncio.timeout(wait):
+                    await self._kicked.wait()
 
     async def _round(self, services: Services) -> float:
         """Send what is due now; how long nothing else will be."""
