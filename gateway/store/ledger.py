@@ -198,7 +198,6 @@ class GroupCommit:
         if self._task is None:
             return []
         try:
-            # wait_for can take a cancellation for its answer when both come at once.
             async with asyncio.timeout(patience):
                 await self._idle.wait()
         except TimeoutError:

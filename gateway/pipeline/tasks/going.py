@@ -114,7 +114,6 @@ class Going:
         left = live.due - self.services.clock.monotonic()
         if left > 0:
             with contextlib.suppress(TimeoutError):
-                # wait_for can take a cancellation for its answer when both come at once.
                 async with asyncio.timeout(left):
                     await live.poke.wait()
         live.poke.clear()

@@ -175,7 +175,6 @@ class Tasks:
                 turn = live.turn
                 live.poke.set()
                 with contextlib.suppress(TimeoutError):
-                    # wait_for can take a cancellation for its answer when both come at once.
                     async with asyncio.timeout(self.pace.patience):
                         await turn.wait()
         return await self.find(task_id, account)

@@ -79,7 +79,6 @@ class Notices:
                 self.on_trouble("", error)
                 wait = self._pace.storage
             with contextlib.suppress(TimeoutError):
-                # wait_for can take a cancellation for its answer when both come at once.
                 async with asyncio.timeout(wait):
                     await self._kicked.wait()
 
