@@ -108,9 +108,11 @@ def usage_is_read(subject: Subject, name: str, operation: Operation) -> None:
         raise Broken(6, "fault_in sees a failure in a good answer.", "look for the host's mark.")
 
 
-def _calmly(subject: Subject, what: str, work: Callable[[], object], rule: int) -> object:
+def _calmly(
+    subject: Subject, what: str, work: Callable[[], object], rule: int, size: int = 0
+) -> object:
     try:
-        return examined(subject, what, work)
+        return examined(subject, what, work, size)
     except Broken:
         raise
     except (Exception, SystemExit) as error:
@@ -133,20 +135,25 @@ def faults_are_told(
     """The same for a `fault` alone."""
     for status in (*range(400, 600), 100, 301, 999):
         few = REFUSALS if status in (400, 401, 403, 429, 500, 529) else REFUSALS[:5] + REFUSALS[-3:]
-        for number, body in enumerate(few):
-            sent = body.replace(b"%s", SECRET.encode())
-            headers = _HEADERS[(status + number) % len(_HEADERS)]
-            made = _calmly(
-                subject,
-                "fault",
-                partial(fault, status, headers, sent),
-                6,
-            )
+        sent = [body.replace(b"%s", SECRET.encode()) for body in few]
+        size = sum(len(body) for body in sent)
+        told = _calmly(subject, "fault", partial(_answers, fault, status, sent), 6, size)
+        assert isinstance(told, list)
+        for made in told:
             if not isinstance(made, Fault):
                 raise Broken(
                     6, f"fault returned {type(made).__name__} for {status}.", "return a Fault."
                 )
             check_fault(made, status)
+
+
+def _answers(
+    fault: Callable[[int, Mapping[str, str], bytes], Fault], status: int, bodies: list[bytes]
+) -> list[object]:
+    return [
+        fault(status, _HEADERS[(status + number) % len(_HEADERS)], body)
+        for number, body in enumerate(bodies)
+    ]
 
 
 def check_fault(made: Fault, status: int) -> None:
