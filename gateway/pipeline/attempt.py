@@ -120,7 +120,7 @@ def expects(
     candidate: Candidate, order: Order, mishaps: Mishaps, now: float, name: str = ""
 ) -> Usage:
     """What the call will use on this route that is not counted in tokens."""
-    if order.operation in TALKS and candidate.route.model.kind == "chat":
+    if TALKS.get(order.operation) == candidate.route.model.kind:
         return NOTHING
     own = candidate.operation.expects
     if own is None and order.operation in TALKS:

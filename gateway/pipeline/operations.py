@@ -50,7 +50,9 @@ OPERATIONS: Mapping[str, Kind] = {
 ENDPOINT_OF: dict[str, str] = {}
 for _kind in OPERATIONS.values():
     ENDPOINT_OF.setdefault(_kind.model, _kind.path)
-TALKS = frozenset(name for name, kind in OPERATIONS.items() if kind.talks)
+# What is answered in words, and the kind of model that is talked with so. Another kind that can be
+# asked there makes what is no words: that is counted as it is where it is usually asked.
+TALKS = {name: kind.model for name, kind in OPERATIONS.items() if kind.talks}
 
 
 def expected(operation: str, body: JsonBody, files: tuple[File, ...]) -> Usage:

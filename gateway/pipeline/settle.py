@@ -35,7 +35,7 @@ def finished(
     """The provider answered to the end: what it counted, if that can be."""
     if record.operation not in TALKS:
         return _made(till, record, candidate, usage)
-    if candidate.route.model.kind == "image":
+    if TALKS[record.operation] != candidate.route.model.kind:
         events = produced = 0  # pictures are not paid by their length
         if usage is not None and candidate.operation.expects is None:
             usage = _with_expected(till, usage)  # its wire counts none
