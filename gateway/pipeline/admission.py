@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 from msgspec import Struct
 
-from gateway.core.body import JsonBody, decode_as
+from gateway.core.body import JsonBody
 from gateway.core.estimate import input_tokens
 from gateway.core.limits import Ticket
 from gateway.core.purse import NO_END, Purse
@@ -21,6 +21,7 @@ from gateway.pipeline.attempt import NOTHING_HEARD, Form, Order, expects, heard
 from gateway.pipeline.candidates import (
     Wanted,
     candidates,
+    decoded,
     known_candidates,
     usual_model,
     warning_of,
@@ -120,7 +121,7 @@ async def admitted(services: Services, ask: Ask, record: Record) -> Admitted:
     catalog = services.catalog.current
     standing = services.desk.known(key, catalog) or await services.desk.load(key, catalog)
     given = await ask.read_body()
-    body, wishes = _read(given, ask, record)
+    body, wishes = _read(services, given, ask, record)
     if not record.model:
         record.model = usual_model(catalog, ask.operation)
     tokens_in = input_tokens(body.raw)
@@ -136,7 +137,7 @@ async def admitted(services: Services, ask: Ask, record: Record) -> Admitted:
     job.candidates, job.wanted = found, wanted
     if ask.operation not in TALKS:
         job.model, job.shown = record.model, ask.shown
-    if ask.operation not in TALKS or candidate.route.model.kind == "image":
+    if TALKS.get(ask.operation) != candidate.route.model.kind:
         _measure(services, job, ask.operation, given, record)
     if len(found) > 1 or len(candidate.route.provider.credentials) > 1:
         session = ask.headers.get("x-session-id") or key.session
@@ -148,7 +149,9 @@ async def admitted(services: Services, ask: Ask, record: Record) -> Admitted:
     return job
 
 
-def _read(given: bytes | Form, ask: Ask, record: Record) -> tuple[JsonBody, Wishes]:
+def _read(
+    services: Services, given: bytes | Form, ask: Ask, record: Record
+) -> tuple[JsonBody, Wishes]:
     """The checked body, and what of it is meant for the gateway.
 
     What was decoded is let go here: a long stream need not carry it.
@@ -159,7 +162,7 @@ def _read(given: bytes | Form, ask: Ask, record: Record) -> tuple[JsonBody, Wish
     else:
         body = JsonBody.parse(given)
         record.bytes_in = len(given)
-    known = decode_as(body.raw, ask.decoder)
+    known = decoded(services, ask.operation, body, ask.decoder)
     record.model = known.model
     record.stream = known.stream is True
     headers = ask.headers

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from fnmatch import fnmatchcase
+from typing import Any
 
+import msgspec
 from msgspec import Struct, structs
 
 from gateway import errors
-from gateway.core.body import JsonBody
+from gateway.core.body import JsonBody, decode_as
 from gateway.core.money.rows import canonical, rows_of
 from gateway.core.routing.needs import NO_NEEDS, Needs, needs_of
 from gateway.core.routing.plan import Plan
@@ -293,6 +295,21 @@ def _permitted(standing: Standing, plan: Plan, model: str) -> tuple[Route, ...]:
             cause="group_not_allowed",
         )
     return open_to_group
+
+
+def decoded(
+    services: Services, operation: str, body: JsonBody, decoder: msgspec.json.Decoder[Any]
+) -> Any:
+    """The members that an endpoint knows. What a body lacks here it may have for another endpoint:
+    where its model is asked there, the refusal says so."""
+    try:
+        return decode_as(body.raw, decoder)
+    except Fault:
+        model = body.value("model")
+        routes = services.catalog.current.candidates(model) if isinstance(model, str) else ()
+        if routes:
+            _check_kind(routes[0], operation, str(model))
+        raise
 
 
 def _check_kind(route: Route, operation: str, model: str) -> None:

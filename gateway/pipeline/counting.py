@@ -5,14 +5,14 @@ from __future__ import annotations
 import msgspec
 from msgspec import structs
 
-from gateway.core.body import JsonBody, decode_as
+from gateway.core.body import JsonBody
 from gateway.core.estimate import input_tokens
 from gateway.errors import Fault
 from gateway.pipeline import relay
 from gateway.pipeline.admission import Ask
 from gateway.pipeline.admit import authenticate, limited
 from gateway.pipeline.attempt import Order, attempt, heard
-from gateway.pipeline.candidates import Wanted, candidates
+from gateway.pipeline.candidates import Wanted, candidates, decoded
 from gateway.pipeline.record import Record
 from gateway.pipeline.serve import Attempts
 from gateway.pipeline.services import Candidate, Services
@@ -34,7 +34,7 @@ async def count(services: Services, ask: Ask, sink: Sink, record: Record) -> Non
     assert isinstance(raw, bytes)
     record.bytes_in = len(raw)
     body = without_ours(JsonBody.parse(raw), Wishes())
-    record.model = decode_as(raw, ask.decoder).model
+    record.model = decoded(services, ask.operation, body, ask.decoder).model
     wanted = Wanted("messages", body)
     candidate = (await candidates(services, standing, wanted, record.model))[0]
     ticket = limited(services, standing, candidate, 0, ask.address, record)

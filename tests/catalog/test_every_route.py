@@ -20,6 +20,7 @@ from msgspec import structs
 
 from gateway.catalog.load import load
 from gateway.domain import Credential, Provider, Route
+from gateway.pipeline.operations import OPERATIONS
 from gateway.sdk import Adapter
 from tests.fake_upstream import Exchange, FakeUpstream, Request
 from tests.harness import Gateway, running
@@ -217,9 +218,9 @@ def place_of(route: Route, request: Request, said: Any) -> tuple[str, str]:
     return path, str(said.get("model") or (voice["name"] if isinstance(voice, dict) else ""))
 
 
-async def ask_at(gateway: Gateway, endpoint: str, slug: str) -> Answer:
-    """The least that can be asked of a model there."""
-    path, key, body = f"/v1/{endpoint}", gateway.key, {"model": slug, **BODIES[endpoint]}
+async def ask_at(gateway: Gateway, endpoint: str, slug: str, like: str = "") -> Answer:
+    """The least that can be asked of a model there, or what is asked elsewhere."""
+    path, key, body = f"/v1/{endpoint}", gateway.key, {"model": slug, **BODIES[like or endpoint]}
     if endpoint.startswith("audio/trans"):
         return await send_form(gateway, path, {"model": slug}, {"file": wav(1000)})
     if endpoint == "realtime":
@@ -276,13 +277,14 @@ async def test_every_other_endpoint_names_the_right_one(gateway: Gateway) -> Non
     """A model of each kind, asked where it does not belong: a 400 that says where it does."""
     for kind, route in {route.model.kind: route for route in ROUTES.values()}.items():
         for endpoint in BODIES.keys() - {USUAL[kind]} - ALSO.get(kind, set()):
-            answer = await ask_at(gateway, endpoint, route.slug)
-            told = (route.slug, endpoint, answer.status, answer.body)
-            error = answer.json()["error"]
-            assert answer.status == 400, told
-            assert f"call /v1/{USUAL[kind]} instead" in error["message"], told
-            if not endpoint.startswith("messages"):
-                assert (error["param"], error["code"]) == ("model", "invalid_request"), told
+            for like in (endpoint, USUAL[kind]):  # as the endpoint wants it, and as the model does
+                answer = await ask_at(gateway, endpoint, route.slug, like)
+                told = (route.slug, endpoint, answer.status, answer.body)
+                error = answer.json()["error"]
+                assert answer.status == 400, told
+                assert f"call /v1/{USUAL[kind]} instead" in error["message"], told
+                if not endpoint.startswith("messages"):
+                    assert (error["param"], error["code"]) == ("model", "invalid_request"), told
 
 
 async def test_no_endpoint_of_a_kind_is_a_501(gateway: Gateway, fake: FakeUpstream) -> None:
@@ -295,3 +297,39 @@ async def test_no_endpoint_of_a_kind_is_a_501(gateway: Gateway, fake: FakeUpstre
             assert answer.status in (200, 400), told
             if len(fake.requests) == before and endpoint != "messages/count_tokens":
                 assert b"instead" in answer.body, told
+
+
+async def test_what_a_body_asks_for_is_known_by_its_model(gateway: Gateway) -> None:
+    """`explain` and `quote` need no word more than the call itself, for all that takes no file."""
+    for kind, route in {route.model.kind: route for route in ROUTES.values()}.items():
+        body = {"model": route.slug, **BODIES[USUAL[kind]]}
+        for path in ("/v1/explain", "/v1/quote"):
+            raw = request(body, gateway.key, path=path)
+            answer = await ask(gateway.server.port, raw)
+            if kind in ("transcription", "realtime"):
+                assert (answer.status, answer.error["param"]) == (400, "model")
+                assert "can only be told by a call" in answer.error["message"]
+                continue
+            told = answer.json()
+            assert answer.status == 200, told
+            assert (told.get("route") or told["routes"][0]["route"]) == route.slug
+            if path == "/v1/explain":
+                assert OPERATIONS[told["endpoint"]].path == USUAL[kind]
+    body = {"model": "gpt-4o", "input": "hi"}  # which is no embedding
+    answer = await ask(gateway.server.port, request(body, gateway.key, path="/v1/quote"))
+    assert answer.json()["routes"][0]["route"] == "gpt-4o"
+
+
+async def test_what_a_size_costs_is_listed(gateway: Gateway) -> None:
+    """Prices that change with what is asked for stand beside the usual one, in the same units."""
+    raw = request(b"", gateway.key, path="/v1/models", method="GET")
+    listed = {one["id"]: one for one in (await ask(gateway.server.port, raw)).json()["data"]}
+    assert {name: one["kind"] for name, one in listed.items() if name in ROUTES} == {
+        slug: route.model.kind for slug, route in ROUTES.items()
+    }
+    veo = listed["veo-3.1-fast"]
+    assert veo["pricing"] == {"per_second": "0.1"}
+    assert veo["pricing_at_size"] == {"1080p": {"per_second": "0.12"}, "4k": {"per_second": "0.3"}}
+    assert "pricing_at_size" not in listed["gpt-4o"]
+    pro = listed["gemini-3.1-pro"]["pricing_above_tokens"]["200000"]
+    assert pro["prompt"] == "0.000004"

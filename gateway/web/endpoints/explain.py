@@ -7,7 +7,7 @@ from typing import Any
 import msgspec
 from msgspec import structs
 
-from gateway.core.body import JsonBody, check_text, decode_as
+from gateway.core.body import JsonBody, check_text
 from gateway.core.estimate import input_tokens
 from gateway.domain import ANONYMOUS, Credential, UpstreamRequest
 from gateway.errors import Fault, invalid
@@ -21,7 +21,7 @@ from gateway.pipeline.attempt import (
     heard,
     refuse_inexact,
 )
-from gateway.pipeline.candidates import Wanted, candidates
+from gateway.pipeline.candidates import Wanted, candidates, decoded
 from gateway.pipeline.services import Candidate, Services
 from gateway.pipeline.wishes import Asked, wishes_of, without_ours
 from gateway.schemas import (
@@ -37,7 +37,7 @@ from gateway.schemas import (
     speech,
     videos,
 )
-from gateway.web.endpoints.quote import priced
+from gateway.web.endpoints.quote import operation_of, priced
 from gateway.web.exchange import JSON, Exchange
 
 _LIMIT = 32 << 20
@@ -62,12 +62,12 @@ async def explain(exchange: Exchange) -> None:
     services = exchange.site.services
     key = await authenticate(services, exchange.secret(), exchange.address)
     exchange.record.key = key.id
-    operation = _operation(exchange)
     catalog = services.catalog.current
     standing = services.desk.known(key, catalog) or await services.desk.load(key, catalog)
     raw = await exchange.body_reader(_LIMIT)()
     body = JsonBody.parse(raw)
-    known = decode_as(raw, _DECODERS[operation])
+    operation = _operation(exchange, body)
+    known = decoded(services, operation, body, _DECODERS[operation])
     headers = exchange.request.headers
     asked = Asked(headers.get("x-max-cost"), headers.get("x-gateway-fidelity"))
     wishes = wishes_of(operation, body, known, asked)
@@ -100,8 +100,10 @@ async def explain(exchange: Exchange) -> None:
     exchange.sink.reply(200, (JSON,), msgspec.json.encode(explanation))
 
 
-def _operation(exchange: Exchange) -> str:
-    given = exchange.request.query.get("endpoint", "chat")
+def _operation(exchange: Exchange, body: JsonBody) -> str:
+    given = exchange.request.query.get("endpoint")
+    if given is None:
+        return operation_of(exchange.site.services, body)[0]
     if given not in _DECODERS:
         raise invalid(f"'endpoint' must be one of {', '.join(_DECODERS)}.", "endpoint")
     return given

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from decimal import Decimal
 from typing import Any
 from urllib.parse import unquote
 
 from gateway import errors
-from gateway.domain import Key, Price, Provider, Route
+from gateway.domain import Key, Provider, Route
 from gateway.errors import Fault
 from gateway.pipeline.candidates import allowed
 from gateway.web.exchange import Exchange
@@ -97,10 +98,13 @@ def _describe(route: Route) -> dict[str, Any]:
         "context_length": route.context or model.context,
         "max_output_tokens": route.max_output or model.max_output,
         "capabilities": list(model.capabilities),
-        "pricing": _pricing(route.price),
+        "pricing": _pricing(route.price.lines),
         "free": route.price.free,
     }
-    extra = {
+    price = route.price
+    extra: dict[str, Any] = {
+        "pricing_at_size": {size: _pricing(row) for size, row in price.at_size.items()},
+        "pricing_above_tokens": {str(most): _pricing(row) for most, row in price.above_tokens},
         "region": route.region,
         "tier": model.tier,
         "description": route.notes,
@@ -111,16 +115,14 @@ def _describe(route: Route) -> dict[str, Any]:
     return described
 
 
-def _pricing(price: Price) -> dict[str, str]:
+def _pricing(lines: Mapping[str, Decimal]) -> dict[str, str]:
     shown = {
         name: _decimal(value / 1_000_000)
         for name, line in _PER_TOKEN.items()
-        if (value := price.lines.get(line)) is not None
+        if (value := lines.get(line)) is not None
     }
     rest = {
-        name: _decimal(value)
-        for name, value in price.lines.items()
-        if name not in _PER_TOKEN.values()
+        name: _decimal(value) for name, value in lines.items() if name not in _PER_TOKEN.values()
     }
     return shown | rest
 

@@ -27,6 +27,7 @@ from gateway.schemas import (
     moderations,
     music,
     rerank,
+    responses,
     speech,
     videos,
 )
@@ -56,7 +57,7 @@ async def quote(exchange: Exchange) -> None:
     standing = services.desk.known(key, catalog) or await services.desk.load(key, catalog)
     raw = await exchange.body_reader(_LIMIT)()
     body = JsonBody.parse(raw)
-    operation, decoder = _operation(services, body)
+    operation, decoder = operation_of(services, body)
     known = decode_as(raw, decoder)
     wishes = wishes_of(operation, body, known, Asked())
     tokens = input_tokens(raw)
@@ -91,16 +92,19 @@ def priced(
     }
 
 
-def _operation(services: Services, body: JsonBody) -> tuple[str, msgspec.json.Decoder[Any]]:
+def operation_of(services: Services, body: JsonBody) -> tuple[str, msgspec.json.Decoder[Any]]:
+    """What a body asks for, by its members and the kind of its model."""
     if "messages" in body:
         return "chat", chat.decoder
     model = body.value("model")
     routes = services.catalog.current.candidates(model) if isinstance(model, str) else ()
     kind = routes[0].model.kind if routes else "chat"
     if kind in _UNQUOTED:
-        raise invalid(f"What a model of kind '{kind}' costs is not known beforehand.", "model")
+        raise invalid(
+            f"What is asked of a model of kind '{kind}' can only be told by a call.", "model"
+        )
     if kind in _BY_KIND:
         return _BY_KIND[kind]
     if "input" in body:
-        return "embeddings", embeddings.decoder
+        return "responses", responses.decoder
     return ("completions", completions.decoder) if "prompt" in body else ("chat", chat.decoder)
