@@ -174,7 +174,10 @@ class FormReader:
                 raise invalid(f"The field '{plain[:100]}' appears twice in the form.", plain[:100])
             told[plain] = values if many else values[0]
         raw = msgspec.json.encode(told)
-        known = decode_as(raw, self._decoder)
+        try:
+            known = decode_as(raw, self._decoder)
+        except Fault:  # said anew once the model is known: it may belong to another endpoint
+            return JsonBody.parse(raw)
         for name in known.__struct_fields__:
             value = getattr(known, name)
             if name in told and not isinstance(value, msgspec.Raw):

@@ -287,6 +287,16 @@ async def test_every_other_endpoint_names_the_right_one(gateway: Gateway) -> Non
                     assert (error["param"], error["code"]) == ("model", "invalid_request"), told
 
 
+@pytest.mark.parametrize("endpoint", ["images/edits", "videos/generations", "audio/translations"])
+async def test_a_form_in_the_wrong_place(gateway: Gateway, endpoint: str) -> None:
+    """Whatever it lacks: the model says where it belongs; one that is right there lacks a field."""
+    answer = await send_form(gateway, f"/v1/{endpoint}", {"model": "gpt-4o"}, {})
+    assert "call /v1/chat/completions instead" in answer.error["message"]
+    model = {"images/edits": "gpt-image-1", "videos/generations": "veo-3.1"}.get(endpoint)
+    answer = await send_form(gateway, f"/v1/{endpoint}", {"model": model or "whisper-1"}, {})
+    assert (answer.status, answer.error["param"]) == (400, "prompt" if model else "file")
+
+
 async def test_no_endpoint_of_a_kind_is_a_501(gateway: Gateway, fake: FakeUpstream) -> None:
     """What a provider cannot do with its model is a 400 too, which names what it can."""
     for route in {(it.model.kind, it.provider.name): it for it in ROUTES.values()}.values():
