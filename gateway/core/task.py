@@ -9,10 +9,28 @@ from msgspec import Struct
 from gateway.core.body import JsonBody
 
 State = Literal["pending", "running", "succeeded", "failed"]
-PREFIXES = {"videos": "video_", "music": "music_"}
 
 _LONGEST_MEMBER = 16_384
 _LONGEST_BODY = 65_536
+
+
+class Work(Struct, frozen=True):
+    """What work of one kind is called, and the file that it makes where its provider does not say.
+
+    `noun` begins the ids of tasks and the types of their notices, `file` the name of the file's
+    address.
+    """
+
+    noun: str
+    file: str
+    media_type: str
+
+
+WORKS = {
+    "videos": Work("video", "video", "video/mp4"),
+    "music": Work("music", "audio", "audio/mpeg"),
+}
+OTHER_WORK = Work("task", "file", "application/octet-stream")
 
 
 class Task(Struct, frozen=True):
@@ -67,6 +85,11 @@ class Task(Struct, frozen=True):
         return self.account, self.key, self.child
 
     @property
+    def work(self) -> Work:
+        """What kind of work it is."""
+        return WORKS.get(self.operation, OTHER_WORK)
+
+    @property
     def done(self) -> bool:
         """Whether nothing more will come of it."""
         return self.finished is not None
@@ -74,13 +97,13 @@ class Task(Struct, frozen=True):
 
 def id_of(operation: str, token: str) -> str:
     """A task's name, of 16 random bytes in hex: nobody can guess it."""
-    return PREFIXES.get(operation, "task_") + token
+    return f"{WORKS.get(operation, OTHER_WORK).noun}_{token}"
 
 
 def is_id(text: str) -> bool:
     """Whether it can be the name of a task; whatever else a path holds is never looked up."""
     prefix, _, rest = text.partition("_")
-    known = f"{prefix}_" in PREFIXES.values() or prefix == "task"
+    known = any(prefix == work.noun for work in (*WORKS.values(), OTHER_WORK))
     return known and len(rest) == 32 and all(char in "0123456789abcdef" for char in rest)
 
 

@@ -11,8 +11,6 @@ from gateway.core.money.amounts import dollars
 from gateway.core.task import Task
 from gateway.domain import Usage
 
-# What each kind of task makes, the path of its tasks, and the name of its file's address.
-NOUNS = {"videos": "video", "music": "audio"}
 _STATUS = {
     "pending": "queued",
     "running": "in_progress",
@@ -27,7 +25,7 @@ def task_view(task: Task, surface: str) -> dict[str, Any]:
     usage = expected_of(task)
     shown: dict[str, Any] = {
         "id": task.id,
-        "object": "music.generation" if task.operation == "music" else "video.generation",
+        "object": f"{task.work.noun}.generation",
         "status": task.state,
         "model": task.asked,
         "created_at": task.created // 1000,
@@ -39,8 +37,7 @@ def task_view(task: Task, surface: str) -> dict[str, Any]:
         "cost": dollars(task.charged) if task.done else None,
     }
     if has_file(task):
-        name = f"{NOUNS.get(task.operation, 'file')}_url"
-        shown[name] = f"{surface}/{task.operation}/generations/{task.id}/content"
+        shown[f"{task.work.file}_url"] = f"{surface}/{task.operation}/generations/{task.id}/content"
         shown["content_type"] = task.media_type
         shown["bytes"] = task.media_size
         shown["expires_at"] = None if task.media_until is None else task.media_until // 1000

@@ -13,7 +13,7 @@ from urllib.parse import urljoin, urlsplit
 
 from msgspec import structs
 
-from gateway.core.task import Task
+from gateway.core.task import Task, Work
 from gateway.domain import Channel, Timeouts, UpstreamRequest
 from gateway.errors import Fault
 from gateway.pipeline.services import Services
@@ -70,12 +70,12 @@ def origin_of(url: str, place: Place) -> Origin:
     return parts.scheme, parts.hostname or "", port
 
 
-def media_type(given: str, operation: str) -> str:
+def media_type(given: str, work: Work) -> str:
     """A content type of sound or pictures, whatever was said."""
     told = given.partition(";")[0].strip().lower()
     if _MEDIA.fullmatch(told):
         return told
-    return "audio/mpeg" if operation == "music" else "video/mp4"
+    return work.media_type
 
 
 async def keep(reply: UpstreamReply, shelf: Shelf, name: str) -> int | None:

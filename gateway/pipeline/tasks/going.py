@@ -191,14 +191,14 @@ class Going:
 
     async def _file(self, task: Task, progress: Progress) -> tuple[str, int | None]:
         """What kind of file it is, and its size where it is kept here."""
-        kind = media_type(progress.content_type, task.operation)
+        kind = media_type(progress.content_type, task.work)
         if progress.media:
             return kind, await self._kept_here(task.id, progress.media)
         if not self.keeps:
             return kind, None
         reply = await fetch(self.services, task, progress, self.pace)
         given = reply.headers.get("content-type", "")
-        kind = media_type(progress.content_type or given, task.operation)
+        kind = media_type(progress.content_type or given, task.work)
         try:
             return kind, await keep(reply, self.shelf, task.id)
         except OSError as error:  # a full disk is no reason to lose what its provider still has

@@ -27,7 +27,6 @@ _MAX_ANSWER = 64 << 10
 _AT_ONCE = 8
 _GONE = 410
 _LONGEST_SLEEP = 300.0
-_NOUNS = {"videos": "video", "music": "music"}
 
 
 def checked(url: str, known: Webhooks | None) -> str:
@@ -139,14 +138,13 @@ class Notices:
 def event_of(task: Task) -> dict[str, Any]:
     """What is told: enough to ask for the rest."""
     ended = (task.finished or 0) / 1000
-    noun = _NOUNS.get(task.operation, task.operation)
     error = None
     if task.state == "failed":
         error = {"code": task.error_code, "message": task.error}
     return {
         "id": f"evt_{task.id}",
         "object": "event",
-        "type": f"{noun}.{'completed' if task.state == 'succeeded' else 'failed'}",
+        "type": f"{task.work.noun}.{'completed' if task.state == 'succeeded' else 'failed'}",
         "created_at": int(ended),
         "timestamp": datetime.fromtimestamp(ended, UTC).isoformat().replace("+00:00", "Z"),
         "data": {"id": task.id, "status": task.state, "model": task.asked, "error": error},
