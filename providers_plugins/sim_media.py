@@ -8,6 +8,8 @@ from __future__ import annotations
 import math
 import struct
 
+from gateway.sdk import voices
+
 _ACROSS, _DOWN = 4, 3  # blocks of 16 by 16 points
 _WIDTH, _HEIGHT = _ACROSS * 16, _DOWN * 16
 # Brightness and two colours, none of them zero: runs of zeros would have to be escaped.
@@ -21,9 +23,7 @@ def tone(milliseconds: int) -> bytes:
     count = _RATE * milliseconds // 1000
     period = bytes(int(128 + 40 * math.sin(2 * math.pi * 11 * at / 200)) for at in range(200))
     samples = (period * (count // 200 + 1))[:count]
-    head = struct.pack("<IHHIIHH", 16, 1, 1, _RATE, _RATE, 1, 8)
-    inside = b"WAVEfmt " + head + b"data" + struct.pack("<I", count) + samples + bytes(count % 2)
-    return b"RIFF" + struct.pack("<I", len(inside)) + inside
+    return voices.wav_header(count, _RATE, bits=8) + samples
 
 
 def clip(milliseconds: int) -> bytes:

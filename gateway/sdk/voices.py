@@ -8,6 +8,7 @@ from msgspec import Struct
 
 from gateway.core.faults import fault_in_body, provider_fault
 from gateway.core.meter import Translator
+from gateway.core.sound.riff import header as wav_header
 from gateway.core.talk.model import Losses
 from gateway.domain import Usage
 from gateway.errors import Fault, invalid
@@ -38,6 +39,7 @@ __all__ = [
     "speech_operation",
     "spoken",
     "streamed_speech",
+    "wav_header",
     "wish_of",
 ]
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import base64
 import binascii
 import re
-import struct
 from typing import Any
 
 import msgspec
@@ -23,12 +22,12 @@ from gateway.sdk import (
     Usage,
     invalid,
     realtime,
+    voices,
 )
 from providers_plugins.zhipu.chat import fault
 from providers_plugins.zhipu.realtime_answers import Answers
 from providers_plugins.zhipu.realtime_session import RATE, UNREADABLE, changed, opened, update
 
-_SAMPLE = 2
 _ODD = re.compile(r"[^A-Za-z0-9_.]")
 
 
@@ -173,12 +172,7 @@ class GlmDialogue:
 
 def wav(sound: bytes) -> str:
     """Samples as a file of their own, which is how the host wants each bit of sound."""
-    head = struct.pack(
-        "<4sI4s4sIHHIIHH4sI",
-        b"RIFF", 36 + len(sound), b"WAVE", b"fmt ", 16, 1, 1, RATE, RATE * _SAMPLE, _SAMPLE, 16,
-        b"data", len(sound),
-    )  # fmt: skip
-    return base64.b64encode(head + sound).decode()
+    return base64.b64encode(voices.wav_header(len(sound), RATE) + sound).decode()
 
 
 def _read(message: bytes) -> dict[str, Any]:
