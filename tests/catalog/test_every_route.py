@@ -325,6 +325,9 @@ async def test_what_a_body_asks_for_is_known_by_its_model(gateway: Gateway) -> N
             assert (told.get("route") or told["routes"][0]["route"]) == route.slug
             if path == "/v1/explain":
                 assert OPERATIONS[told["endpoint"]].path == USUAL[kind]
+    path = "/v1/explain?endpoint=moderations"
+    answer = await ask(gateway.server.port, request({"input": "hi"}, gateway.key, path=path))
+    assert answer.json()["route"] == "omni-moderation-latest"  # as where it is called
     body = {"model": "gpt-4o", "input": "hi"}  # which is no embedding
     answer = await ask(gateway.server.port, request(body, gateway.key, path="/v1/quote"))
     assert answer.json()["routes"][0]["route"] == "gpt-4o"

@@ -21,7 +21,7 @@ from gateway.pipeline.attempt import (
     heard,
     refuse_inexact,
 )
-from gateway.pipeline.candidates import Wanted, candidates, decoded
+from gateway.pipeline.candidates import Wanted, candidates, decoded, usual_model
 from gateway.pipeline.services import Candidate, Services
 from gateway.pipeline.wishes import Asked, wishes_of, without_ours
 from gateway.schemas import (
@@ -72,7 +72,8 @@ async def explain(exchange: Exchange) -> None:
     asked = Asked(headers.get("x-max-cost"), headers.get("x-gateway-fidelity"))
     wishes = wishes_of(operation, body, known, asked)
     wanted = Wanted.by(standing, operation, body, wishes.preferences, input_tokens(raw))
-    found = await candidates(services, standing, wanted, known.model)
+    model = known.model or usual_model(catalog, operation)
+    found = await candidates(services, standing, wanted, model)
     candidate = found[0]
     order = Order(
         operation,
