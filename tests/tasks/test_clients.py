@@ -103,6 +103,25 @@ async def test_music_of_the_simulator(tmp_path: Path) -> None:
         assert (done["error"]["code"], done["cost"]) == ("out_of_tune", "0")
 
 
+async def test_the_simulator_as_it_is_shipped(tmp_path: Path) -> None:
+    """Its film and its tone can be fetched, wherever the catalog says that it is."""
+    shipped = (Path(__file__).parents[2] / "catalog.yaml").read_text()
+    text = shipped.replace("video?takes=10", "video?takes=0").replace(
+        "music?takes=5", "music?takes=0"
+    )
+    assert text.count("takes=0") == 2
+    async with running(tmp_path, text=text, pace=QUICK, adapter_wait=5.0) as g:
+        client = Client(g.server.port, g.key)
+        for path, model in (
+            ("videos/generations", "sim/video"),
+            ("music/generations", "sim/music"),
+        ):
+            begun = (await client("POST", path, {"model": model, "prompt": "a"})).json()
+            done = await asyncio.wait_for(client.ended(begun["id"], path), 10)
+            assert done["status"] == "succeeded", done["error"]
+            assert (await client.file(done)).status == 200
+
+
 @pytest.mark.filterwarnings("ignore:The Sora API:DeprecationWarning")
 async def test_the_official_sdk(gateway: Gateway, studio: Studio, tmp_path: Path) -> None:
     """Create with a picture, poll, list, download, delete: as for OpenAI's own videos."""
