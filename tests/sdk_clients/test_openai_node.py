@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import base64
+import fcntl
 import json
 import os
 import shutil
@@ -48,8 +49,15 @@ def sdk() -> Path:
     """The SDK's folder, fetched once; skip, and say why, where that cannot be."""
     if shutil.which("node") is None or shutil.which("npm") is None:
         pytest.skip("node or npm is not installed")
+    CACHE.mkdir(parents=True, exist_ok=True)
+    with (CACHE / "lock").open("w") as lock:  # of tests that run side by side one fetches it
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        _install()
+    return CACHE
+
+
+def _install() -> None:
     if not (CACHE / "node_modules" / "openai" / "package.json").exists():
-        CACHE.mkdir(parents=True, exist_ok=True)
         (CACHE / "package.json").write_text('{"private": true, "type": "module"}')
         done = subprocess.run(
             ["npm", "install", "--silent", "--no-audit", "--no-fund", PACKAGE],
@@ -57,8 +65,6 @@ def sdk() -> Path:
         )  # fmt: skip
         if done.returncode:
             pytest.skip("npm could not install the SDK")
-    (CACHE / "client.mjs").write_text(SCRIPT)
-    return CACHE
 
 
 async def provider(exchange: Exchange) -> None:
@@ -84,6 +90,7 @@ async def provider(exchange: Exchange) -> None:
 async def test_the_node_sdk(tmp_path: Path) -> None:
     """Plain, streamed, embeddings, lists and errors work unmodified."""
     folder = await asyncio.to_thread(sdk)
+    (folder / "client.mjs").write_text(SCRIPT)
     async with FakeUpstream(provider) as fake, running(tmp_path, fake.url + "/v1") as gateway:
         process = await asyncio.create_subprocess_exec(
             "node", "client.mjs", cwd=folder, stdout=asyncio.subprocess.PIPE,
