@@ -7,6 +7,7 @@ from pathlib import Path
 from traceback import extract_tb
 
 from gateway.core.task import Task
+from gateway.errors import Fault
 from gateway.pipeline.record import Record
 from gateway.pipeline.tasks import Pace, Tasks
 from gateway.ports import TaskBook
@@ -42,6 +43,10 @@ def tell_of_tasks(tasks: Tasks, site: Site) -> None:
     """Let the log and the metrics know how tasks end, and what is wrong with them."""
 
     def trouble(task: str, error: Exception) -> None:
+        if isinstance(error, Fault):
+            ours = {} if error.provider is not None else {"said": error.message}
+            site.log.event("warning", "task_trouble", task=task, cause=error.cause, **ours)
+            return
         frames = extract_tb(error.__traceback__)[-_FRAMES:]
         where = [f"{Path(frame.filename).name}:{frame.lineno} {frame.name}" for frame in frames]
         site.log.event("error", "task_trouble", task=task, error=type(error).__name__, where=where)

@@ -315,3 +315,26 @@ async def test_what_a_crash_leaves_behind(
         assert folder.stat().st_mode & 0o777 == 0o700
         (folder / done["id"]).unlink()
         assert (await client.file(done)).status == 404
+
+
+async def test_what_goes_wrong_is_told_once(
+    client: Client, gateway: Gateway, studio: Studio, fake: FakeUpstream
+) -> None:
+    """The operator reads why a film is not done yet, and not at each step anew."""
+    refused: list[str] = []
+
+    async def handler(exchange: Exchange) -> None:
+        path = exchange.request.path
+        if path.startswith("/files/") and len(refused) < 3:
+            refused.append(path)
+            await exchange.send_json(403, {"error": "expired"})
+        else:
+            await studio(exchange)
+
+    fake.handler = handler
+    done = await client.ended((await client.film())["id"])
+    assert (done["status"], len(refused)) == ("succeeded", 3)
+    gateway.server.log.close()
+    (told,) = [line for line in gateway.logged() if line["event"] == "task_trouble"]
+    assert (told["level"], told["task"], told["cause"]) == ("warning", done["id"], "task_media")
+    assert told["said"].endswith("it was answered with 403.")

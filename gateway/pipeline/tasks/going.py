@@ -119,8 +119,10 @@ class Going:
         live.poke.clear()
 
     def _again_later(self, live: Live, error: Exception) -> None:
-        if not isinstance(error, Fault):
+        cause = error.cause if isinstance(error, Fault) else ""
+        if not cause or cause != live.trouble:  # what goes on failing is told once
             self.on_trouble(live.task.id, error)
+        live.trouble = cause
         wanted = error.retry_after if isinstance(error, Fault) else None
         live.wait, wait = self.pace.next(live.wait, random.random())  # noqa: S311
         now = self.services.clock.monotonic()
@@ -155,6 +157,7 @@ class Going:
 
     async def _progressed(self, live: Live, progress: Progress) -> None:
         before, live.progress = live.progress, progress
+        live.trouble = ""
         assert before is not None
         live.hurried = live.hurried + 1 if progress.soon else 0
         live.wait, wait = self.pace.next(live.wait, random.random())  # noqa: S311

@@ -21,6 +21,7 @@ class Live(Struct, eq=False):
     due: float = 0.0  # on the monotonic clock, as is the next
     asked_at: float = float("-inf")
     rest: float = 0.0  # the provider wants to be left alone until then, whoever asks
+    trouble: str = ""  # why the last step came to nothing, if it did
     hurried: int = 0  # steps in a row that were asked for at once
     poke: asyncio.Event = field(default_factory=asyncio.Event)
     turn: asyncio.Event = field(default_factory=asyncio.Event)  # set, and made anew, at each step
