@@ -15,7 +15,6 @@ from gateway.sdk import (
     Reply,
     UpstreamRequest,
     fault_in_body,
-    form,
     hearing,
     invalid,
     transcripts,
@@ -56,7 +55,6 @@ def build(call: Call, credential: Credential) -> UpstreamRequest:
             f"This model does not write '{asked}'; 'verbose_json' tells its times.",
             "response_format",
         )
-    file = hearing.sound(call)
     losses = Losses()
     fields = [("model", call.upstream), *hearing.fields_of(call, _UNHEARD, losses, many="")]
     losses.keep("response_format")
@@ -65,22 +63,13 @@ def build(call: Call, credential: Credential) -> UpstreamRequest:
     timed = call.body.value("timestamp_granularities")
     if asked in ("verbose_json", "diarized_json") and not timed:
         fields += [("timestamp_granularities", "segment")]
-    content_type, pieces = form(call, fields, [("file", file)])
-    headers = (("Content-Type", content_type), *hearing.login(credential))
-    url = f"{call.base_url}/audio/transcriptions"
-    return UpstreamRequest("POST", url, headers, adapted=losses.names, pieces=pieces)
+    return hearing.form_request(call, credential, fields, losses)
 
 
 def parse(call: Call, status: int, headers: Mapping[str, str], body: bytes) -> Reply:
     """What was heard, in the format that was asked for."""
     del status, headers
-    found = fault_in_body(body)
-    if found is not None:
-        raise found
-    try:
-        said = msgspec.json.decode(body, type=_Answer)
-    except _BAD:
-        raise hearing.unreadable() from None
+    said = hearing.said_in(body, _Answer)
     usage = hearing.usage_of(body)
     asked = call.body.value("response_format")
     if asked not in ("verbose_json", "diarized_json"):

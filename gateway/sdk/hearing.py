@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
 from math import isfinite
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
 import msgspec
 from msgspec import Raw, Struct, structs
@@ -24,6 +24,7 @@ PATHS: Final[Mapping[str, str]] = {
 }
 TEXT: Final = "text/plain; charset=utf-8"
 Headers = tuple[tuple[str, str], ...]
+Said = TypeVar("Said", bound=Struct)
 _WRITTEN = ("text", "srt", "vtt")  # formats that are text, and no JSON
 _TEXTS = ("text/plain", "text/vtt", "text/srt", "application/x-subrip")
 _MOST_SECONDS = 10_000_000
@@ -70,6 +71,29 @@ def heard(
         stream=lambda call: TranscriptMeter(fault_in),
         fault=fault,
     )
+
+
+def form_request(
+    call: Call, credential: Credential, fields: Iterable[tuple[str, str]], losses: Losses
+) -> UpstreamRequest:
+    """The request of a host that takes a form like OpenAI's, with fields of its own."""
+    content_type, pieces = form(call, fields, [("file", sound(call))])
+    headers = (("Content-Type", content_type), *login(credential))
+    url = call.base_url + PATHS["transcriptions"]
+    return UpstreamRequest("POST", url, headers, adapted=losses.names, pieces=pieces)
+
+
+def said_in(
+    body: bytes, kind: type[Said], fault_in: Callable[[bytes], Fault | None] = fault_in_body
+) -> Said:
+    """What a host of its own wire has answered, unless that tells of a failure."""
+    found = fault_in(body)
+    if found is not None:
+        raise found
+    try:
+        return msgspec.json.decode(body, type=kind)
+    except _BAD:
+        raise unreadable() from None
 
 
 def login(credential: Credential) -> Headers:

@@ -79,13 +79,7 @@ def _asked(call: Call, kind: str) -> dict[str, Any]:
 def parse(call: Call, status: int, headers: Mapping[str, str], body: bytes) -> Reply:
     """The text of the answer."""
     del status, headers
-    found = fault_in_body(body)
-    if found is not None:
-        raise found
-    try:
-        piece = msgspec.json.decode(body, type=_Piece)
-    except _BAD:
-        raise hearing.unreadable() from None
+    piece = hearing.said_in(body, _Piece)
     said = piece.choices[0].message if piece.choices else None
     if said is None:
         raise hearing.unreadable()

@@ -13,7 +13,6 @@ from gateway.sdk import (
     Operation,
     Reply,
     UpstreamRequest,
-    form,
     hearing,
     transcripts,
 )
@@ -41,26 +40,16 @@ class _Event(msgspec.Struct):
 def build(call: Call, credential: Credential) -> UpstreamRequest:
     """The same form, less what this host does not know."""
     transcripts.text_alone(call)
-    file = hearing.sound(call)
     losses = Losses()
     fields = [("model", call.upstream), *hearing.fields_of(call, _UNHEARD, losses)]
     losses.keep("response_format")
-    content_type, pieces = form(call, fields, [("file", file)])
-    headers = (("Content-Type", content_type), *hearing.login(credential))
-    url = f"{call.base_url}/audio/transcriptions"
-    return UpstreamRequest("POST", url, headers, adapted=losses.names, pieces=pieces)
+    return hearing.form_request(call, credential, fields, losses)
 
 
 def parse(call: Call, status: int, headers: Mapping[str, str], body: bytes) -> Reply:
     """The text, in the format that was asked for."""
     del status, headers
-    found = fault_in(body)
-    if found is not None:
-        raise found
-    try:
-        said = msgspec.json.decode(body, type=_Answer)
-    except _BAD:
-        raise hearing.unreadable() from None
+    said = hearing.said_in(body, _Answer, fault_in)
     return transcripts.answer(call, said.text, hearing.usage_of(body))
 
 
