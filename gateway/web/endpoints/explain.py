@@ -24,37 +24,11 @@ from gateway.pipeline.attempt import (
 from gateway.pipeline.candidates import Wanted, candidates, decoded, usual_model
 from gateway.pipeline.services import Candidate, Services
 from gateway.pipeline.wishes import Asked, wishes_of, without_ours
-from gateway.schemas import (
-    chat,
-    completions,
-    embeddings,
-    images,
-    messages,
-    moderations,
-    music,
-    rerank,
-    responses,
-    speech,
-    videos,
-)
-from gateway.web.endpoints.quote import operation_of, priced
+from gateway.web.endpoints.quote import DECODERS, operation_of, priced
 from gateway.web.exchange import JSON, Exchange
 
 _LIMIT = 32 << 20
 _MASK = "***"
-_DECODERS: dict[str, msgspec.json.Decoder[Any]] = {
-    "chat": chat.decoder,
-    "messages": messages.decoder,
-    "responses": responses.decoder,
-    "completions": completions.decoder,
-    "embeddings": embeddings.decoder,
-    "images": images.decoder,
-    "speech": speech.decoder,
-    "moderations": moderations.decoder,
-    "rerank": rerank.decoder,
-    "videos": videos.decoder,
-    "music": music.decoder,
-}
 
 
 async def explain(exchange: Exchange) -> None:
@@ -67,7 +41,7 @@ async def explain(exchange: Exchange) -> None:
     raw = await exchange.body_reader(_LIMIT)()
     body = JsonBody.parse(raw)
     operation = _operation(exchange, body)
-    known = decoded(services, operation, body, _DECODERS[operation])
+    known = decoded(services, operation, body, DECODERS[operation])
     headers = exchange.request.headers
     asked = Asked(headers.get("x-max-cost"), headers.get("x-gateway-fidelity"))
     wishes = wishes_of(operation, body, known, asked)
@@ -104,9 +78,9 @@ async def explain(exchange: Exchange) -> None:
 def _operation(exchange: Exchange, body: JsonBody) -> str:
     given = exchange.request.query.get("endpoint")
     if given is None:
-        return operation_of(exchange.site.services, body)[0]
-    if given not in _DECODERS:
-        raise invalid(f"'endpoint' must be one of {', '.join(_DECODERS)}.", "endpoint")
+        return operation_of(exchange.site.services, body)
+    if given not in DECODERS:
+        raise invalid(f"'endpoint' must be one of {', '.join(DECODERS)}.", "endpoint")
     return given
 
 

@@ -16,7 +16,7 @@ from gateway.errors import invalid
 from gateway.pipeline.admit import authenticate
 from gateway.pipeline.attempt import Order, expects
 from gateway.pipeline.candidates import Wanted, candidates
-from gateway.pipeline.operations import NOTHING
+from gateway.pipeline.operations import NOTHING, OPERATIONS
 from gateway.pipeline.services import Candidate, Services
 from gateway.pipeline.wishes import Asked, Wishes, ceiling, wishes_of
 from gateway.schemas import (
@@ -24,6 +24,7 @@ from gateway.schemas import (
     completions,
     embeddings,
     images,
+    messages,
     moderations,
     music,
     rerank,
@@ -34,18 +35,25 @@ from gateway.schemas import (
 from gateway.web.exchange import Exchange
 
 _LIMIT = 32 << 20
-# What a body that has no messages asks for, by the kind of its model. What needs a file has no
-# quote: nobody knows its length before it has come.
-_BY_KIND: dict[str, tuple[str, msgspec.json.Decoder[Any]]] = {
-    "embedding": ("embeddings", embeddings.decoder),
-    "image": ("images", images.decoder),
-    "speech": ("speech", speech.decoder),
-    "moderation": ("moderations", moderations.decoder),
-    "rerank": ("rerank", rerank.decoder),
-    "video": ("videos", videos.decoder),
-    "music": ("music", music.decoder),
+# What takes JSON alone can be told beforehand. What needs a file cannot: nobody knows its length
+# before it has come.
+DECODERS: dict[str, msgspec.json.Decoder[Any]] = {
+    "chat": chat.decoder,
+    "messages": messages.decoder,
+    "responses": responses.decoder,
+    "completions": completions.decoder,
+    "embeddings": embeddings.decoder,
+    "images": images.decoder,
+    "speech": speech.decoder,
+    "moderations": moderations.decoder,
+    "rerank": rerank.decoder,
+    "videos": videos.decoder,
+    "music": music.decoder,
 }
-_UNQUOTED = ("transcription", "realtime")
+# What a body asks for by the kind of its model.
+_USUAL: dict[str, str] = {}
+for _name in DECODERS:
+    _USUAL.setdefault(OPERATIONS[_name].model, _name)
 
 
 async def quote(exchange: Exchange) -> None:
@@ -57,8 +65,8 @@ async def quote(exchange: Exchange) -> None:
     standing = services.desk.known(key, catalog) or await services.desk.load(key, catalog)
     raw = await exchange.body_reader(_LIMIT)()
     body = JsonBody.parse(raw)
-    operation, decoder = operation_of(services, body)
-    known = decode_as(raw, decoder)
+    operation = operation_of(services, body)
+    known = decode_as(raw, DECODERS[operation])
     wishes = wishes_of(operation, body, known, Asked())
     tokens = input_tokens(raw)
     wanted = Wanted.by(standing, operation, body, wishes.preferences, tokens)
@@ -92,19 +100,17 @@ def priced(
     }
 
 
-def operation_of(services: Services, body: JsonBody) -> tuple[str, msgspec.json.Decoder[Any]]:
+def operation_of(services: Services, body: JsonBody) -> str:
     """What a body asks for, by its members and the kind of its model."""
     if "messages" in body:
-        return "chat", chat.decoder
+        return "chat"
     model = body.value("model")
     routes = services.catalog.current.candidates(model) if isinstance(model, str) else ()
     kind = routes[0].model.kind if routes else "chat"
-    if kind in _UNQUOTED:
+    if kind not in _USUAL:
         raise invalid(
             f"What is asked of a model of kind '{kind}' can only be told by a call.", "model"
         )
-    if kind in _BY_KIND:
-        return _BY_KIND[kind]
-    if "input" in body:
-        return "responses", responses.decoder
-    return ("completions", completions.decoder) if "prompt" in body else ("chat", chat.decoder)
+    if kind != "chat":
+        return _USUAL[kind]
+    return "responses" if "input" in body else "completions" if "prompt" in body else "chat"
