@@ -7,10 +7,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 
+from tests.adapters.live.test_sockets import PRICE as LIVE
 from tests.fake_upstream import FakeUpstream
 from tests.money import charges, payer
 from tests.realtime.stage import (
+    CATALOG,
     HEARD,
     IN,
     OUT,
@@ -282,3 +285,19 @@ async def test_a_client_that_does_not_say_goodbye_is_not_waited_for(tmp_path: Pa
         await provider.socket.close(1000)
         assert (await client.ended())[0] == 1000
         assert charges(await over(gateway)) == [0]
+
+
+def test_these_prices_are_the_shipped_ones() -> None:
+    """What is charged here, and of translated sessions, is what the catalog's sessions cost."""
+    shipped = yaml.safe_load((Path(__file__).parents[2] / "catalog.yaml").read_text())["models"]
+    staged = yaml.safe_load(CATALOG.format(first="http://a", second="http://a"))["models"]
+    prices = {
+        slug: route["price"]
+        for model in shipped.values()
+        for slug, route in model["routes"].items()
+        if model["kind"] == "realtime" and "unpriced" not in route["price"]
+    }
+    assert prices == {
+        "gpt-realtime": staged["talker"]["routes"]["talker"]["price"],
+        "gemini-3.1-flash-live": yaml.safe_load(LIVE),
+    }
