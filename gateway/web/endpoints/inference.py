@@ -43,6 +43,7 @@ class Inference(Struct, frozen=True):
     form: msgspec.json.Decoder[Any] | None = None
     form_limit: int = 0
     only_form: bool = False
+    pictures: frozenset[str] = frozenset()  # known fields that may be files in a form
 
     def __call__(self, exchange: Exchange) -> Awaitable[None]:
         """Run the call."""
@@ -84,10 +85,14 @@ class Inference(Struct, frozen=True):
 
     async def _with_files(self, exchange: Exchange, decoder: msgspec.json.Decoder[Any]) -> None:
         """The same for a form, whose files are let go of when the call is over."""
-        reader = FormReader(exchange.request, exchange.connection, self.form_limit, decoder)
+        reader = FormReader(
+            exchange.request, exchange.connection, self.form_limit, decoder, self.pictures
+        )
         try:
+            key = None
             if isinstance(exchange.sink, RecordingSink):
                 key = await exchange.key("inference")
+            if key is not None and key.n:  # nothing is repeated, or read, for whoever has no key
                 form = await reader.read()
                 told = form.body.raw + b"\n" + reader.digest
                 ask = structs.replace(self.ask(exchange, already(form)), decoder=decoder)
