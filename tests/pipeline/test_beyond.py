@@ -6,11 +6,13 @@ import asyncio
 import json
 
 import pytest
+from msgspec import structs
 
+from gateway.sdk import Call, Further, Reply, UpstreamRequest
 from tests.fake_upstream import Exchange, FakeUpstream, chunk, head
 from tests.harness import Gateway
 from tests.money import charges, entries, payer
-from tests.pipeline.beyond_stage import TURNED, fake, gateway, wav
+from tests.pipeline.beyond_stage import ADAPTER, TURNED, fake, gateway, wav
 from tests.rawclient import RawClient, ask, request
 
 __all__ = ["fake", "gateway"]
@@ -143,3 +145,25 @@ async def test_a_quote_counts_units(
     else:
         assert answer.json()["routes"][0]["max_cost"] == cost
     assert not fake.requests
+
+
+async def test_a_picture_elsewhere_is_on_the_public_network(
+    gateway: Gateway, fake: FakeUpstream
+) -> None:
+    """A name that somebody else chose may mean a machine of ours: it is not asked."""
+    elsewhere = fake.url.replace("127.0.0.1", "localhost") + "/secret"
+
+    def points(call: Call, status: int, headers: object, body: bytes) -> Further:
+        asked = json.loads(body)["picture"]
+        return Further((UpstreamRequest("GET", asked, ()),), lambda brought: Reply(brought[0].body))
+
+    images = structs.replace(ADAPTER.operations["images"], parse=points)
+    adapter = structs.replace(ADAPTER, operations={**ADAPTER.operations, "images": images})
+    gateway.server.site.services.adapters["openai-compatible"] = adapter  # type: ignore[index]
+    for place, seen in ((fake.url + "/own", 2), (elsewhere, 1)):
+        fake.requests.clear()
+        fake.handler = lambda exchange, place=place: exchange.send_json(200, {"picture": place})
+        body = {"model": "image-slug", "prompt": "p"}
+        raw = request(json.dumps(body).encode(), gateway.key, path="/v1/images/generations")
+        await ask(gateway.server.port, raw)
+        assert len(fake.requests) == seen
