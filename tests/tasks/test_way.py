@@ -48,6 +48,8 @@ async def test_what_it_costs(gateway: Gateway, client: Client, studio: Studio) -
         ({"resolution": "1080p"}, {}, 4_000_000_000),  # by its size
         ({}, {"ms": 10_000}, 2_000_000_000),  # longer than asked for
         ({}, {"ms": -1}, 1_600_000_000),  # nonsense
+        ({}, {"ms": 3_600_000}, 1_600_000_000),  # an hour, of eight seconds
+        ({"resolution": "1080P"}, {}, 4_000_000_000),  # which its host takes as well
     ]
     for asked, told, _ in cases:
         studio.tell = lambda name, _, told=told: studio.done(name, **told)
