@@ -11,7 +11,7 @@ import hashlib
 import os
 import tempfile
 from collections.abc import Iterator
-from secrets import token_hex
+from secrets import randbits, token_hex
 from typing import Any
 
 import msgspec
@@ -236,5 +236,5 @@ def _file(part: PartBegun, spool: Spool) -> File:
         content_type=part.content_type,
         size=spool.size,
         source=spool,
-        milliseconds=length_of(spool.read(0, HEAD), tail, spool.size, spool.read),
+        milliseconds=length_of(spool.read(0, HEAD), tail, spool.size, spool.read, randbits(64)),
     )
