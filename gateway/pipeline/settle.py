@@ -87,8 +87,10 @@ def broken(
                 usage, input=usage.input or own.input, output=max(usage.output, own.output)
             )
             return _charge(till, record, status, usage, "abandoned" if left else "cut_off")
-    if produced or (left and record.operation in TALKS):
+    if produced or left:
         own = _own(till, events, produced)
+        if record.operation == "speech" and not produced:  # nothing of its time has passed
+            own = msgspec.structs.replace(own, milliseconds=0)
         return _charge(till, record, status, own, "abandoned" if left else "cut_off")
     return till.release(status)
 
