@@ -11,8 +11,9 @@ import pytest
 
 from tests.fake_upstream import Exchange, FakeUpstream, head
 from tests.harness import Gateway, catalog_text, running
+from tests.money import payer
 from tests.pipeline.beyond_stage import fake, gateway, parts, send_form, wav
-from tests.rawclient import ask, request
+from tests.rawclient import RawClient, ask, request
 
 __all__ = ["fake", "gateway"]
 
@@ -232,3 +233,24 @@ async def test_some_room_is_left_for_the_database(
         answer = await send_form(gateway, path, fields, {"file": bytes(400_000)})
         assert (answer.status, answer.error["code"]) == (503, "no_upstream")
     assert (await send_form(gateway, path, fields, {"file": bytes(400_000)})).status == 200
+
+
+@pytest.mark.parametrize("more", [{}, {"Idempotency-Key": "k"}])
+async def test_files_are_read_for_as_many_calls_as_a_key_may_make(
+    gateway: Gateway, fake: FakeUpstream, more: dict[str, str]
+) -> None:
+    """What comes before a call is admitted fills the disk as well."""
+    fake.handler = lambda exchange: exchange.send_json(200, {"text": "x"})
+    who = await payer(gateway.server.store, 10**12, concurrency=1)
+    kind, body = parts({"model": "ears-slug"}, {"file": b"x" * 1000})
+    path, headers = "/v1/audio/transcriptions", {"Content-Type": kind, "Expect": "100-continue"}
+    raw = request(body, who.secret, path=path, headers=headers | more)
+    first = await RawClient.open(gateway.server.port)
+    first.send(raw.removesuffix(body))
+    await first.reader.readuntil(b"\r\n\r\n")
+    refused = await ask(gateway.server.port, raw.removesuffix(body))
+    assert (refused.status, refused.error["code"]) == (429, "rate_limit_exceeded")
+    first.send(body)
+    assert (await first.answer()).status == 200
+    raw = request(body, who.secret, path=path, headers={"Content-Type": kind})
+    assert (await ask(gateway.server.port, raw)).status == 200

@@ -10,6 +10,7 @@ from msgspec import Struct, structs
 
 from gateway.domain import Key
 from gateway.pipeline.admission import Ask
+from gateway.pipeline.admit import reading_files
 from gateway.pipeline.attempt import Form
 from gateway.pipeline.counting import count
 from gateway.pipeline.run import run
@@ -93,7 +94,13 @@ class Inference(Struct, frozen=True):
             if isinstance(exchange.sink, RecordingSink):
                 key = await exchange.key("inference")
             if key is not None and key.n:  # nothing is repeated, or read, for whoever has no key
-                form = await reader.read()
+                services = exchange.site.services
+                catalog = services.catalog.current
+                standing = services.desk.known(key, catalog) or await services.desk.load(
+                    key, catalog
+                )
+                with reading_files(services, standing):
+                    form = await reader.read()
                 told = form.body.raw + b"\n" + reader.digest
                 ask = structs.replace(self.ask(exchange, already(form)), decoder=decoder)
                 await self._repeatable(exchange, key, told, ask)
