@@ -80,7 +80,7 @@ def asked(call: Call) -> Clip:
         prompt=prompt,
         seconds=seconds(call),
         size=size,
-        resolution=_agreed(call, "resolution", _label(call), size and _label_of(size)),
+        resolution=_agreed(call, "resolution", _label(call), size and label_of(size)),
         aspect=_agreed(call, "aspect_ratio", _ratio(call), size and _ratio_of(size)),
         first=first,
         last=last,
@@ -288,7 +288,8 @@ def _agreed(call: Call, name: str, said: str, meant: str | None) -> str:
     return said or meant or ""
 
 
-def _label_of(size: tuple[int, int]) -> str:
+def label_of(size: tuple[int, int]) -> str:
+    """What a size is called, and priced as."""
     short = f"{min(size)}p"
     return _FOUR_K.get(short, short)
 

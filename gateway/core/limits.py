@@ -236,7 +236,7 @@ class Limits:
         """
         rpm, tpm, concurrency = self.rpm, self.tpm, self.concurrency
         if not concurrency.enter():
-            return self._refusal(now, tokens)
+            return self.refusal(now, tokens)
         if rpm is None or rpm.room(now) > 0:
             ticket = Ticket() if tpm is None else tpm.reserve(now, tokens)
             if ticket is not None:
@@ -244,7 +244,7 @@ class Limits:
                     rpm.put(now, 1)
                 return ticket
         concurrency.leave()
-        return self._refusal(now, tokens)
+        return self.refusal(now, tokens)
 
     def settle(self, ticket: Ticket, tokens: int) -> None:
         """Put what the call really used in place of its estimate."""
@@ -257,7 +257,7 @@ class Limits:
         """An admitted call is over."""
         self.concurrency.leave()
 
-    def _refusal(self, now: float, tokens: int) -> Refusal:
+    def refusal(self, now: float, tokens: int) -> Refusal:
         """Say why: first what no waiting mends, then what holds longest."""
         rpm, tpm, running = self.rpm, self.tpm, self.concurrency
         if tpm is not None and tokens > tpm.limit:

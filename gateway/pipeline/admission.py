@@ -16,7 +16,7 @@ from gateway.core.routing.affinity import conversation_keys
 from gateway.core.task import Task
 from gateway.domain import Usage
 from gateway.errors import AUTHENTICATION_ERROR, INSUFFICIENT_SCOPE, Fault
-from gateway.pipeline.admit import authenticate, limited
+from gateway.pipeline.admit import authenticate, limited, reading_files
 from gateway.pipeline.attempt import NOTHING_HEARD, Form, Order, expects, heard
 from gateway.pipeline.candidates import (
     Wanted,
@@ -120,7 +120,11 @@ async def admitted(services: Services, ask: Ask, record: Record) -> Admitted:
         )
     catalog = services.catalog.current
     standing = services.desk.known(key, catalog) or await services.desk.load(key, catalog)
-    given = await ask.read_body()
+    if ask.files:
+        with reading_files(services, standing):
+            given = await ask.read_body()
+    else:
+        given = await ask.read_body()
     body, wishes = _read(services, given, ask, record)
     if not record.model:
         record.model = usual_model(catalog, ask.operation)

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from ipaddress import ip_address, ip_network
 
 from gateway import errors
@@ -104,6 +105,22 @@ def limited(
     if isinstance(answer, Refusal):
         raise _too_fast(answer, tokens)
     return answer
+
+
+@contextmanager
+def reading_files(services: Services, standing: Standing) -> Iterator[None]:
+    """Files fill the disk: they are read for no more calls at once, and no sooner, than the key may
+    make.
+    """
+    limits, now = standing.limits, services.clock.monotonic()
+    if not limits.concurrency.enter():
+        raise _too_fast(limits.refusal(now, 0), 0)
+    try:
+        if limits.rpm is not None and limits.rpm.room(now) <= 0:
+            raise _too_fast(limits.refusal(now, 0), 0)
+        yield
+    finally:
+        limits.release()
 
 
 def _nobody(group: str) -> Key:

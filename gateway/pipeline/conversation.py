@@ -107,6 +107,7 @@ class Conversation:
         client, provider = self.client, self.provider
         client.on_congestion(self._hold_provider, self._free_provider)
         provider.on_congestion(self._hold_client, self._free_client)
+        self._passing.wished(self._job.body.get("session") or b"")
         self._take(self._dialogue.opening)
         client.listen(self._from_client, self._client_closed)
         for message in self._early:
@@ -155,7 +156,7 @@ class Conversation:
         if self.over.done():
             return
         self._note(len(message), 0)
-        self._passing.from_client(event_of(message))
+        self._passing.from_client(event_of(message), message)
         answered = self._take(lambda: self._dialogue.from_client(message))
         if not self.provider_held:
             return
@@ -228,7 +229,7 @@ class Conversation:
             usage = own
         if counts(usage):
             self._used = total(self._used, usage)
-            self._passing.told()
+            self._passing.told(usage.input + usage.output)
             self._limit(usage.input + usage.output)
 
     def _limit(self, tokens: int) -> None:

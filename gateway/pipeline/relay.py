@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
+from urllib.parse import urlsplit
 
 import msgspec
 
@@ -11,7 +12,7 @@ from gateway.core.estimate import output_tokens
 from gateway.core.faults import fault_in_body
 from gateway.core.meter import StreamMeter, Translator
 from gateway.core.usage import decode_head, openai_usage, usage_of
-from gateway.domain import Credential, UpstreamRequest, Usage
+from gateway.domain import Channel, Credential, UpstreamRequest, Usage
 from gateway.errors import Fault, upstream_error
 from gateway.pipeline.attempt import Attempt
 from gateway.pipeline.costs import cost_in_events, length_end
@@ -65,12 +66,16 @@ async def _brought(
     what the others bring may be an answer all the same."""
     if len(requests) > _MOST_FURTHER:
         raise ValueError("no answer needs so many further requests")
-    channel = attempt.candidate.channels[attempt.credential.name]
 
     async def bring(more: More) -> Answered:
-        request = more(attempt.credential) if callable(more) else more
         try:
-            reply = await upstream.send(sound_request(request), channel)
+            if callable(more):
+                request = sound_request(more(attempt.credential))
+                channel = attempt.candidate.channels[attempt.credential.name]
+            else:
+                request = sound_request(more)
+                channel = _channel_to(attempt, request.url)
+            reply = await upstream.send(request, channel)
             try:
                 return Answered(reply.status, reply.headers, await reply.read(MAX_REPLY))
             finally:
@@ -85,6 +90,16 @@ async def _brought(
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
+
+
+def _channel_to(attempt: Attempt, url: str) -> Channel:
+    """To an address that an answer has named: anybody's, so it gets no connection that has seen a
+    credential, and reaches nobody's own network. The provider's own host is asked as ever."""
+    provider = attempt.candidate.route.provider
+    asked, known = urlsplit(url), urlsplit(provider.base_url)
+    if (asked.scheme, asked.netloc) == (known.scheme, known.netloc):
+        return attempt.candidate.channels[attempt.credential.name]
+    return Channel(provider.name, "(files)", provider.timeouts, _MOST_FURTHER, None, public=True)
 
 
 def media_type(attempt: Attempt) -> str | None:

@@ -19,6 +19,8 @@ from gateway.pipeline.till import Till
 _ENVELOPE = 600
 _USUAL_CONTEXT = 2_000_000
 _USUAL_OUTPUT = 200_000
+# What may be counted beyond ten times what was expected.
+_UNITS = (("images", 10), ("characters", 10_000), ("milliseconds", 600_000))
 _ANSWERING = ("chat", "completions", "messages", "responses")
 
 Durable = Awaitable[Exception | None]
@@ -85,8 +87,10 @@ def broken(
                 usage, input=usage.input or own.input, output=max(usage.output, own.output)
             )
             return _charge(till, record, status, usage, "abandoned" if left else "cut_off")
-    if produced or (left and record.operation in TALKS):
+    if produced or left:
         own = _own(till, events, produced)
+        if record.operation == "speech" and not produced:  # nothing of its time has passed
+            own = msgspec.structs.replace(own, milliseconds=0)
         return _charge(till, record, status, own, "abandoned" if left else "cut_off")
     return till.release(status)
 
@@ -158,6 +162,16 @@ def _beyond(till: Till, route: Route, usage: Usage) -> str:
     most = max(till.ceiling, route.max_output or route.model.max_output or _USUAL_OUTPUT)
     if usage.output > most * 2:
         return f"{usage.output} output tokens are more than the call could have"
+    return _beyond_units(till.expects, route, usage)
+
+
+def _beyond_units(expects: Usage, route: Route, usage: Usage) -> str:
+    """The same for what is no token. How long a file's sound lasts is its sender's word, so what
+    its provider has heard may be far more."""
+    for name, more in _UNITS:
+        made = getattr(usage, name)
+        if made > 10 * getattr(expects, name) + more and route.model.kind != "transcription":
+            return f"{made} {name} are more than the call could have"
     return ""
 
 

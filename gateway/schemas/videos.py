@@ -32,6 +32,7 @@ class Reference(Struct):
 
 
 Picture = str | Reference
+PICTURES = ("image", "image_url", "input_reference", "last_frame")
 
 
 class VideoRequest(Struct):

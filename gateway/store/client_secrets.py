@@ -7,6 +7,7 @@ import secrets
 
 from msgspec import Struct
 
+from gateway.errors import RATE_LIMIT_EXCEEDED, Fault
 from gateway.ports import Clock
 from gateway.store.database import Database
 
@@ -14,6 +15,9 @@ PREFIX = "ek_"
 _BYTES = 24
 # A session goes on when the secret that began it has ended, and asks for it whenever keys change.
 KEPT_SECONDS = 7_200
+# They cost nothing, and are written down: what a key may have of the disk in that time.
+MOST_BYTES = 32 << 20
+_ROW = 256
 
 
 class Made(Struct, frozen=True):
@@ -29,9 +33,11 @@ class ClientSecrets:
     def __init__(self, database: Database, clock: Clock) -> None:
         self._database = database
         self._clock = clock
+        self._written: dict[str, tuple[int, int]] = {}  # since when, and bytes, by key
 
     async def make(self, key_id: str, session: bytes, seconds: int) -> Made:
-        """One more for a key."""
+        """One more for a key; a 429 where it has made too many."""
+        self._count(key_id, len(session) + _ROW)
         value = PREFIX + secrets.token_hex(_BYTES)
         ends = int(self._clock.time()) + seconds
         await self._database.write(
@@ -39,6 +45,20 @@ class ClientSecrets:
             (_digest(value.encode()), key_id, session.decode(), ends),
         )
         return Made(value, ends)
+
+    def _count(self, key_id: str, size: int) -> None:
+        now = int(self._clock.time())
+        since, written = self._written.get(key_id, (now, 0))
+        if now - since >= KEPT_SECONDS:
+            since, written = now, 0
+        if written + size > MOST_BYTES:
+            raise Fault(
+                RATE_LIMIT_EXCEEDED,
+                "This key has made too many client secrets. Use those that it has, or wait.",
+                retry_after=since + KEPT_SECONDS - now,
+                cause="too_many_secrets",
+            )
+        self._written[key_id] = since, written + size
 
     async def owner(self, secret: bytes) -> tuple[str, int] | None:
         """The id of the key it stands for, and when it ends."""

@@ -11,6 +11,7 @@ import re
 from contextlib import suppress
 from pathlib import Path
 
+from gateway.store.disk import check_spare
 from gateway.store.threads import to_its_end
 
 _PART = ".part"
@@ -124,6 +125,7 @@ def _remove(path: Path) -> int:
 
 
 def _write(file: int, data: bytes) -> None:
+    check_spare(file)
     left = memoryview(data)
     while left:
         left = left[os.write(file, left) :]

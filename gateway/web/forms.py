@@ -1,7 +1,8 @@
 """Forms off the wire: fields as a JSON object, files where any number of tries can read them.
 
-A short file stays in memory; a longer one goes to a temporary file without a name, which is gone
-with its last reader, however the process ends.
+Short files stay in memory; longer ones go to a temporary file without a name, which is gone
+with its last reader, however the process ends. Who sends a file where a field of text belongs is
+refused: it would be sent on under that name, and some hosts would read it.
 """
 
 from __future__ import annotations
@@ -10,7 +11,7 @@ import hashlib
 import os
 import tempfile
 from collections.abc import Iterator
-from secrets import token_hex
+from secrets import randbits, token_hex
 from typing import Any
 
 import msgspec
@@ -22,27 +23,30 @@ from gateway.core.sound.length import HEAD, TAIL, length_of
 from gateway.domain import File
 from gateway.errors import NO_UPSTREAM, REQUEST_TOO_LARGE, Fault, invalid
 from gateway.pipeline.attempt import Form
+from gateway.store.disk import check_spare
 from gateway.web.connection import Connection
 from gateway.web.reading import answer_expectation
 
 _IN_MEMORY = 256 << 10
 _CHUNK = 128 << 10
 _MOST_TEXT = 1 << 20
+_LOOK_EVERY = 16 << 20  # bytes between two looks at how much room the disk has
 
 
-class Spool:
-    """The bytes of one file; a `domain.Source`."""
+class Hold:
+    """The bytes of all of a form's files, one after the other: however many there are, they take no
+    more memory than this, and one descriptor.
+    """
 
     def __init__(self) -> None:
         self.size = 0
         self._memory = bytearray()
         self._file: int | None = None
-        self._digest = hashlib.sha256()
+        self._looked_at = 0
 
     def write(self, data: bytes) -> None:
         """Take more of them."""
         self.size += len(data)
-        self._digest.update(data)
         if self._file is None:
             self._memory += data
             if len(self._memory) <= _IN_MEMORY:
@@ -51,6 +55,9 @@ class Spool:
                 self._file = os.dup(opened.fileno())
             data = bytes(self._memory)
             self._memory = bytearray()
+        if self.size >= self._looked_at:
+            self._looked_at = self.size + _LOOK_EVERY
+            check_spare(self._file)
         rest = memoryview(data)
         while rest:
             rest = rest[os.write(self._file, rest) :]
@@ -60,6 +67,33 @@ class Spool:
         if self._file is None:
             return bytes(self._memory[at : at + size])
         return os.pread(self._file, size, at)
+
+    def close(self) -> None:
+        """Let go of them."""
+        self._memory = bytearray()
+        if self._file is not None:
+            os.close(self._file)
+            self._file = None
+
+
+class Spool:
+    """The bytes of one file, which nothing comes between; a `domain.Source`."""
+
+    def __init__(self, hold: Hold) -> None:
+        self.size = 0
+        self._hold = hold
+        self._start = hold.size
+        self._digest = hashlib.sha256()
+
+    def write(self, data: bytes) -> None:
+        """Take more of them."""
+        self.size += len(data)
+        self._digest.update(data)
+        self._hold.write(data)
+
+    def read(self, at: int, size: int) -> bytes:
+        """A stretch of them."""
+        return self._hold.read(self._start + at, max(0, min(size, self.size - at)))
 
     def chunks(self) -> Iterator[bytes]:
         """All of them, some at a time."""
@@ -73,24 +107,24 @@ class Spool:
         """What tells them from any others."""
         return self._digest.hexdigest()
 
-    def close(self) -> None:
-        """Let go of them."""
-        self._memory = bytearray()
-        if self._file is not None:
-            os.close(self._file)
-            self._file = None
-
 
 class FormReader:
     """Reads one request's form and owns its files until `close`."""
 
     def __init__(
-        self, request: web.BaseRequest, connection: Connection, limit: int, decoder: Any
+        self,
+        request: web.BaseRequest,
+        connection: Connection,
+        limit: int,
+        decoder: Any,
+        pictures: frozenset[str] = frozenset(),
     ) -> None:
         self._request = request
         self._connection = connection
         self._limit = limit
         self._decoder = decoder
+        self._pictures = pictures  # known fields that may come as files as well
+        self._hold = Hold()
         self._fields: dict[str, list[str]] = {}
         self._files: list[tuple[PartBegun, Spool]] = []
         self._text: bytearray | None = None
@@ -138,15 +172,14 @@ class FormReader:
 
     def close(self) -> None:
         """Let go of the files."""
-        for _, spool in self._files:
-            spool.close()
+        self._hold.close()
 
     def _take(self, event: Event) -> None:
         if isinstance(event, PartBegun):
             self._part = event
             self._text = bytearray() if event.filename is None else None
             if event.filename is not None:
-                self._files.append((event, Spool()))
+                self._files.append((event, Spool(self._hold)))
         elif isinstance(event, PartData):
             if self._text is None:
                 self._files[-1][1].write(event.data)
@@ -182,7 +215,14 @@ class FormReader:
             value = getattr(known, name)
             if name in told and not isinstance(value, msgspec.Raw):
                 told[name] = value
+        self._check_files({*told, *known.__struct_fields__} - (self._pictures - told.keys()))
         return JsonBody.parse(msgspec.json.encode(told))
+
+    def _check_files(self, texts: set[str]) -> None:
+        for part, _ in self._files:
+            plain = part.name.removesuffix("[]")
+            if plain in texts:
+                raise invalid(f"The field '{plain[:100]}' is text here, not a file.", plain[:100])
 
     def _too_large(self) -> Fault:
         return Fault(
@@ -199,5 +239,5 @@ def _file(part: PartBegun, spool: Spool) -> File:
         content_type=part.content_type,
         size=spool.size,
         source=spool,
-        milliseconds=length_of(spool.read(0, HEAD), tail, spool.size, spool.read),
+        milliseconds=length_of(spool.read(0, HEAD), tail, spool.size, spool.read, randbits(64)),
     )

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 from urllib.parse import quote
 
-from msgspec import Struct
+from msgspec import Struct, structs
 
 from gateway.sdk import (
     Call,
@@ -31,7 +31,6 @@ from providers_plugins.clips import (
     refuse_shape,
     seconds,
     seed,
-    spent,
     switch,
     text,
 )
@@ -67,6 +66,9 @@ _SIZES = {
     ("1080p", "16:9"): "1920*1080", ("1080p", "9:16"): "1080*1920", ("1080p", "1:1"): "1440*1440",
     ("1080p", "4:3"): "1632*1248", ("1080p", "3:4"): "1248*1632",
 }  # fmt: skip
+# What a size counts as, by its pixels: the shapes of a resolution have about as many.
+_AREAS = (("4k", 6_000_000), ("1080p", 1_500_000), ("720p", 700_000))
+_LABELS = frozenset(label for label, _ in _SIZES)
 
 
 class _Output(Struct):
@@ -83,7 +85,16 @@ class _Task(Struct):
 
 
 def _expects(call: Call) -> Usage:
-    return spent(seconds(call) or _USUAL, asked(call))
+    size = _resolution(asked(call))
+    return Usage(milliseconds=1000 * (seconds(call) or _USUAL), size=size)
+
+
+def _resolution(clip: Clip) -> str:
+    """What will be made, as it is priced; nothing where the host chooses, and then tells."""
+    if clip.size:
+        area = clip.size[0] * clip.size[1]
+        return next((name for name, least in _AREAS if area >= least), "480p")
+    return clip.resolution or ("1080p" if clip.aspect and clip.first is None else "")
 
 
 def _build(call: Call, credential: Credential) -> UpstreamRequest:
@@ -113,9 +124,8 @@ def _looks(clip: Clip) -> dict[str, str]:
         return {"size": "{}*{}".format(*clip.size)}
     if not clip.resolution and not clip.aspect:
         return {}
-    offered = {label for label, _ in _SIZES}
-    if clip.resolution and clip.resolution not in offered:
-        raise refuse_measure(clip, sorted(offered, key=lambda label: int(label[:-1])))
+    if clip.resolution and clip.resolution not in _LABELS:
+        raise refuse_measure(clip, sorted(_LABELS, key=lambda label: int(label[:-1])))
     found = _SIZES.get((clip.resolution or "1080p", clip.aspect or "16:9"))
     if found is None:
         raise refuse_shape(clip, _SHAPES)
@@ -133,7 +143,7 @@ def _parse(call: Call, status: int, headers: Mapping[str, str], body: bytes) -> 
     task = decoded(body, _Task)
     if task.output is None:
         raise fault(status, headers, body)
-    return begun(name_of(task.output.task_id), asked(call).resolution)
+    return begun(name_of(task.output.task_id), _resolution(asked(call)))
 
 
 def _of(call: Call, job: Progress) -> str:
@@ -170,6 +180,10 @@ def _polled(
 
 
 def _used(job: Progress, told: Any) -> Usage | None:
+    """Its length, and the resolution where the host has chosen it."""
+    lines = member(told, "SR")
+    if not job.memo and isinstance(lines, int) and f"{lines}p" in _LABELS:
+        job = structs.replace(job, memo=f"{lines}p")
     for name in ("output_video_duration", "video_duration", "duration"):
         usage = counted(job, member(told, name))
         if usage is not None:

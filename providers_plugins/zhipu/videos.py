@@ -26,10 +26,10 @@ from providers_plugins.clips import (
     as_sent,
     asked,
     fitted,
+    label_of,
     left_out,
     refuse_measure,
     refuse_shape,
-    spent,
     switch,
     text,
 )
@@ -61,6 +61,7 @@ _SIZES = {
     ("1024p", "1:1"): "1024x1024",
     ("4k", "16:9"): "3840x2160",
 }
+_USUAL_SIZE = "1920x1080"
 _SHAPES = ("16:9", "9:16", "1:1")
 _MEASURES = ("720p", "1080p", "4k")
 
@@ -75,7 +76,10 @@ class _Task(Struct):
 
 
 def _expects(call: Call) -> Usage:
-    return spent(fitted(call, _LENGTHS, 5)[0], asked(call))
+    length, clip = fitted(call, _LENGTHS, 5)[0], asked(call)
+    size = _size(clip) or _USUAL_SIZE
+    wide, _, high = size.partition("x")
+    return Usage(milliseconds=1000 * length, size=label_of((int(wide), int(high))))
 
 
 def _build(call: Call, credential: Credential) -> UpstreamRequest:

@@ -24,6 +24,11 @@ def hear(passing: Passing, *events: dict[str, Any]) -> Passing:
     return passing
 
 
+def sound_of(milliseconds: int) -> str:
+    """So much silence."""
+    return base64.b64encode(bytes(48 * milliseconds)).decode()
+
+
 def delta(size: int, kind: str = "response.output_audio.delta") -> dict[str, Any]:
     """So many bytes of sound."""
     return {"type": kind, "delta": base64.b64encode(bytes(size)).decode()}
@@ -79,9 +84,93 @@ def test_what_was_heard_alone_is_no_answer() -> None:
     """Nobody pays for speech that nobody answers."""
     passing = Passing()
     event = {"type": "input_audio_buffer.append", "audio": base64.b64encode(bytes(4_800)).decode()}
-    passing.from_client(event_of(json.dumps(event).encode()))
+    message = json.dumps(event).encode()
+    passing.from_client(event_of(message), message)
     assert passing.usage is None
     assert passing.milliseconds == (100, 0)
+
+
+def say(passing: Passing, *events: dict[str, Any]) -> Passing:
+    """The client has sent these."""
+    for event in events:
+        message = json.dumps(event).encode()
+        passing.from_client(event_of(message), message)
+    return passing
+
+
+def words(count: int, response: str = "r") -> dict[str, Any]:
+    """So many tokens of an answer, at four bytes each."""
+    return {"type": "response.output_text.delta", "response_id": response, "delta": "x" * 4 * count}
+
+
+def asked(*content: dict[str, Any]) -> dict[str, Any]:
+    """An item of the client's."""
+    item = {"type": "message", "role": "user", "content": list(content)}
+    return {"type": "conversation.item.create", "item": item}
+
+
+ASKED: dict[str, tuple[dict[str, Any], int]] = {
+    "text": (asked({"type": "input_text", "text": "x" * 4_000}), 1_000),
+    "escaped": (asked({"type": "input_text", "text": "\u00e9" * 2_000}), 1_000),
+    "an image": (asked({"type": "input_image", "image_url": "data:" + "x" * 9_999}), 1_000),
+    "sound": (asked({"type": "input_audio", "audio": sound_of(1_000)}), 10),
+    "instructions": ({"type": "session.update", "session": {"instructions": "x" * 400}}, 100),
+    "an answer's own": ({"type": "response.create", "response": {"instructions": "x" * 400}}, 100),
+    "nonsense": ({"type": "conversation.item.create", "item": 7}, 0),
+}
+
+
+@pytest.mark.parametrize("case", ASKED)
+def test_an_answer_hears_what_was_asked(case: str) -> None:
+    """Whoever leaves before its count pays for the question as well, however it was put."""
+    event, tokens = ASKED[case]
+    passing = hear(say(Passing(), event), words(3))
+    assert passing.usage is not None
+    assert (passing.usage.input, passing.usage.output) == (tokens, 3)
+
+
+def test_instructions_are_replaced() -> None:
+    """Those of before are not heard."""
+    wish = {"type": "session.update", "session": {"instructions": "x" * 400}}
+    passing = hear(say(Passing(), wish, wish), words(1))
+    assert passing.usage is not None
+    assert passing.usage.input == 100
+
+
+def test_an_answer_hears_what_was_said_before() -> None:
+    """As much as was counted last, which its provider has heard already."""
+    passing = hear(say(Passing(), asked({"text": "x" * 400})), words(3), {"type": "response.done"})
+    passing.told(500)
+    assert passing.usage is None
+    hear(say(passing, asked({"text": "x" * 40})), words(2))
+    assert passing.usage == Usage(input=510, cached=500, output=2)
+
+
+def test_answers_side_by_side() -> None:
+    """The end and the count of one are not those of another."""
+    passing = hear(Passing(), words(100, "big"), words(1, "small"))
+    hear(passing, {"type": "response.done", "response": {"id": "small"}})
+    passing.told(7)
+    assert passing.answering
+    assert passing.usage is not None
+    assert passing.usage.output == 100
+    hear(passing, {"type": "response.done", "response": {"id": "big"}})
+    passing.told(7)
+    assert (passing.usage, passing.answering) == (None, False)
+
+
+def test_transcripts_are_measured_until_they_are_counted() -> None:
+    """And their count is no answer's."""
+    kind = "conversation.item.input_audio_transcription."
+    heard = {"type": f"{kind}delta", "item_id": "i", "delta": "x" * 40}
+    passing = hear(Passing(), heard)
+    assert passing.usage is not None
+    assert passing.usage.output == 10
+    hear(passing, words(5), {"type": f"{kind}completed", "item_id": "i"})
+    passing.told(12)
+    assert passing.answering
+    assert passing.usage is not None
+    assert passing.usage.output == 5
 
 
 JSON = st.recursive(
@@ -91,10 +180,16 @@ JSON = st.recursive(
 )
 KINDS = st.sampled_from(
     ["response.created", "response.done", "session.updated", "input_audio_buffer.append",
-     "response.output_audio.delta", "response.output_text.delta", "error", "x"]
+     "response.output_audio.delta", "response.output_text.delta", "error", "x",
+     "conversation.item.create", "session.update",
+     "conversation.item.input_audio_transcription.delta",
+     "conversation.item.input_audio_transcription.completed"]
 )  # fmt: skip
 EVENTS = st.fixed_dictionaries(
-    {"type": KINDS}, optional=dict.fromkeys(("delta", "audio", "session", "response"), JSON)
+    {"type": KINDS},
+    optional=dict.fromkeys(
+        ("delta", "audio", "session", "response", "item", "item_id", "response_id"), JSON
+    ),
 ).map(lambda event: json.dumps(event).encode())
 
 
@@ -104,7 +199,7 @@ def test_nonsense_is_borne(messages: list[bytes]) -> None:
     passing, before = Passing(), (0, 0)
     for message in messages:
         event = event_of(message)
-        passing.from_client(event)
+        passing.from_client(event, message)
         passing.to_client(event, message)
         if event.type != "session.updated":
             assert passing.milliseconds >= before

@@ -6,11 +6,14 @@ import asyncio
 import json
 
 import pytest
+from msgspec import structs
 
+from gateway.domain import FLAGS
+from gateway.sdk import Call, Further, Reply, UpstreamRequest
 from tests.fake_upstream import Exchange, FakeUpstream, chunk, head
 from tests.harness import Gateway
 from tests.money import charges, entries, payer
-from tests.pipeline.beyond_stage import TURNED, fake, gateway, wav
+from tests.pipeline.beyond_stage import ADAPTER, TURNED, fake, gateway, wav
 from tests.rawclient import RawClient, ask, request
 
 __all__ = ["fake", "gateway"]
@@ -143,3 +146,57 @@ async def test_a_quote_counts_units(
     else:
         assert answer.json()["routes"][0]["max_cost"] == cost
     assert not fake.requests
+
+
+async def test_a_picture_elsewhere_is_on_the_public_network(
+    gateway: Gateway, fake: FakeUpstream
+) -> None:
+    """A name that somebody else chose may mean a machine of ours: it is not asked."""
+    elsewhere = fake.url.replace("127.0.0.1", "localhost") + "/secret"
+
+    def points(call: Call, status: int, headers: object, body: bytes) -> Further:
+        asked = json.loads(body)["picture"]
+        return Further((UpstreamRequest("GET", asked, ()),), lambda brought: Reply(brought[0].body))
+
+    images = structs.replace(ADAPTER.operations["images"], parse=points)
+    adapter = structs.replace(ADAPTER, operations={**ADAPTER.operations, "images": images})
+    gateway.server.site.services.adapters["openai-compatible"] = adapter  # type: ignore[index]
+    for place, seen in ((fake.url + "/own", 2), (elsewhere, 1)):
+        fake.requests.clear()
+        fake.handler = lambda exchange, place=place: exchange.send_json(200, {"picture": place})
+        body = {"model": "image-slug", "prompt": "p"}
+        raw = request(json.dumps(body).encode(), gateway.key, path="/v1/images/generations")
+        await ask(gateway.server.port, raw)
+        assert len(fake.requests) == seen
+
+
+BEGUN = [
+    ("/v1/images/generations", b'{"model":"image-slug","prompt":"p","n":3}', 120_000_000),
+    ("/v1/audio/speech", b'{"model":"voice-slug","input":"twelve chars","voice":"v"}', 180_000),
+    ("/v1/audio/speech", b'{"model":"minute-slug","input":"words","voice":"v"}', 0),
+]
+
+
+@pytest.mark.parametrize(("path", "body", "cost"), BEGUN)
+async def test_who_leaves_what_was_begun(
+    gateway: Gateway, fake: FakeUpstream, path: str, body: bytes, cost: int
+) -> None:
+    """Pays for what was asked for: its provider makes it, and who comes again and again to leave
+    would spend the operator's money and none of their own."""
+    asked = asyncio.Event()
+
+    async def handler(exchange: Exchange) -> None:
+        asked.set()
+        await exchange.client_closed()
+
+    fake.handler = handler
+    who = await payer(gateway.server.store, 10**12)
+    client = await RawClient.open(gateway.server.port)
+    client.send(request(body, who.secret, path=path))
+    await asyncio.wait_for(asked.wait(), 5)
+    client.abort()
+    await gateway.idle()
+    await gateway.server.store.ledger.flush()
+    rows = entries(gateway.server.store.database.path, who.account)
+    assert charges(rows) == [cost]
+    assert rows[-1]["flag"] == FLAGS["abandoned"]

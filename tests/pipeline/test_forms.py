@@ -11,8 +11,9 @@ import pytest
 
 from tests.fake_upstream import Exchange, FakeUpstream, head
 from tests.harness import Gateway, catalog_text, running
+from tests.money import payer
 from tests.pipeline.beyond_stage import fake, gateway, parts, send_form, wav
-from tests.rawclient import ask, request
+from tests.rawclient import RawClient, ask, request
 
 __all__ = ["fake", "gateway"]
 
@@ -161,3 +162,95 @@ async def test_a_disk_without_room(gateway: Gateway, monkeypatch: pytest.MonkeyP
         )
     assert (answer.status, answer.error["code"]) == (503, "no_upstream")
     assert "room" in answer.error["message"]
+
+
+async def test_an_idempotency_key_is_no_key(tmp_path: Path, fake: FakeUpstream) -> None:
+    """A stranger's file is not read for it either: nothing of its body has come yet."""
+    text = catalog_text(fake.url + "/v1") + (
+        "groups: {free: {rpm: 20, tpm: 40000, routes: {free: true}}}\n"
+        "anonymous: {group: free, rpm: 10, per: ip}\n"
+    )
+    async with running(tmp_path, text=text) as gateway:
+        kind, body = parts({"model": "ears-slug"}, {"file": b"x"})
+        headers = {"Content-Type": kind, "Idempotency-Key": "k", "Expect": "100-continue"}
+        raw = request(body, None, path="/v1/audio/transcriptions", headers=headers)
+        answer = await ask(gateway.server.port, raw.removesuffix(body))
+        assert (answer.status, answer.error["code"]) == (401, "authentication_error")
+
+
+@pytest.mark.parametrize("name", ["model", "n", "n[]", "stream", "response_format", "size"])
+async def test_no_file_under_the_name_of_a_text(
+    gateway: Gateway, fake: FakeUpstream, name: str
+) -> None:
+    """Hosts that look at names alone would take it for the text, and make what nobody paid for."""
+    fields = {"model": "image-slug", "prompt": "p"}
+    answer = await send_form(gateway, "/v1/images/edits", fields, {"image": b"x", name: b"10"})
+    assert answer.status == 400
+    assert answer.error["param"] == name.removesuffix("[]")
+    assert not fake.requests
+
+
+async def test_many_files_take_one_descriptor(gateway: Gateway, fake: FakeUpstream) -> None:
+    """However many files a form has, they are held in one place, and each is sent whole."""
+    files = {f"file{number}": os.urandom(300_000) for number in range(40)}
+    files["file"] = b"x"
+    before, most = _descriptors(), 0
+
+    async def handler(exchange: Exchange) -> None:
+        nonlocal most
+        most = _descriptors()
+        await exchange.send_json(200, {"text": "x"})
+
+    fake.handler = handler
+    path = "/v1/audio/transcriptions"
+    answer = await send_form(gateway, path, {"model": "ears-slug"}, files)
+    assert answer.status == 200
+    body = fake.requests[0].body
+    assert all(data in body for data in files.values())
+    assert most - before < 20
+    assert _descriptors() - before < 20
+
+
+def _descriptors() -> int:
+    return len(list(Path("/proc/self/fd").iterdir()))
+
+
+async def test_some_room_is_left_for_the_database(
+    gateway: Gateway, fake: FakeUpstream, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Files are refused before the disk is full: money must still be written down."""
+    fake.handler = lambda exchange: exchange.send_json(200, {"text": "x"})
+    real = os.fstatvfs
+
+    def nearly(file: int) -> os.statvfs_result:
+        told = list(real(file))
+        told[4] = min(told[2] // 20, (256 << 20) // told[1]) - 1
+        return os.statvfs_result(told)
+
+    path, fields = "/v1/audio/transcriptions", {"model": "ears-slug"}
+    with monkeypatch.context() as broken:
+        broken.setattr("gateway.store.disk.os.fstatvfs", nearly)
+        answer = await send_form(gateway, path, fields, {"file": bytes(400_000)})
+        assert (answer.status, answer.error["code"]) == (503, "no_upstream")
+    assert (await send_form(gateway, path, fields, {"file": bytes(400_000)})).status == 200
+
+
+@pytest.mark.parametrize("more", [{}, {"Idempotency-Key": "k"}])
+async def test_files_are_read_for_as_many_calls_as_a_key_may_make(
+    gateway: Gateway, fake: FakeUpstream, more: dict[str, str]
+) -> None:
+    """What comes before a call is admitted fills the disk as well."""
+    fake.handler = lambda exchange: exchange.send_json(200, {"text": "x"})
+    who = await payer(gateway.server.store, 10**12, concurrency=1)
+    kind, body = parts({"model": "ears-slug"}, {"file": b"x" * 1000})
+    path, headers = "/v1/audio/transcriptions", {"Content-Type": kind, "Expect": "100-continue"}
+    raw = request(body, who.secret, path=path, headers=headers | more)
+    first = await RawClient.open(gateway.server.port)
+    first.send(raw.removesuffix(body))
+    await first.reader.readuntil(b"\r\n\r\n")
+    refused = await ask(gateway.server.port, raw.removesuffix(body))
+    assert (refused.status, refused.error["code"]) == (429, "rate_limit_exceeded")
+    first.send(body)
+    assert (await first.answer()).status == 200
+    raw = request(body, who.secret, path=path, headers={"Content-Type": kind})
+    assert (await ask(gateway.server.port, raw)).status == 200

@@ -129,6 +129,20 @@ async def test_who_ends_it_in_the_middle_of_an_answer(tmp_path: Path, how: str) 
         assert json.loads(rows[-1]["receipt"])["note"] == {"flag": "abandoned"}
 
 
+async def test_who_leaves_before_the_count_pays_for_the_question(tmp_path: Path) -> None:
+    """A long question and a short answer are not had for the price of the answer."""
+    provider = Provider()
+    async with opened(tmp_path, provider) as (gateway, client):
+        content = [{"type": "input_text", "text": "x" * 40_000}]
+        item = {"type": "message", "role": "user", "content": content}
+        await client.send({"type": "conversation.item.create", "item": item})
+        await provider.socket.event()
+        await provider.socket.send({"type": "response.output_text.delta", "delta": "yes!"})
+        await client.event()
+        client.abort()
+        assert charges(await over(gateway)) == [10_000 * IN + OUT]
+
+
 async def test_a_provider_that_breaks_off_in_the_middle(tmp_path: Path) -> None:
     """What was said is charged, and marked."""
     provider = Provider()

@@ -33,6 +33,18 @@ async def make(gateway: Gateway, key: str | None = None, **body: Any) -> Answer:
     return await ask(gateway.server.port, request(body, key or gateway.key, path=SECRETS))
 
 
+async def test_they_do_not_fill_the_disk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """They cost nothing and are kept, so a key may have so many; another's are its own."""
+    monkeypatch.setattr("gateway.store.client_secrets.MOST_BYTES", 3_000)
+    async with FakeUpstream() as fake, stage(tmp_path, fake) as gateway:
+        wishes = {"model": "talker", "instructions": "x" * 1_000}
+        answers = [await make(gateway, session=wishes) for _ in range(4)]
+        assert [answer.status for answer in answers] == [200, 200, 429, 429]
+        assert 0 < int(answers[-1].header("retry-after") or 0) <= 7_200
+        mine = await payer(gateway.server.store, 10**12)
+        assert (await make(gateway, mine.secret, session=wishes)).status == 200
+
+
 async def test_a_browser_opens_a_session_with_one(tmp_path: Path) -> None:
     """Its model and its wishes are those of the secret, its money is the key's."""
     provider = Provider()

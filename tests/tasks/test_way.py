@@ -13,7 +13,18 @@ from tests.fake_upstream import Exchange, FakeUpstream
 from tests.harness import Gateway, running
 from tests.money import SETTLE, entries, open_calls, payer, sound, until
 from tests.rawclient import RawClient, request
-from tests.tasks.studio import ADAPTERS, FILM, QUICK, SLOW, Client, Studio, catalog, client_of
+from tests.tasks.studio import (
+    ADAPTER,
+    ADAPTERS,
+    FILM,
+    JOB,
+    QUICK,
+    SLOW,
+    Client,
+    Studio,
+    catalog,
+    client_of,
+)
 
 
 def settled(gateway: Gateway) -> list[tuple[int, int]]:
@@ -48,6 +59,8 @@ async def test_what_it_costs(gateway: Gateway, client: Client, studio: Studio) -
         ({"resolution": "1080p"}, {}, 4_000_000_000),  # by its size
         ({}, {"ms": 10_000}, 2_000_000_000),  # longer than asked for
         ({}, {"ms": -1}, 1_600_000_000),  # nonsense
+        ({}, {"ms": 3_600_000}, 1_600_000_000),  # an hour, of eight seconds
+        ({"resolution": "1080P"}, {}, 4_000_000_000),  # which its host takes as well
     ]
     for asked, told, _ in cases:
         studio.tell = lambda name, _, told=told: studio.done(name, **told)
@@ -97,7 +110,7 @@ async def test_a_lost_film(gateway: Gateway, client: Client, studio: Studio) -> 
 async def test_questions_may_fail(gateway: Gateway, client: Client, studio: Studio) -> None:
     """A provider that is out of order for a while loses nothing."""
     odd = [
-        {"status": 500}, {"status": 429}, {"state": "dancing"}, {"status": 401},
+        {"status": 404}, {"status": 500}, {"status": 429}, {"state": "dancing"}, {"status": 401},
         {"state": "running", "percent": "x"}, {"state": "running", "percent": 700}, {"nothing": 1},
     ]  # fmt: skip
     studio.tell = lambda name, times: (
@@ -133,6 +146,31 @@ async def test_cancelled(tmp_path: Path, fake: FakeUpstream, studio: Studio) -> 
         assert settled(gateway) == [(499, 0)]
         again = await client("POST", f"videos/generations/{begun['id']}/cancel", {})
         assert (again.status, "is over" in again.error["message"]) == (400, True)
+
+
+async def test_what_cannot_be_stopped(tmp_path: Path, fake: FakeUpstream, studio: Studio) -> None:
+    """Work that its provider does whatever is said is not given up, or it would be had for nothing;
+    once it has ended it is charged, and can be deleted.
+    """
+    films = ADAPTER.operations["videos"]
+    job = structs.replace(JOB, cancel=None)
+    deaf = structs.replace(ADAPTER, operations={"videos": structs.replace(films, job=job)})
+    adapters = {"openai-compatible": deaf}
+    go_on = asyncio.Event()
+    studio.tell = lambda name, _: studio.done(name) if go_on.is_set() else {"state": "running"}
+    async with running(tmp_path, text=catalog(fake), pace=QUICK, adapters=adapters) as gateway:
+        client = Client(gateway.server.port, gateway.key)
+        path = f"videos/generations/{(await client.film())['id']}"
+        for answer in (await client("POST", f"{path}/cancel", {}), await client("DELETE", path)):
+            assert (answer.status, "cannot be told to stop" in answer.error["message"]) == (
+                400,
+                True,
+            )
+        go_on.set()
+        done = await client.ended(path.rpartition("/")[2])
+        assert done["status"] == "succeeded"
+        assert settled(gateway) == [(200, 1_600_000_000)]
+        assert (await client("DELETE", path)).json()["deleted"] is True
 
 
 async def test_deleted(gateway: Gateway, client: Client, studio: Studio) -> None:

@@ -64,7 +64,7 @@ class Rows(Struct, frozen=True):
     def at(self, input_tokens: int, size: str) -> Row:
         """The row that holds for a call this long, or for an output of this size."""
         if size and self.sizes:
-            return self.sizes.get(size, self.base)
+            return self.sizes.get(size.lower(), self.base)  # some hosts take either case
         row = self.base
         if self.above:
             for threshold, dearer in self.above:
@@ -83,7 +83,7 @@ def rows_of(price: Price) -> Rows:
         rows = Rows(
             base=_row(price.lines),
             above=tuple((threshold, _row(lines)) for threshold, lines in price.above_tokens),
-            sizes={size: _row(lines) for size, lines in price.at_size.items()},
+            sizes={size.lower(): _row(lines) for size, lines in price.at_size.items()},
         )
         if price.digest:
             if len(_kept) >= _MOST_KEPT:

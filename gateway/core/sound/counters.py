@@ -211,7 +211,7 @@ class FlacFrames:
         if self._known is None:
             if len(held) < flac.STREAMINFO:
                 return
-            self._known = flac.stream(held) or flac.Stream(44_100, 0, 4096, fixed=True)
+            self._known = flac.stream(held) or flac.Stream(44_100, 0, 4096, fixed=True, most_kbps=0)
         at = held.find(b"\xff")
         while 0 <= at <= len(held) - flac.FRAME:
             end = flac.frame_end(held, at, self._known)

@@ -6,7 +6,7 @@ from typing import Final
 
 from msgspec import Struct
 
-from gateway.core.sound.window import Window, number
+from gateway.core.sound.window import Window, believed, number
 
 STREAMINFO: Final = 42  # the mark, a block's head and the block
 FRAME: Final = 16  # the longest header of a frame
@@ -21,6 +21,7 @@ class Stream(Struct, frozen=True):
     total: int
     block: int  # samples in each frame, where all have the same
     fixed: bool
+    most_kbps: int  # of bare samples, and a little more
 
 
 def stream(head: bytes | bytearray) -> Stream | None:
@@ -30,7 +31,10 @@ def stream(head: bytes | bytearray) -> Stream | None:
     rate = number(head, 18, 3) >> 4
     least, most = number(head, 8, 2), number(head, 10, 2)
     total = number(head, 21, 5) & 0xFFFFFFFFF
-    return Stream(rate, total, most, least == most) if rate else None
+    sample_bits = (number(head, 20, 2) >> 4 & 31) + 1
+    channels = (head[20] >> 1 & 7) + 1
+    most_kbps = rate * channels * sample_bits // 900
+    return Stream(rate, total, most, least == most, most_kbps) if rate else None
 
 
 def frame_end(data: bytes | bytearray, offset: int, known: Stream) -> int | None:
@@ -57,8 +61,8 @@ def length(seen: Window, start: int) -> int:
     known = stream(seen.at(start, STREAMINFO))
     if known is None:
         return 0
-    total = known.total or _last(seen.last, known)
-    return total * 1000 // known.rate
+    total = max(known.total, _last(seen.last, known))
+    return believed(total * 1000 // known.rate, seen.size - start, known.most_kbps)
 
 
 def _last(data: bytes, known: Stream) -> int:

@@ -12,14 +12,17 @@ TAIL: Final = 64 << 10
 LONGEST: Final = 100 * 3600 * 1000
 
 
-def length_of(head: bytes, tail: bytes, size: int, read: Read | None = None) -> int:
+def length_of(
+    head: bytes, tail: bytes, size: int, read: Read | None = None, chance: int = 0
+) -> int:
     """Milliseconds of a file of `size` bytes; 0 where they cannot be told.
 
     `head` and `tail` are its first and last bytes (HEAD and TAIL of them serve), and may overlap.
     A few formats keep their length somewhere between: `read(offset, length)`, where it is given, is
-    asked for a few small pieces. The kind is told from the bytes, never from a name.
+    asked for some small pieces, and `chance` (some random bits) says from where, so that nobody can
+    write a file for that. The kind is told from the bytes, never from a name.
     """
-    seen = Window(head[:HEAD], tail[-TAIL:] or head[-TAIL:], size, read)
+    seen = Window(head[:HEAD], tail[-TAIL:] or head[-TAIL:], size, read, chance)
     return min(_length(seen), LONGEST)
 
 

@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Final
 
-from gateway.core.sound.window import Window, number
+from gateway.core.sound.window import Window, believed, number
 
 _BEGINNINGS: Final = (b"ftyp", b"styp", b"moov", b"mdat", b"free", b"skip", b"wide")
 _MOST_BOXES = 1_000
+_MOST_KBPS = 2_000  # of sound alone, packed without loss
 _UNKNOWN = (0, 0xFFFFFFFF, (1 << 64) - 1)
 
 
@@ -45,16 +46,20 @@ def _boxes(seen: Window, at: int, stop: int) -> Iterator[tuple[bytes, int, int]]
 
 
 def _of_movie(seen: Window, start: int, end: int) -> int:
-    told = scale = of_track = 0
+    told = scale = of_track = longest = 0
+    shown = False
     for name, inner, stop in _boxes(seen, start, end):
         if name == b"mvhd":
             scale, duration = _times(seen.at(inner, 32))
             told = duration * 1000 // scale if scale and duration not in _UNKNOWN else 0
-        elif name == b"trak" and not told:
-            of_track = _track_scale(seen, inner, stop) or of_track
+        elif name == b"trak":
+            ticks, lasts, pictures = _track(seen, inner, stop)
+            of_track = ticks or of_track
+            longest, shown = max(longest, lasts), shown or pictures
         elif name == b"mvex" and not told:
             told = _extended(seen, inner, stop, scale)
-    return told or _in_fragments(seen, end, of_track)
+    told = max(told, longest) or _in_fragments(seen, end, of_track)
+    return told if shown else believed(told, seen.size, _MOST_KBPS)
 
 
 def _times(box: bytes) -> tuple[int, int]:
@@ -64,13 +69,20 @@ def _times(box: bytes) -> tuple[int, int]:
     return number(box, 12, 4), number(box, 16, 4)
 
 
-def _track_scale(seen: Window, start: int, end: int) -> int:
+def _track(seen: Window, start: int, end: int) -> tuple[int, int, bool]:
+    """A track's scale, its milliseconds, and whether it is pictures and not sound."""
+    scale = lasts = 0
+    pictures = False
     for name, inner, stop in _boxes(seen, start, end):
-        if name == b"mdia":
-            for child, at, _ in _boxes(seen, inner, stop):
-                if child == b"mdhd":
-                    return _times(seen.at(at, 32))[0]
-    return 0
+        if name != b"mdia":
+            continue
+        for child, at, _ in _boxes(seen, inner, stop):
+            if child == b"mdhd":
+                scale, duration = _times(seen.at(at, 32))
+                lasts = duration * 1000 // scale if scale and duration not in _UNKNOWN else 0
+            elif child == b"hdlr":
+                pictures = seen.at(at, 12)[8:] == b"vide"
+    return scale, lasts, pictures
 
 
 def _extended(seen: Window, start: int, end: int, scale: int) -> int:

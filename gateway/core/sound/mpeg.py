@@ -7,7 +7,7 @@ from typing import Final
 
 from msgspec import Struct
 
-from gateway.core.sound.window import Window, number
+from gateway.core.sound.window import Window, believed, number
 
 HEADER: Final = 7  # the longest header of the two, as far as it is read
 _ID3: Final = 10
@@ -25,6 +25,7 @@ _ADTS_RATES = (
 )  # fmt: skip
 _TOP_KBPS = 320
 _LOOK = 64 << 10
+_SAMPLES, _SAMPLE = 32, 4 << 10
 
 
 class Frame(Struct, frozen=True):
@@ -89,7 +90,9 @@ def length(seen: Window, start: int) -> int:
     stop = seen.size - (128 if seen.last[-128:-125] == b"TAG" else 0)
     bytes_of_sound = max(0, stop - start - first)
     data = data[first:]
-    return _counted(data, found, bytes_of_sound) or _walked(data, bytes_of_sound)
+    told = _counted(data, found, bytes_of_sound) or _walked(data, bytes_of_sound)
+    sampled = _sampled(seen, start, bytes_of_sound)
+    return told if 2 * told >= sampled else sampled
 
 
 def _by_the_end(seen: Window, start: int) -> int:
@@ -119,8 +122,20 @@ def _counted(data: bytes, first: Frame, size: int) -> int:
     elif data[36:40] == b"VBRI":
         frames = number(data, 50, 4)
     told = frames * first.samples * 1000 // first.rate
-    # Sound can't be shorter than its bytes at the highest rate there is.
-    return max(told, size * 8 // _TOP_KBPS) if told else 0
+    return believed(told, size, _TOP_KBPS)
+
+
+def _sampled(seen: Window, start: int, size: int) -> int:
+    """The time by frames from all over the file, whatever its beginning says of the rest."""
+    fine = length = 0
+    for data in seen.samples(start, _SAMPLES, _SAMPLE):
+        at, known = _first(data)
+        while known is not None and at + known.length <= len(data):
+            fine += known.samples * 1_000_000 // known.rate
+            length += known.length
+            at += known.length
+            known = frame(data, at)
+    return fine * size // length // 1000 if length else 0
 
 
 def _walked(data: bytes, size: int) -> int:

@@ -6,11 +6,12 @@ from typing import Final
 
 from msgspec import Struct
 
-from gateway.core.sound.window import Window, number, small
+from gateway.core.sound.window import Window, believed, number, small
 
 PAGE: Final = 27  # bytes of a page's header before its table of segments
 _NOWHERE = (1 << 64) - 1  # a page on which no packet ends
 _OPUS_RATE = 48_000
+_MOST_PAGES = 200
 
 
 class Codec(Struct, frozen=True):
@@ -19,6 +20,7 @@ class Codec(Struct, frozen=True):
     rate: int
     skip: int = 0
     serial: int = 0
+    most_kbps: int = 512
 
     def milliseconds(self, position: int) -> int:
         """The time at a position."""
@@ -64,7 +66,8 @@ def codec(packet: bytes | bytearray, serial: int) -> Codec | None:
         rate = small(packet, 36, 4)
     elif packet[:5] == b"\x7fFLAC":
         rate = number(packet, 27, 3) >> 4
-    return Codec(rate, skip, serial) if rate else None
+    whole = packet[:5] == b"\x7fFLAC"
+    return Codec(rate, skip, serial, 6_000 if whole else 512) if rate else None
 
 
 def length(seen: Window) -> int:
@@ -75,9 +78,10 @@ def length(seen: Window) -> int:
         at += found.length
     if known is None:
         return 0
-    end = len(seen.last)
-    while (end := seen.last.rfind(b"OggS", 0, end)) >= 0:
+    end, reached, looked = len(seen.last), 0, 0
+    while (end := seen.last.rfind(b"OggS", 0, end)) >= 0 and looked < _MOST_PAGES:
         found = page(seen.last, end)
         if found and found.position is not None and found.serial == known.serial:
-            return known.milliseconds(found.position)
-    return 0
+            reached = max(reached, found.position)
+            looked += 1
+    return believed(known.milliseconds(reached), seen.size, known.most_kbps)

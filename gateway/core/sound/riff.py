@@ -50,21 +50,27 @@ def is_wave(head: bytes | bytearray) -> bool:
 
 
 def length(seen: Window) -> int:
-    """Milliseconds of a WAV file; a size that can't be is taken to be all the rest."""
-    at, known = 12, None
+    """Milliseconds of a WAV file; a size that can't be is taken to be all the rest.
+
+    Samples in several pieces are played one after the other, so all of them count.
+    """
+    at, known, samples = 12, None, 0
     for _ in range(_MOST_CHUNKS):
         head = seen.at(at, 8)
         if len(head) < 8:
-            return 0
+            break
         size = small(head, 4, 4)
         if head[:4] == b"fmt ":
             known = format_of(seen.at(at + 8, 16))
         elif head[:4] == b"data":
             rest = max(0, seen.size - at - 8)
-            per_second = known.per_second if known else 0
-            return min(size or rest, rest) * 1000 // per_second if per_second else 0
+            size = min(size or rest, rest)
+            samples += size
         at += 8 + size + (size & 1)
-    return 0
+    else:
+        samples += max(0, seen.size - at)
+    per_second = known.per_second if known else 0
+    return samples * 1000 // per_second if per_second else 0
 
 
 def header(size: int | None = None, rate: int = 24_000, channels: int = 1, bits: int = 16) -> bytes:

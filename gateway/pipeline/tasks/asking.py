@@ -117,6 +117,16 @@ async def asked(services: Services, task: Task, progress: Progress, pace: Pace) 
     return structs.replace(told, code=code, message=message)
 
 
+async def can_be_stopped(services: Services, task: Task, pace: Pace) -> bool:
+    """Whether its provider can be told not to go on; of one that is not there any more, nobody can
+    say that it does.
+    """
+    try:
+        return (await place_of(services, task, pace)).job.cancel is not None
+    except Fault:
+        return True
+
+
 def _masked(text: str, credential: Credential) -> str:
     """No text of a provider's ever shows the credential it was asked with."""
     for secret in credential.secrets.values():

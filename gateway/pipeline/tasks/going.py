@@ -12,7 +12,7 @@ from typing import Any
 from msgspec import structs
 
 from gateway.core.task import Task
-from gateway.errors import UPSTREAM_ERROR, UPSTREAM_TIMEOUT, Fault
+from gateway.errors import UPSTREAM_ERROR, UPSTREAM_TIMEOUT, Fault, upstream_error
 from gateway.pipeline.record import Record
 from gateway.pipeline.services import Services
 from gateway.pipeline.tasks.asking import Lost, asked, kept, told_to_stop
@@ -25,6 +25,8 @@ from gateway.sdk import Progress, clean
 
 STORAGE_FAULTS = (sqlite3.Error, OSError, ValueError)
 _FAILED = "The provider could not do this work."
+_LOST = "The provider does not know this work any more."
+_MOST_LOST = 4  # times in a row: what was begun a moment ago may not be known everywhere yet
 _MOST_HURRIED = 5
 _LONGEST_WISH = 300.0
 
@@ -139,13 +141,17 @@ class Going:
             try:
                 progress = await asked(self.services, live.task, progress, self.pace)
             except Lost:
-                await self.end(live, "task_lost", "The provider does not know this work any more.")
+                live.lost += 1
+                if live.lost < _MOST_LOST and not late:
+                    raise upstream_error(_LOST, "task_lost") from None
+                await self.end(live, "task_lost", _LOST)
                 return
             except Fault:
                 if late:
                     await self._end_late(live, progress)
                     return
                 raise
+            live.lost = 0
             await self._progressed(live, progress)
         if progress.state == "failed":
             message = clean(progress.message) or _FAILED

@@ -13,10 +13,10 @@ import msgspec
 from msgspec import structs
 
 from gateway.core.task import Task, id_of
-from gateway.errors import CLIENT_CLOSED, Fault, storage_fault
+from gateway.errors import CLIENT_CLOSED, INVALID_REQUEST, Fault, storage_fault
 from gateway.pipeline.record import Record
 from gateway.pipeline.services import Services
-from gateway.pipeline.tasks.asking import asked, bad_file, kept, read_back
+from gateway.pipeline.tasks.asking import asked, bad_file, can_be_stopped, kept, read_back
 from gateway.pipeline.tasks.fetching import fetch
 from gateway.pipeline.tasks.going import STORAGE_FAULTS, Going
 from gateway.pipeline.tasks.live import Live, Submission
@@ -185,10 +185,20 @@ class Tasks:
         return task if live is None else live.task
 
     async def cancel(self, task: Task) -> Task | None:
-        """Give up one that goes on; None if it had ended before. Nothing is charged."""
+        """Give up one that goes on; None if it had ended before. Nothing is charged: so what cannot
+        be stopped cannot be given up, or whoever began it would have the operator pay for it.
+        """
         live = self.going.live.get(task.id)
         if live is None:
             return None
+        begun = live.progress is not None and live.ending is None
+        if begun and not await can_be_stopped(self.going.services, task, self.pace):
+            raise Fault(
+                INVALID_REQUEST,
+                "This provider cannot be told to stop, so the work goes on; it can be deleted once "
+                "it has ended.",
+                cause="cannot_stop",
+            )
         if live.ending is None:
             live.stopping = True
             if live.watcher is not None:

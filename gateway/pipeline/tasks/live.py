@@ -22,6 +22,7 @@ class Live(Struct, eq=False):
     asked_at: float = float("-inf")
     rest: float = 0.0  # the provider wants to be left alone until then, whoever asks
     trouble: str = ""  # why the last step came to nothing, if it did
+    lost: int = 0  # times in a row that the provider knew nothing of it
     hurried: int = 0  # steps in a row that were asked for at once
     poke: asyncio.Event = field(default_factory=asyncio.Event)
     turn: asyncio.Event = field(default_factory=asyncio.Event)  # set, and made anew, at each step

@@ -10,6 +10,7 @@ from msgspec import Struct, structs
 
 from gateway.domain import Key
 from gateway.pipeline.admission import Ask
+from gateway.pipeline.admit import reading_files
 from gateway.pipeline.attempt import Form
 from gateway.pipeline.counting import count
 from gateway.pipeline.run import run
@@ -43,6 +44,7 @@ class Inference(Struct, frozen=True):
     form: msgspec.json.Decoder[Any] | None = None
     form_limit: int = 0
     only_form: bool = False
+    pictures: frozenset[str] = frozenset()  # known fields that may be files in a form
 
     def __call__(self, exchange: Exchange) -> Awaitable[None]:
         """Run the call."""
@@ -84,11 +86,21 @@ class Inference(Struct, frozen=True):
 
     async def _with_files(self, exchange: Exchange, decoder: msgspec.json.Decoder[Any]) -> None:
         """The same for a form, whose files are let go of when the call is over."""
-        reader = FormReader(exchange.request, exchange.connection, self.form_limit, decoder)
+        reader = FormReader(
+            exchange.request, exchange.connection, self.form_limit, decoder, self.pictures
+        )
         try:
+            key = None
             if isinstance(exchange.sink, RecordingSink):
                 key = await exchange.key("inference")
-                form = await reader.read()
+            if key is not None and key.n:  # nothing is repeated, or read, for whoever has no key
+                services = exchange.site.services
+                catalog = services.catalog.current
+                standing = services.desk.known(key, catalog) or await services.desk.load(
+                    key, catalog
+                )
+                with reading_files(services, standing):
+                    form = await reader.read()
                 told = form.body.raw + b"\n" + reader.digest
                 ask = structs.replace(self.ask(exchange, already(form)), decoder=decoder)
                 await self._repeatable(exchange, key, told, ask)

@@ -215,15 +215,24 @@ def _openai_view(task: Task, surface: str) -> dict[str, Any]:
     return video_view(task)
 
 
+_PICTURES = frozenset(videos.PICTURES)
 VIDEOS = Room(
     "videos",
-    Begin("videos", videos.decoder, 32 * MIB, videos.form_decoder, 64 * MIB),
+    Begin("videos", videos.decoder, 32 * MIB, videos.form_decoder, 64 * MIB, pictures=_PICTURES),
     task_view,
     "video.generation.deleted",
 )
 OPENAI_VIDEOS = Room(
     "videos",
-    Begin("videos", videos.decoder, 32 * MIB, videos.form_decoder, 64 * MIB, view=_openai_view),
+    Begin(
+        "videos",
+        videos.decoder,
+        32 * MIB,
+        videos.form_decoder,
+        64 * MIB,
+        pictures=_PICTURES,
+        view=_openai_view,
+    ),
     _openai_view,
     "video.deleted",
     openai=True,

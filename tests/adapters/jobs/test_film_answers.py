@@ -250,6 +250,21 @@ def test_what_the_host_counted(host: Host, counted: dict[str, Any], milliseconds
         assert used is None
 
 
+def test_a_resolution_that_the_host_chose() -> None:
+    """Is priced as it says; where one was asked for, that one is."""
+    for memo, told, size in (
+        ("", 1080, "1080p"),
+        ("720p", 1080, "720p"),
+        ("", 9, ""),
+        ("", [], ""),
+    ):
+        answer = {"output": {"task_status": "SUCCEEDED", "video_url": "https://x.example/a"},
+            "usage": {"duration": 5, "SR": told}}  # fmt: skip
+        used = WAN.polled(answer, memo=memo).usage
+        assert used is not None
+        assert used.size == size
+
+
 @pytest.mark.parametrize("host", [GROK, SORA, WAN], ids=["grok", "sora", "wan"])
 def test_the_resolution_is_remembered(host: Host) -> None:
     """From the first answer on, in the memo: later the client's body may not be at hand."""

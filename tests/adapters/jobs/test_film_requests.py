@@ -287,11 +287,11 @@ def test_what_no_host_can_make_sense_of(name: str, more: dict[str, Any], param: 
 
 @pytest.mark.parametrize("name", FILMS)
 def test_what_is_expected(name: str) -> None:
-    """The length that is asked for, in milliseconds, and the resolution where one is named."""
+    """The length that is asked for, in milliseconds, and the resolution where that is known."""
     usual = {"hailuo": 6, "cog": 5, "sora": 4, "wan": 5}.get(name, 8)
     host = FILMS[name]
     plain = host.expects({"prompt": "x"})
-    assert (plain.milliseconds, plain.size) == (1000 * usual, "")
+    assert (plain.milliseconds, plain.size) == (1000 * usual, "1080p" if name == "cog" else "")
     made = sent(host.build({"prompt": "x"}))
     told = {**made, **made.get("parameters", {})}
     assert int(told.get("durationSeconds") or told.get("seconds") or told["duration"]) == usual
@@ -299,6 +299,22 @@ def test_what_is_expected(name: str) -> None:
     assert (large.milliseconds, large.size) == ({"cog": 5}.get(name, 6) * 1000, "1080p")
     assert host.expects({"prompt": "x", "size": "3840x2160"}).size == "4k"
     assert host.expects({"prompt": "x", "resolution": "2160p"}).size == "4k"
+
+
+MADE: dict[str, list[tuple[dict[str, str], str]]] = {
+    "cog": [({"aspect_ratio": "16:9"}, "1080p"), ({"aspect_ratio": "1:1"}, "1024p"),
+        ({"size": "2160x3840"}, "4k"), ({"resolution": "720p", "aspect_ratio": "9:16"}, "720p")],
+    "wan": [({"aspect_ratio": "4:3"}, "1080p"), ({"size": "1632x1248"}, "1080p"),
+        ({"size": "1440x1440"}, "1080p"), ({"size": "960x960"}, "720p"),
+        ({"size": "624x624"}, "480p"), ({"resolution": "480p", "aspect_ratio": "1:1"}, "480p")],
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", MADE)
+def test_what_is_made_is_what_is_priced(name: str) -> None:
+    """A size by another name, or a shape alone, is not had for the price of a smaller one."""
+    for asked, size in MADE[name]:
+        assert FILMS[name].expects({"prompt": "x", **asked}).size == size, asked
 
 
 def test_silence_that_cannot_be_had_is_a_loss() -> None:

@@ -205,7 +205,7 @@ def test_tiers() -> None:
     assert price_usage(tiers, Usage(201, 1)).total == 2_030_000
     sizes = {"2k": {"per_image": Decimal(3)}, "4k": {"per_image": Decimal(6)}}
     images = rows_of(Price({"per_image": Decimal(1)}, "sizes", at_size=sizes))
-    for size, each in (("", 1), ("2k", 3), ("4k", 6), ("8k", 1)):
+    for size, each in (("", 1), ("2k", 3), ("4k", 6), ("4K", 6), ("8k", 1)):
         assert price_usage(images, Usage(images=2, size=size)).total == 2 * each * 10**9
 
 

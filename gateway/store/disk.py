@@ -1,0 +1,19 @@
+"""Room on the disk that files of clients and providers leave alone.
+
+A database on the same disk must be able to write what was charged, whoever fills the rest.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+
+_SPARE = 256 << 20
+_SHARE = 20  # of a small disk, a twentieth
+
+
+def check_spare(file: int) -> None:
+    """An OSError, as of a full disk, where an open file's disk has next to no room left."""
+    disk = os.fstatvfs(file)
+    if disk.f_bavail < min(_SPARE // disk.f_frsize, disk.f_blocks // _SHARE):
+        raise OSError(errno.ENOSPC, "What room is left on this disk is kept for the database")
