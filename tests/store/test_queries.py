@@ -29,7 +29,7 @@ class Row(dict[str, Any]):
 async def ledger(path: Path, clock: Any) -> AsyncIterator[tuple[Store, list[Row]]]:
     """Two hundred calls over five days, rolled up in three steps; the last ones not at all."""
     luck = random.Random(5)
-    store = await Store.open(path, clock)
+    store = await Store.open(path, clock, sync="normal")
     await store.books.open()
     store.ledger.start()
     names = [(await store.accounts.create(f"a{n}")).n for n in range(3)]
