@@ -9,12 +9,12 @@ from msgspec import Struct
 
 from gateway.domain import Credential, File, UpstreamRequest, Usage
 from gateway.errors import INVALID_REQUEST, Fault
-from gateway.pipeline.mishaps import Mishaps, sound_fault, sound_request, sound_usage
+from gateway.pipeline.mishaps import Mishaps, sound_request, sound_usage
 from gateway.pipeline.operations import NOTHING, ONE_PICTURE, TALKS, expected
 from gateway.pipeline.record import Record
 from gateway.pipeline.services import Candidate, Services
 from gateway.ports import UpstreamReply
-from gateway.sdk import Call, JsonBody
+from gateway.sdk import Call, JsonBody, Operation
 
 NOTHING_HEARD: Mapping[str, str] = {}
 _ODD = re.compile(r"[^A-Za-z0-9_.\[\]*-]")
@@ -127,12 +127,9 @@ def expects(
         return ONE_PICTURE
     if own is None:
         return expected(order.operation, order.body, () if order.form is None else order.form.files)
-    try:
-        return sound_usage(own(call_of(candidate, order, now, name))) or NOTHING
-    except Fault as fault:
-        raise sound_fault(fault) from None
-    except (Exception, SystemExit) as error:
-        raise mishaps.failed(candidate.route.provider.adapter, error) from error
+    call = call_of(candidate, order, now, name)
+    used = mishaps.guarded(candidate.route.provider.adapter, lambda: sound_usage(own(call)))
+    return used or NOTHING
 
 
 def fidelity(request: UpstreamRequest) -> str:
@@ -164,12 +161,9 @@ def build(
     candidate: Candidate, call: Call, credential: Credential, mishaps: Mishaps
 ) -> UpstreamRequest:
     """The adapter's request; one that raises or gives anything else fails its own route alone."""
-    try:
-        try:
-            return sound_request(candidate.operation.build(call, credential))
-        except Fault as fault:
-            raise sound_fault(fault) from None
-    except Fault:
-        raise
-    except (Exception, SystemExit) as error:
-        raise mishaps.failed(candidate.route.provider.adapter, error) from error
+    adapter = candidate.route.provider.adapter
+    return mishaps.guarded(adapter, _built, candidate.operation, call, credential)
+
+
+def _built(operation: Operation, call: Call, credential: Credential) -> UpstreamRequest:
+    return sound_request(operation.build(call, credential))

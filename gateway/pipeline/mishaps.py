@@ -8,12 +8,16 @@ from __future__ import annotations
 import traceback
 from collections.abc import Callable
 from pathlib import Path
+from typing import ParamSpec, TypeVar
 
 from msgspec import Struct, structs
 
 from gateway.domain import UpstreamRequest, Usage
 from gateway.errors import UPSTREAM_ERROR, Fault, Kind
 from gateway.sdk import Frames, Progress, Reply
+
+P = ParamSpec("P")
+T = TypeVar("T")
 
 _MOST_KINDS = 50  # of errors for each adapter that are counted apart
 _FRAMES = 3
@@ -63,6 +67,18 @@ class Mishaps:
             f"The adapter '{adapter}' failed on this call. Other routes are not affected.",
             cause=f"adapter_failed:{type(error).__name__}",
         )
+
+    def guarded(self, adapter: str, work: Callable[P, T], *args: P.args, **more: P.kwargs) -> T:
+        """What an adapter's function gives; one that raises no sound Fault fails its call alone."""
+        try:
+            try:
+                return work(*args, **more)
+            except Fault as fault:
+                raise sound_fault(fault) from None
+        except Fault:
+            raise
+        except (Exception, SystemExit) as error:
+            raise self.failed(adapter, error) from error
 
 
 def place_of(error: BaseException) -> list[str]:
@@ -118,6 +134,13 @@ def sound_progress(made: object) -> Progress:
         raise TypeError("a Progress has media in bytes, and a whole number of percent")
     sound_usage(made.usage)
     return structs.replace(made, percent=max(0, min(100, made.percent)))
+
+
+def sound_type(told: object) -> str | None:
+    """The content type that `media` gave, if it gave one."""
+    if told is not None and not (isinstance(told, str) and told.isprintable()):
+        raise TypeError("a content type is one line of text")
+    return told
 
 
 def sound_usage(usage: object) -> Usage | None:

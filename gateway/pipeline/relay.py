@@ -16,9 +16,9 @@ from gateway.domain import Channel, Credential, UpstreamRequest, Usage
 from gateway.errors import Fault, upstream_error
 from gateway.pipeline.attempt import Attempt
 from gateway.pipeline.costs import cost_in_events, length_end
-from gateway.pipeline.masking import masked, refusal, scrubbed, told
+from gateway.pipeline.masking import guarded, masked, refused, scrubbed, told
 from gateway.pipeline.media import Through, measured
-from gateway.pipeline.mishaps import sound_reply, sound_request, sound_usage
+from gateway.pipeline.mishaps import sound_reply, sound_request, sound_type, sound_usage
 from gateway.pipeline.operations import TALKS
 from gateway.pipeline.record import Record
 from gateway.pipeline.settle import whole_input
@@ -30,7 +30,6 @@ from gateway.sdk import PASSTHROUGH, Answered, Further, Reply
 
 More = UpstreamRequest | Callable[[Credential], UpstreamRequest]
 MAX_REPLY = 64 << 20
-_MAX_ERROR = 1 << 20
 _MOST_FURTHER = 32  # requests side by side
 _MOST_WAVES = 64  # of them, one after the other
 _EVENT_STREAM = "text/event-stream"
@@ -54,7 +53,7 @@ async def whole(attempt: Attempt, upstream: Upstream) -> Reply:
             made = made.then(await _brought(attempt, made.requests, upstream))
         return sound_reply(made)
     except Fault as fault:
-        raise _told(fault, attempt) from None
+        raise told(fault, attempt.candidate, attempt.credential, attempt.mishaps) from None
     except (Exception, SystemExit) as error:
         raise attempt.mishaps.failed(adapter, error) from error
 
@@ -107,16 +106,10 @@ def media_type(attempt: Attempt) -> str | None:
     media, reply = attempt.candidate.operation.media, attempt.reply
     if media is None or not 200 <= reply.status < 300:
         return None
-    adapter = attempt.candidate.route.provider.adapter
-    try:
-        found: object = media(attempt.call, reply.headers)
-        if found is not None and not (isinstance(found, str) and found.isprintable()):
-            raise TypeError("a content type is one line of text")
-    except Fault as fault:
-        raise _told(fault, attempt) from None
-    except (Exception, SystemExit) as error:
-        raise attempt.mishaps.failed(adapter, error) from error
-    return found
+    candidate, credential, mishaps = attempt.candidate, attempt.credential, attempt.mishaps
+    return guarded(
+        candidate, credential, mishaps, lambda: sound_type(media(attempt.call, reply.headers))
+    )
 
 
 class Meter:
@@ -313,17 +306,15 @@ async def is_stream(attempt: Attempt) -> bool:
 
 def _translator(attempt: Attempt, show_usage: bool, media: str | None) -> Translator:
     operation, mishaps = attempt.candidate.operation, attempt.mishaps
-    adapter = attempt.candidate.route.provider.adapter
-    if operation.stream is PASSTHROUGH:
+    adapter, begin = attempt.candidate.route.provider.adapter, operation.stream
+    if begin is PASSTHROUGH:
         if media is not None:
             return measured(Through(), media, attempt.candidate.rows)
         return passing(operation, adapter, mishaps, show_usage)
-    try:
-        translator = kept(operation.stream(attempt.call), adapter, mishaps)
-    except Fault as fault:
-        raise _told(fault, attempt) from None
-    except (Exception, SystemExit) as error:
-        raise mishaps.failed(adapter, error) from error
+    candidate, credential = attempt.candidate, attempt.credential
+    translator = guarded(
+        candidate, credential, mishaps, lambda: kept(begin(attempt.call), adapter, mishaps)
+    )
     return translator if media is None else measured(translator, media, attempt.candidate.rows)
 
 
@@ -347,19 +338,8 @@ def _passed(attempt: Attempt, body: bytes) -> Reply:
 
 
 async def _refusal(attempt: Attempt) -> Fault:
-    reply = attempt.reply
-    try:
-        body = await reply.read(_MAX_ERROR)
-    except Fault:
-        body = b""  # the status alone says enough
-    return refusal(
-        attempt.candidate, attempt.credential, attempt.mishaps, reply.status, reply.headers, body
-    )
-
-
-def _told(fault: Fault, attempt: Attempt) -> Fault:
-    """A fault that an adapter raised, fit to show."""
-    return told(fault, attempt.candidate, attempt.credential, attempt.mishaps)
+    operation, adapter = attempt.candidate.operation, attempt.candidate.route.provider.adapter
+    return await refused(attempt.reply, operation, adapter, attempt.credential, attempt.mishaps)
 
 
 def _passes_errors(translator: Translator) -> bool:

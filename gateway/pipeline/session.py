@@ -23,7 +23,7 @@ from gateway.pipeline.candidates import fallbacks
 from gateway.pipeline.conversation import Conversation
 from gateway.pipeline.greeting import greeted
 from gateway.pipeline.keeping import watch
-from gateway.pipeline.masking import refusal, told
+from gateway.pipeline.masking import guarded, refusal, told
 from gateway.pipeline.record import Record
 from gateway.pipeline.serve import Attempts, Try, outcome_of
 from gateway.pipeline.services import Candidate, Services
@@ -108,12 +108,9 @@ async def _opened(
             services, candidate, tried.credential, order, record
         )
         begin = candidate.operation.session
-        try:
-            dialogue = None if begin is None else begin(call, credential)
-        except Fault as fault:
-            raise told(fault, candidate, credential, mishaps) from None
-        except (Exception, SystemExit) as error:
-            raise mishaps.failed(candidate.route.provider.adapter, error) from error
+        dialogue = None
+        if begin is not None:
+            dialogue = guarded(candidate, credential, mishaps, lambda: begin(call, credential))
         if dialogue is None:
             raise upstream_error("The adapter has no sessions for this model.", "no_session")
         record.sent_upstream = services.clock.monotonic()
@@ -147,7 +144,10 @@ def _declined(
     record.upstream_status = status = answer.status
     if 200 <= status < 300:
         return upstream_error(f"The provider answered {status} and no websocket.", "bad_response")
-    return refusal(candidate, credential, services.mishaps, status, answer.headers, answer.body)
+    operation, adapter = candidate.operation, candidate.route.provider.adapter
+    return refusal(
+        operation, adapter, credential, services.mishaps, status, answer.headers, answer.body
+    )
 
 
 async def _relayed(

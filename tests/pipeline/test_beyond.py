@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import json
+from typing import Any
 
 import pytest
 from msgspec import structs
 
 from gateway.domain import FLAGS
-from gateway.sdk import Call, Further, Reply, UpstreamRequest
+from gateway.sdk import UPSTREAM_ERROR, Call, Fault, Further, Reply, UpstreamRequest, Usage
 from tests.fake_upstream import Exchange, FakeUpstream, chunk, head
 from tests.harness import Gateway
 from tests.money import charges, entries, payer
@@ -200,3 +201,19 @@ async def test_who_leaves_what_was_begun(
     rows = entries(gateway.server.store.database.path, who.account)
     assert charges(rows) == [cost]
     assert rows[-1]["flag"] == FLAGS["abandoned"]
+
+
+async def test_a_measure_that_fails(gateway: Gateway, fake: FakeUpstream) -> None:
+    """An adapter that cannot say what a call will use fails its own route, however it says so."""
+
+    def odd(call: Call) -> Usage:
+        raise Fault(UPSTREAM_ERROR, 7)  # type: ignore[arg-type]
+
+    speech = structs.replace(ADAPTER.operations["speech"], expects=odd)
+    adapters: Any = gateway.server.site.services.adapters
+    adapters["openai-compatible"] = structs.replace(ADAPTER, operations={"speech": speech})
+    body = {"model": "voice-slug", "input": "words", "voice": "v"}
+    answer = await ask(gateway.server.port, request(body, gateway.key, path="/v1/audio/speech"))
+    assert (answer.status, answer.error["code"]) == (502, "upstream_error")
+    assert "adapter 'openai-compatible' failed" in answer.error["message"]
+    assert not fake.requests

@@ -12,8 +12,8 @@ from gateway.core.task import Task
 from gateway.domain import ANONYMOUS, Channel, Credential, Provider, UpstreamRequest
 from gateway.errors import NO_UPSTREAM, Fault, upstream_error
 from gateway.pipeline.candidates import options_of
-from gateway.pipeline.masking import SHORTEST_SECRET
-from gateway.pipeline.mishaps import sound_fault, sound_progress, sound_request
+from gateway.pipeline.masking import cleared, refused
+from gateway.pipeline.mishaps import sound_progress, sound_request
 from gateway.pipeline.services import Services
 from gateway.pipeline.tasks.pace import Pace
 from gateway.ports import UpstreamReply
@@ -103,7 +103,8 @@ async def asked(services: Services, task: Task, progress: Progress, pace: Pace) 
         if reply.status in (404, 410):
             raise Lost
         if not 200 <= reply.status < 300:
-            raise await refusal(services, place, reply)
+            adapter, credential = place.provider.adapter, place.credential
+            raise await refused(reply, place.operation, adapter, credential, services.mishaps)
         body = await reply.read(MAX_ANSWER)
     finally:
         reply.close()
@@ -113,8 +114,10 @@ async def asked(services: Services, task: Task, progress: Progress, pace: Pace) 
     )
     if told.state != "failed":
         return told
-    code, message = _masked(told.code, place.credential), _masked(told.message, place.credential)
-    return structs.replace(told, code=code, message=message)
+    secrets = place.credential
+    return structs.replace(
+        told, code=cleared(told.code, secrets), message=cleared(told.message, secrets)
+    )
 
 
 async def can_be_stopped(services: Services, task: Task, pace: Pace) -> bool:
@@ -125,14 +128,6 @@ async def can_be_stopped(services: Services, task: Task, pace: Pace) -> bool:
         return (await place_of(services, task, pace)).job.cancel is not None
     except Fault:
         return True
-
-
-def _masked(text: str, credential: Credential) -> str:
-    """No text of a provider's ever shows the credential it was asked with."""
-    for secret in credential.secrets.values():
-        if len(secret) >= SHORTEST_SECRET:
-            text = text.replace(secret, "[redacted]")
-    return text
 
 
 async def told_to_stop(services: Services, task: Task, progress: Progress, pace: Pace) -> None:
@@ -154,34 +149,15 @@ async def send(services: Services, place: Place, write: Write, progress: Progres
 
 def written(services: Services, place: Place, write: Write, progress: Progress) -> UpstreamRequest:
     """The adapter's request for this step."""
-    try:
-        return sound_request(write(place.call, progress, place.credential))
-    except Fault as fault:
-        raise sound_fault(fault) from None
-    except (Exception, SystemExit) as error:
-        raise services.mishaps.failed(place.provider.adapter, error) from error
+    return services.mishaps.guarded(
+        place.provider.adapter,
+        lambda: sound_request(write(place.call, progress, place.credential)),
+    )
 
 
 def guarded(services: Services, place: Place, read: Callable[[], object]) -> Progress:
     """What the adapter reads out of an answer, once it is what it should be."""
-    try:
-        return sound_progress(read())
-    except Fault as fault:
-        raise sound_fault(fault) from None
-    except (Exception, SystemExit) as error:
-        raise services.mishaps.failed(place.provider.adapter, error) from error
-
-
-async def refusal(services: Services, place: Place, reply: UpstreamReply) -> Fault:
-    """What an answer stands for that is not a good one."""
-    try:
-        body = await reply.read(_MAX_ERROR)
-    except Fault:
-        body = b""
-    try:
-        return sound_fault(place.operation.fault(reply.status, reply.headers, body))
-    except (Exception, SystemExit) as error:
-        return services.mishaps.failed(place.provider.adapter, error)
+    return services.mishaps.guarded(place.provider.adapter, lambda: sound_progress(read()))
 
 
 def kept(progress: Progress) -> bytes:
