@@ -38,9 +38,13 @@ class StoreError(Exception):
 class Database:
     """An open database file, and the lock that keeps every other process from it."""
 
-    def __init__(self, path: Path, writer: aiosqlite.Connection, lock: int) -> None:
+    def __init__(
+        self, path: Path, writer: aiosqlite.Connection, inner: sqlite3.Connection, lock: int
+    ) -> None:
         self.path = path
         self._writer = writer
+        self._inner = inner  # what the writer's thread works with
+        self._seen_off = True  # whether the end of all that the thread was given has been seen
         self._reader: aiosqlite.Connection | None = None
         self._reports: aiosqlite.Connection | None = None
         self._lock = lock
@@ -53,9 +57,10 @@ class Database:
         lock = _take_lock(path)
         opened: list[aiosqlite.Connection] = []
         try:
-            opened.append(await _connect(path))
+            inner = _connect(path)
+            opened.append(await aiosqlite.Connection(lambda: inner, _FETCHED_AT_ONCE))
             await _prepare(opened[0], path, sync)
-            database = cls(path, opened[0], lock)
+            database = cls(path, opened[0], inner, lock)
             database._reader = await _connect_reader(path)
         except BaseException as error:
             for connection in opened:
@@ -86,28 +91,42 @@ class Database:
     async def write(self, sql: str, values: Sequence[Any] = ()) -> int:
         """One statement, durable when this returns; the number of rows it changed."""
         async with self._turn:
+            self._seen_off = False  # and stays so where this is cancelled: the statement still runs
             cursor = await self._writer.execute(sql, values)
+            self._seen_off = True
             return cursor.rowcount
+
+    def write_at_once(self, sql: str, values: Sequence[Any] = ()) -> bool:
+        """The same on the spot, while everybody waits; False where anybody else may be writing."""
+        if not self._seen_off or self._turn.locked():
+            return False
+        self._inner.execute(sql, values)
+        return True
 
     async def insert(self, sql: str, values: Sequence[Any] = ()) -> int:
         """One row, durable when this returns; its number."""
         async with self._turn:
+            self._seen_off = False
             cursor = await self._writer.execute(sql, values)
+            self._seen_off = True
             return cursor.lastrowid or 0
 
     async def script(self, sql: str) -> None:
         """A script that holds its own transaction, in one visit to the database's thread."""
         async with self._turn:
+            self._seen_off = False
             try:
                 await self._writer.executescript(sql)
             except BaseException:
                 await self._undo()
                 raise
+            self._seen_off = True
 
     @asynccontextmanager
     async def transaction(self) -> AsyncIterator[aiosqlite.Connection]:
         """Several statements that are durable together when the block ends, or not at all."""
         async with self._turn:
+            self._seen_off = False
             await self._writer.execute("BEGIN IMMEDIATE")
             try:
                 yield self._writer
@@ -115,6 +134,7 @@ class Database:
             except BaseException:
                 await self._undo()
                 raise
+            self._seen_off = True
 
     async def _undo(self) -> None:
         """Give up a transaction, unless it has ended by itself.
@@ -157,11 +177,14 @@ def _take_lock(path: Path) -> int:
     return lock
 
 
-async def _connect(path: Path) -> aiosqlite.Connection:
+def _connect(path: Path) -> sqlite3.Connection:
     try:
         # Made by hand, so that nobody else may ever read it; one that exists is left as it is.
         os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
-        return await aiosqlite.connect(path, isolation_level=None, cached_statements=_STATEMENTS)
+        # Two threads use it, one after the other: aiosqlite's, and the loop's in `write_at_once`.
+        return sqlite3.connect(
+            path, isolation_level=None, cached_statements=_STATEMENTS, check_same_thread=False
+        )
     except (OSError, sqlite3.Error) as error:
         raise StoreError(f"{path} cannot be opened: {error}.") from None
 

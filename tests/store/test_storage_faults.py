@@ -103,11 +103,16 @@ async def break_disk(store: Store) -> None:
     async def execute(sql: str, values: object = ()) -> None:
         raise sqlite3.OperationalError("disk I/O error")
 
+    def execute_here(sql: str, values: object = ()) -> bool:
+        raise sqlite3.OperationalError("disk I/O error")
+
     store.database._writer.execute = execute
+    store.database.write_at_once = execute_here
 
 
 async def mend_disk(store: Store) -> None:
     del store.database._writer.execute
+    del store.database.write_at_once
 
 
 FAULTS = pytest.mark.parametrize(

@@ -1,0 +1,139 @@
+"""A call that is the only one is written on the spot; whatever else is at work comes first."""
+
+from __future__ import annotations
+
+import asyncio
+import sqlite3
+from collections.abc import AsyncIterator
+from contextlib import closing
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from gateway.store import Store, books, ledger
+from gateway.store.verify import verify
+from tests.store.test_database import LONG
+
+WHO = (1, 1, 0)
+RESULT = (200, 0, 1, 1, 0, b"{}")
+
+
+@pytest.fixture
+async def serving(path: Path, clock: Any, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Store]:
+    """A ledger beside which nothing else writes by itself."""
+    monkeypatch.setattr(books, "ROLL_EVERY", 3600.0)
+    monkeypatch.setattr(ledger, "_QUICK", 3600.0)
+    store = await Store.open(path, clock)
+    await store.serve(lambda error: pytest.fail(str(error)))
+    for _ in range(3):  # behind whatever the start has begun
+        await store.database.write("PRAGMA user_version")
+    yield store
+    await store.close()
+
+
+def hold(store: Store, call: int) -> ledger.Commit:
+    return store.ledger.hold(1, WHO, call, 5, 1, 1, 1)
+
+
+def settle(store: Store, call: int) -> ledger.Commit:
+    return store.ledger.settle(1, WHO, call, 5, 0, 1, RESULT)
+
+
+def rows_in(path: Path) -> int:
+    with closing(sqlite3.connect(f"file:{path}?mode=ro", uri=True)) as file:
+        return int(file.execute("SELECT count(*) FROM entries").fetchone()[0])
+
+
+async def test_one_call_at_a_time_waits_for_nobody(serving: Store, path: Path) -> None:
+    """Its rows are in the file, for everybody to see, before anything else has had its turn."""
+    first = serving.books.first_call
+    for call in range(first, first + 3):
+        before = rows_in(path)
+        assert hold(serving, call).result() is None
+        assert rows_in(path) == before + 1
+        assert settle(serving, call).result() is None
+        assert rows_in(path) == before + 2
+    assert serving.ledger.commits == 6
+
+
+async def test_two_calls_share_the_writer(serving: Store) -> None:
+    """While another call is open, nobody keeps the loop."""
+    first = serving.books.first_call
+    assert hold(serving, first).done()
+    second = hold(serving, first + 1)
+    assert not second.done()
+    assert await second is None
+    ended = settle(serving, first)
+    assert not ended.done()
+    assert await ended is None
+    assert settle(serving, first + 1).done()
+
+
+async def test_what_comes_before_it_is_written_before_it(serving: Store) -> None:
+    """A row that has been handed over, or a statement under way, is not overtaken."""
+    first = serving.books.first_call
+    moved = serving.ledger.move(1, 1, ledger.TOP_UP, 1, b"{}")
+    mine = hold(serving, first)
+    assert not mine.done()
+    assert await moved is None
+    assert await mine is None
+    writing = asyncio.create_task(serving.database.script(LONG))
+    await asyncio.sleep(0)
+    ended = settle(serving, first)
+    assert not ended.done()
+    assert await ended is None
+    await writing
+
+
+async def test_a_cancelled_statement_still_runs(serving: Store, path: Path) -> None:
+    """Nobody waits for it any more, yet nothing may fall into its transaction."""
+    running = asyncio.create_task(serving.database.script(LONG))
+    while not serving.database._writer.in_transaction:  # noqa: ASYNC110 - a thread has no event
+        await asyncio.sleep(0)
+    asyncio.get_running_loop().call_soon(running.cancel)
+    await asyncio.gather(running, return_exceptions=True)
+    first = serving.books.first_call
+    mine = hold(serving, first)
+    assert not mine.done()
+    assert await mine is None
+    ended = settle(serving, first)  # what the thread was given is known to be over
+    assert ended.done()
+    assert ended.result() is None
+    await serving.books.roll()
+    assert verify(path).problems == []
+
+
+async def test_a_slow_disk_keeps_nobody(serving: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    """After a commit that took long, the thread has the next hundred."""
+    times = iter([0.0, 0.5])
+    monkeypatch.setattr(ledger, "_QUICK", 0.1)
+    monkeypatch.setattr(ledger, "monotonic", lambda: next(times, 1.0))
+    first = serving.books.first_call
+    assert hold(serving, first).done()
+    for call in range(first, first + 50):
+        ended = settle(serving, call)
+        assert not ended.done()
+        assert await ended is None
+        held = hold(serving, call + 1)
+        assert not held.done()
+        assert await held is None
+    assert settle(serving, first + 50).done()
+
+
+async def test_a_row_that_is_refused_is_the_writers(path: Path, clock: Any) -> None:
+    """A second charge for one call is reported and left out, as it is in company."""
+    reported: list[Exception] = []
+    store = await Store.open(path, clock)
+    await store.serve(reported.append)
+    first = store.books.first_call
+    assert await hold(store, first) is None
+    assert await settle(store, first) is None
+    again = hold(store, first)
+    assert await again is None
+    refused = await settle(store, first)
+    assert isinstance(refused, sqlite3.IntegrityError)
+    assert [type(error) for error in reported] == [sqlite3.IntegrityError]
+    assert await hold(store, first + 1) is None
+    assert await settle(store, first + 1) is None
+    await store.close()
