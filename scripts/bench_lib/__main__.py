@@ -17,7 +17,7 @@ from pathlib import Path
 from bench_lib import choosing, install, ledger, measure, peers, processes, profile, report, runs
 from bench_lib.foreign import LiteLLM, Portkey
 
-PEERS = ("gateway", "caddy", "nginx", "bare", "portkey", "litellm")
+PEERS = ("gateway", "unwritten", "caddy", "nginx", "bare", "portkey", "litellm")
 LOCAL = peers.ROOT / ".bench"
 QUICK = runs.Plan(rounds=1, warm=1.0, window=3.0, held=1000, starts=3)
 
@@ -81,6 +81,7 @@ def make_peers(options: argparse.Namespace, setting: peers.Setting) -> list[peer
     """The peers named, in a fixed order."""
     every: list[peers.Peer] = [
         peers.Gateway(setting, options.gateway_root.resolve()),
+        peers.Unwritten(setting, options.gateway_root.resolve()),
         peers.Caddy(setting),
         peers.Nginx(setting),
         peers.Bare(setting),

@@ -251,7 +251,7 @@ groups:
             "catalog.yaml", self.CATALOG.format(base_url=self.setting.base_url, price=self.PRICE)
         )
         self.database = self.directory / "bench.sqlite"
-        self.cli = [sys.executable, "-m", "gateway.cli"]
+        self.cli = self.server = [sys.executable, "-m", "gateway.cli"]
         self.version = output(
             sys.executable,
             "-c",
@@ -271,7 +271,7 @@ groups:
 
     def launch(self, port: int) -> Launch:
         argv = [
-            *self.cli,
+            *self.server,
             "serve",
             "--catalog",
             str(self.catalog),
@@ -283,3 +283,15 @@ groups:
             str(port),
         ]
         return Launch(argv, self.env, self.root)
+
+
+class Unwritten(Gateway):
+    """The same with a ledger that writes nothing."""
+
+    name = "unwritten"
+    title = "the same, no ledger written"
+
+    def prepare(self) -> None:
+        super().prepare()
+        self.server = [sys.executable, "-m", "bench_lib.unwritten"]
+        self.env["PYTHONPATH"] = f"{self.root}{os.pathsep}{LIBRARY}"
