@@ -79,9 +79,10 @@ class SqliteKeys:
     async def find(self, secret: bytes) -> Key | None:
         """The key of this secret, revoked or not; None if there never was one."""
         digest = hashlib.sha256(secret).digest()
-        key = self._known.get(digest)
-        if key is not None:
-            return key
+        try:
+            return self._known[digest]
+        except KeyError:
+            pass
         if digest in self._unknown:
             return None
         changes = self._changes
