@@ -224,6 +224,7 @@ async def test_who_leaves_while_the_hold_is_written_leaves_nothing_set_aside(
             await written(rows)
 
         store.ledger._insert = slowly
+        store.database.write_at_once = lambda *_: False  # as in company
         async with await RawClient.open(gateway.server.port) as client:
             client.send(request(body, who.secret))
             await asyncio.wait_for(started.wait(), 5)
