@@ -142,11 +142,23 @@ class App:
         endpoint = self._exact.get(path)
         if endpoint is None:
             endpoint, rest = self._find(path)
+        if endpoint is not None:
+            record.operation = endpoint.operation
+            if endpoint.manner.dialect == "messages":
+                record.headers = (("request-id", record.id),)
         site = self.site
         site.open_calls += 1
         try:
             exchange = Exchange(site, request, connection, sink, record, rest)
-            serving = self._begun(endpoint, exchange)
+            if (
+                endpoint is None
+                or request.method not in endpoint.methods
+                or site.draining
+                or hdrs.UPGRADE in request.headers
+            ):
+                serving = self._checked(endpoint, exchange)
+            else:
+                serving = endpoint.serve(exchange)
             del exchange, request  # a long stream need not carry what only its start needed
             await serving
         except asyncio.CancelledError:
@@ -159,21 +171,25 @@ class App:
         finally:
             if isinstance(sink, RecordingSink):
                 await sink.complete(_was_done(record))
-            self._close(endpoint, record)
+            record.finished = self._clock.monotonic()
+            site.open_calls -= 1
+            if endpoint is None or not endpoint.quiet:
+                now = self._clock.time()
+                site.metrics.call(record)
+                site.log.call(record, now)
+                site.health.call(record, now)
+            if site.open_calls == 0 and site.on_idle is not None:
+                site.on_idle()
         return sink.keep_alive
 
-    def _begun(self, endpoint: Endpoint | None, exchange: Exchange) -> Awaitable[None]:
-        """The work of an endpoint, where nothing speaks against it."""
+    def _checked(self, endpoint: Endpoint | None, exchange: Exchange) -> Awaitable[None]:
+        """The work of an endpoint, where nothing speaks against it after all."""
         request, sink = exchange.request, exchange.sink
-        upgrading = hdrs.UPGRADE in request.headers and wants_websocket(request)
+        upgrading = wants_websocket(request)
         if upgrading:  # whatever is answered, nothing that follows would be taken for HTTP
             sink.close_after()
         if endpoint is None:
             raise Fault(errors.NOT_FOUND, "There is no such endpoint; see /v1/models for a start.")
-        record = exchange.record
-        record.operation = endpoint.operation
-        if endpoint.manner.dialect == "messages":
-            record.headers = (("request-id", record.id),)
         if self.site.draining:
             sink.close_after()
             if not endpoint.quiet:
@@ -252,18 +268,6 @@ class App:
             f"The gateway failed on this call. Its operator finds it in the log as {record.id}.",
             cause=f"unexpected:{type(error).__name__}",
         )
-
-    def _close(self, endpoint: Endpoint | None, record: Record) -> None:
-        site = self.site
-        record.finished = self._clock.monotonic()
-        site.open_calls -= 1
-        if endpoint is None or not endpoint.quiet:
-            now = self._clock.time()
-            site.metrics.call(record)
-            site.log.call(record, now)
-            site.health.call(record, now)
-        if site.open_calls == 0 and site.on_idle is not None:
-            site.on_idle()
 
 
 def _was_done(record: Record) -> bool:

@@ -136,18 +136,23 @@ class Connection(web.RequestHandler):
 
         It stands in for aiohttp's loop, which makes a task, a request and a writer for each.
         """
-        handle = self._room.handle
+        handle, loop, parser = self._room.handle, self._loop, self._parser
         messages = cast("deque[tuple[Request, StreamReader]]", self._messages)
+        assert parser is not None
         keep_alive = True
         while keep_alive and not self._close and not self._force_close:
             if not messages:
-                self._waiter = self._loop.create_future()
+                self._waiter = loop.create_future()
                 try:
                     await self._waiter
                 finally:
                     self._waiter = None
             request, self.content = messages.popleft()
-            self._taken()
+            self._request_in_progress = True
+            self._head_since = 0.0
+            parser.message_consumed()
+            if self._buffer_paused and len(messages) <= self._msg_queue_resume_size:
+                self._resume_reading_if_drained()
             try:
                 serving = self._refuse(400) if request is ERROR else handle(request, self)
                 del request  # a long stream need not carry what only its start needed
@@ -158,11 +163,16 @@ class Connection(web.RequestHandler):
                 self.force_close()
                 raise
             finally:
-                self._over()
-            if self._upgraded:
-                self._speak_http_again()
-            if self.content is not EMPTY_PAYLOAD:
-                await self._linger()
+                self._request_in_progress = False
+                if self._handler_waiter is not None:  # the server shuts down, and waits for this
+                    self._handler_waiter.set_result(None)
+                self._hold = self._go_on = None
+                self._served = True
+                self._waiting_since = loop.time()
+                if self._head_since:
+                    self._head_since = self._waiting_since
+            if self._upgraded or self.content is not EMPTY_PAYLOAD:
+                await self._clear_away()
         if not self._force_close:
             self._task_handler = None
             if self.transport is not None:
@@ -234,26 +244,6 @@ class Connection(web.RequestHandler):
     def log_exception(self, *args: Any, **options: Any) -> None:
         """Bad HTTP is the client's affair; a traceback here would be a way to fill the log."""
 
-    def _taken(self) -> None:
-        """A request begins, and there is room for another behind it."""
-        self._request_in_progress = True
-        self._head_since = 0.0
-        assert self._parser is not None
-        self._parser.message_consumed()
-        if self._buffer_paused and len(self._messages) <= self._msg_queue_resume_size:
-            self._resume_reading_if_drained()
-
-    def _over(self) -> None:
-        """The answer is out; the wait for the next request begins."""
-        self._request_in_progress = False
-        self._served = True
-        if self._handler_waiter is not None:  # the server is shutting down, and waits for this
-            self._handler_waiter.set_result(None)
-        self._hold = self._go_on = None
-        self._waiting_since = now = self._loop.time()
-        if self._head_since:
-            self._head_since = now
-
     async def _refuse(self, status: int) -> bool:
         """What never came to be a call of ours is answered by aiohttp's own means."""
         task = cast("asyncio.Task[None]", self._task_handler)
@@ -267,6 +257,14 @@ class Connection(web.RequestHandler):
             self.force_close()
         return False
 
+    async def _clear_away(self) -> None:
+        """Deal with what a request has left unread."""
+        if self._upgraded:
+            self._speak_http_again()
+        content, self.content = self.content, EMPTY_PAYLOAD
+        if not content.is_eof():
+            await self._linger(content)
+
     def _speak_http_again(self) -> None:
         """What a client sent behind an upgrade that was declined is HTTP like what came before."""
         if self._messages or self._payload_parser is not None or self._parser is None:
@@ -279,11 +277,10 @@ class Connection(web.RequestHandler):
             if self._buffer_paused and len(self._messages) < self._max_msg_queue_size:
                 self._resume_reading_if_drained()
 
-    async def _linger(self) -> None:
+    async def _linger(self, content: StreamReader) -> None:
         """Let a client finish what nobody wants to read, for a while: it may not see the answer
         otherwise.
         """
-        content, self.content = self.content, EMPTY_PAYLOAD
         try:
             async with asyncio.timeout(self._lingering_time):
                 while not content.is_eof() and not self._force_close:

@@ -56,8 +56,10 @@ async def read_json(request: Request, connection: Connection, limit: int) -> byt
     if encoding != "identity":
         encoding = _known(encoding)
     content = connection.content
-    if content.is_eof():  # small bodies come with their head
-        body = _whole(content)
+    if content is EMPTY_PAYLOAD:
+        body = b""
+    elif content._eof:  # noqa: SLF001 - small bodies come with their head, and then it is five
+        body = b"".join(content._buffer)  # noqa: SLF001 - calls fewer than to ask the reader
         if len(body) > limit:
             raise _too_large(limit)
     else:
@@ -67,13 +69,6 @@ async def read_json(request: Request, connection: Connection, limit: int) -> byt
         body = await _read(content, connection, limit)
     connection.content = EMPTY_PAYLOAD
     return body if encoding == "identity" else _inflated(body, encoding, limit)
-
-
-def _whole(content: StreamReader) -> bytes:
-    """A body that is there; five calls fewer than to read it as one that may be still to come."""
-    if content is EMPTY_PAYLOAD:
-        return b""
-    return b"".join(content._buffer)  # noqa: SLF001 - it has no other reader
 
 
 def announced(request: Request) -> int:
