@@ -121,8 +121,8 @@ class Connection(web.RequestHandler):
             found, tail = _BAD_HTTP, b""
         if tail:
             self._message_tail = tail
-        if not found:
-            if not self._head_since and not self._body_since:
+        if not found:  # a body that is due goes on, or a head begins
+            if self.content is EMPTY_PAYLOAD and not self._head_since:
                 self._head_since = self._loop.time()
             return
         self._messages.extend(found)
@@ -259,11 +259,11 @@ class Connection(web.RequestHandler):
 
     async def _clear_away(self) -> None:
         """Deal with what a request has left unread."""
+        if not self.content.is_eof():
+            await self._linger(self.content)
+        self.content = EMPTY_PAYLOAD
         if self._upgraded:
             self._speak_http_again()
-        content, self.content = self.content, EMPTY_PAYLOAD
-        if not content.is_eof():
-            await self._linger(content)
 
     def _speak_http_again(self) -> None:
         """What a client sent behind an upgrade that was declined is HTTP like what came before."""

@@ -137,6 +137,35 @@ async def test_a_client_that_leaves_while_it_is_served(
     assert len(fake.requests) == 1
 
 
+async def test_a_body_that_comes_before_it_is_read(
+    gateway: Gateway, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its rest is no request's head: the connection may rest afterwards like any other."""
+    keys = gateway.server.site.services.keys
+    looked, found = asyncio.Event(), asyncio.Event()
+    find = keys.find
+
+    async def slow(secret: bytes) -> object:
+        looked.set()
+        await found.wait()
+        return await find(secret)
+
+    monkeypatch.setattr(keys, "find", slow)
+    raw = request(chat(), gateway.key)
+    async with await RawClient.open(gateway.server.port) as client:
+        client.send(raw[:-5])
+        await looked.wait()
+        client.send(raw[-5:])
+        while not only(gateway).content.is_eof():
+            await asyncio.sleep(0)
+        found.set()
+        assert (await client.answer()).status == 200
+        room = gateway.server.room
+        room.sweep(room.loop.time() + 20)
+        client.send(ALIVE)
+        assert (await client.answer()).status == 200
+
+
 async def test_closing_while_a_body_is_read(tmp_path, fake: FakeUpstream) -> None:
     """Nobody waits for a body whose connection is closed."""
     async with running(tmp_path, fake.url + "/v1") as gateway:
