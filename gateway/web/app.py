@@ -162,24 +162,25 @@ class App:
             del exchange, request  # a long stream need not carry what only its start needed
             await serving
         except asyncio.CancelledError:
-            record.cause = errors.CLIENT_CLOSED.code
-            record.status = errors.CLIENT_CLOSED.status
+            _has_left(record)
             raise
         except Exception as error:
             manner = self._manner_of(path) if endpoint is None else endpoint.manner
             self._fail(connection, sink, record, self._fault_of(record, error), manner)
         finally:
-            if isinstance(sink, RecordingSink):
-                await sink.complete(_was_done(record))
-            record.finished = self._clock.monotonic()
-            site.open_calls -= 1
-            if endpoint is None or not endpoint.quiet:
-                now = self._clock.time()
-                site.metrics.call(record)
-                site.log.call(record, now)
-                site.health.call(record, now)
-            if site.open_calls == 0 and site.on_idle is not None:
-                site.on_idle()
+            try:
+                if isinstance(sink, RecordingSink):
+                    await _completed(sink, record)
+            finally:
+                record.finished = self._clock.monotonic()
+                site.open_calls -= 1
+                if endpoint is None or not endpoint.quiet:
+                    now = self._clock.time()
+                    site.metrics.call(record)
+                    site.log.call(record, now)
+                    site.health.call(record, now)
+                if site.open_calls == 0 and site.on_idle is not None:
+                    site.on_idle()
         return sink.keep_alive
 
     def _checked(self, endpoint: Endpoint | None, exchange: Exchange) -> Awaitable[None]:
@@ -268,6 +269,20 @@ class App:
             f"The gateway failed on this call. Its operator finds it in the log as {record.id}.",
             cause=f"unexpected:{type(error).__name__}",
         )
+
+
+async def _completed(sink: RecordingSink, record: Record) -> None:
+    """Keep the answer; whoever leaves meanwhile has not seen its end."""
+    try:
+        await sink.complete(_was_done(record))
+    except asyncio.CancelledError:
+        _has_left(record)
+        raise
+
+
+def _has_left(record: Record) -> None:
+    record.cause = errors.CLIENT_CLOSED.code
+    record.status = errors.CLIENT_CLOSED.status
 
 
 def _was_done(record: Record) -> bool:

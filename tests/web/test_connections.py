@@ -137,6 +137,27 @@ async def test_a_client_that_leaves_while_it_is_served(
     assert len(fake.requests) == 1
 
 
+async def test_a_client_that_leaves_while_its_answer_is_kept(
+    gateway: Gateway, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its call is over all the same: the drain need not wait for it, and the log tells of it."""
+    asked = asyncio.Event()
+
+    async def never(*_: object) -> None:
+        asked.set()
+        await asyncio.Event().wait()
+
+    monkeypatch.setattr(gateway.server.store.replays, "finish", never)
+    client = await RawClient.open(gateway.server.port)
+    client.send(request(chat(), gateway.key, headers={"Idempotency-Key": "one"}))
+    await asked.wait()
+    client.abort()
+    await gateway.idle()
+    gateway.server.log.close()
+    (call,) = [line for line in gateway.logged() if line["event"] == "call"]
+    assert (call["status"], call["cause"]) == (499, "client_closed")
+
+
 async def test_a_body_that_comes_before_it_is_read(
     gateway: Gateway, monkeypatch: pytest.MonkeyPatch
 ) -> None:
