@@ -171,7 +171,7 @@ class Connection(web.RequestHandler):
                 self._waiting_since = loop.time()
                 if self._head_since:
                     self._head_since = self._waiting_since
-            if self._upgraded or self.content is not EMPTY_PAYLOAD:
+            if messages or self._upgraded or self.content is not EMPTY_PAYLOAD:
                 await self._clear_away()
         if not self._force_close:
             self._task_handler = None
@@ -264,6 +264,8 @@ class Connection(web.RequestHandler):
         self.content = EMPTY_PAYLOAD
         if self._upgraded:
             self._speak_http_again()
+        if self._messages:
+            await asyncio.sleep(0)  # one who sends many at once leaves others their turn
 
     def _speak_http_again(self) -> None:
         """What a client sent behind an upgrade that was declined is HTTP like what came before."""

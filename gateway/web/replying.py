@@ -33,6 +33,7 @@ class HttpSink:
         "_events",
         "_head_only",
         "_record",
+        "_send",
         "_transport",
         "ended",
         "keep_alive",
@@ -44,6 +45,7 @@ class HttpSink:
         if transport is None:
             raise ConnectionResetError
         self._transport = transport
+        self._send = transport.write
         self._connection = connection
         self._record = record
         modern = request.version >= (1, 1)
@@ -86,7 +88,7 @@ class HttpSink:
         """A piece of a streamed answer."""
         size = len(data)
         self._record.bytes_out += size
-        self._transport.write(b"%x\r\n%b\r\n" % (size, data) if self._chunked else data)
+        self._send(b"%x\r\n%b\r\n" % (size, data) if self._chunked else data)
 
     def end(self) -> None:
         """The clean end of a streamed answer."""

@@ -59,6 +59,26 @@ async def test_more_requests_than_may_wait(gateway: Gateway) -> None:
         assert [(await client.answer()).status for _ in range(301)] == [200] * 301
 
 
+async def test_many_requests_at_once_leave_others_their_turn(
+    gateway: Gateway, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The loop gets to everybody else between two of them, however quickly each is answered."""
+    room = gateway.server.room
+    handle = room.handle
+    order: list[str] = []
+
+    async def counted(*what: object) -> bool:
+        order.append("request")
+        room.loop.call_soon(order.append, "other")
+        return await handle(*what)
+
+    monkeypatch.setattr(room, "handle", counted)
+    async with await RawClient.open(gateway.server.port) as client:
+        client.send(ALIVE * 10)
+        assert [(await client.answer()).status for _ in range(10)] == [200] * 10
+    assert order == ["request", "other"] * 10
+
+
 UNREAD = b"PUT /v1/chat/completions HTTP/1.1\r\nHost: x\r\nContent-Length: 5\r\n\r\n12"
 
 
