@@ -157,6 +157,7 @@ class Connection(web.RequestHandler):
                 serving = self._refuse(400) if request is ERROR else handle(request, self)
                 del request  # a long stream need not carry what only its start needed
                 keep_alive = await serving
+                del serving  # nor an idle connection what has served it
             except Exception:
                 keep_alive = await self._refuse(500)
             except BaseException:
