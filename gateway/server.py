@@ -11,8 +11,6 @@ from collections.abc import Callable, Iterable, Mapping
 from contextlib import AsyncExitStack
 from ipaddress import ip_address
 
-from aiohttp import web
-
 from gateway import __version__
 from gateway.catalog.compile import Catalog
 from gateway.catalog.live import LiveCatalog
@@ -181,23 +179,15 @@ class Server:
     async def _listen(self) -> None:
         loop = asyncio.get_running_loop()
         guards = Guards(max_connections=connection_cap(self.settings.max_connections))
-        self.room = Room(guards, loop)
-        manager = web.Server(self.app.handle, handler_cancellation=True)
-        options = {
-            "access_log": None,
-            "auto_decompress": False,
-            "keepalive_timeout": 86_400.0,  # the room's sweep keeps the real deadline
-            "lingering_time": 2.0,
-        }
+        self.room = Room(guards, loop, self.app.handle)
         self._listener = await loop.create_server(
-            lambda: Connection(manager, self.room, **options),
+            lambda: Connection(self.room),
             self.settings.host,
             self.settings.port,
             backlog=_BACKLOG,
         )
         self.room.open()
         self._stack.callback(self.room.close)
-        self._manager = manager
 
     @property
     def port(self) -> int:
@@ -240,7 +230,7 @@ class Server:
             self._listener.close()
             for connection in tuple(self.room.connections):
                 connection.force_close()
-            await self._manager.shutdown(_LAST_WORDS)
+            await self.room.server.shutdown(_LAST_WORDS)
         await self._stack.aclose()
         self.log.event("info", "stopped")
 

@@ -10,7 +10,7 @@ from itertools import count
 from pathlib import Path
 from typing import cast
 
-from aiohttp import web
+from aiohttp import hdrs
 from msgspec import Struct, structs
 
 from gateway import errors
@@ -31,8 +31,9 @@ from gateway.web.endpoints import (
 )
 from gateway.web.envelopes import USUAL, Manner, Style, error_body
 from gateway.web.exchange import JSON, Exchange
+from gateway.web.reading import Request
 from gateway.web.replays import RecordingSink
-from gateway.web.replying import HttpSink, Sent
+from gateway.web.replying import HttpSink
 from gateway.web.site import Site
 from gateway.web.sockets import wants_websocket
 
@@ -131,51 +132,65 @@ class App:
                 table[f"{prefix}/{name}"] = structs.replace(endpoint, manner=manner)
         self._exact, self._below = exact, below
 
-    async def handle(self, request: web.BaseRequest) -> web.StreamResponse:
-        """Serve one request from its head to the end of its answer."""
-        connection = cast(Connection, request.protocol)
-        connection.begin()
+    async def handle(self, request: Request, connection: Connection) -> bool:
+        """Serve one request from its head to the end of its answer; whether more may follow."""
         number = next(self._ids)
         record = Record(f"{self._id_prefix}{number:06x}", self._clock.monotonic(), number=number)
-        sink = self._sink(request, connection, record)
-        endpoint, rest = self._find(request.raw_path)
+        recorded = request.method == "POST" and "Idempotency-Key" in request.headers
+        sink = (RecordingSink if recorded else HttpSink)(request, connection, record)
+        path, rest = request.path, ""
+        endpoint = self._exact.get(path)
+        if endpoint is None:
+            endpoint, rest = self._find(path)
+        if endpoint is not None:
+            record.operation = endpoint.operation
+            if endpoint.manner.dialect == "messages":
+                record.headers = (("request-id", record.id),)
         site = self.site
         site.open_calls += 1
         try:
             exchange = Exchange(site, request, connection, sink, record, rest)
-            await self._serve(endpoint, exchange)
-        except Fault as fault:
-            self._fail(request, sink, record, fault, endpoint)
+            if (
+                endpoint is None
+                or request.method not in endpoint.methods
+                or site.draining
+                or hdrs.UPGRADE in request.headers
+            ):
+                serving = self._checked(endpoint, exchange)
+            else:
+                serving = endpoint.serve(exchange)
+            del exchange, request  # a long stream need not carry what only its start needed
+            await serving
         except asyncio.CancelledError:
-            record.cause = errors.CLIENT_CLOSED.code
-            record.status = errors.CLIENT_CLOSED.status
+            _has_left(record)
             raise
-        except sqlite3.DatabaseError as error:
-            self._fail(request, sink, record, self._storage_failed(record, error), endpoint)
         except Exception as error:
-            self._fail(request, sink, record, self._unexpected(record, error), endpoint)
+            manner = self._manner_of(path) if endpoint is None else endpoint.manner
+            self._fail(connection, sink, record, self._fault_of(record, error), manner)
         finally:
-            if isinstance(sink, RecordingSink):
-                await sink.complete(_was_done(record))
-            self._close(endpoint, connection, record)
-        return sink.sent()
+            try:
+                if isinstance(sink, RecordingSink):
+                    await _completed(sink, record)
+            finally:
+                record.finished = self._clock.monotonic()
+                site.open_calls -= 1
+                if endpoint is None or not endpoint.quiet:
+                    now = self._clock.time()
+                    site.metrics.call(record)
+                    site.log.call(record, now)
+                    site.health.call(record, now)
+                if site.open_calls == 0 and site.on_idle is not None:
+                    site.on_idle()
+        return sink.keep_alive
 
-    def _sink(self, request: web.BaseRequest, connection: Connection, record: Record) -> HttpSink:
-        if request.method == "POST" and "Idempotency-Key" in request.headers:
-            return RecordingSink(request, connection, record)
-        return HttpSink(request, connection, record)
-
-    async def _serve(self, endpoint: Endpoint | None, exchange: Exchange) -> None:
+    def _checked(self, endpoint: Endpoint | None, exchange: Exchange) -> Awaitable[None]:
+        """The work of an endpoint, where nothing speaks against it after all."""
         request, sink = exchange.request, exchange.sink
         upgrading = wants_websocket(request)
         if upgrading:  # whatever is answered, nothing that follows would be taken for HTTP
             sink.close_after()
         if endpoint is None:
             raise Fault(errors.NOT_FOUND, "There is no such endpoint; see /v1/models for a start.")
-        record = exchange.record
-        record.operation = endpoint.operation
-        if endpoint.manner.dialect == "messages":
-            record.headers = (("request-id", record.id),)
         if self.site.draining:
             sink.close_after()
             if not endpoint.quiet:
@@ -188,25 +203,25 @@ class App:
         if request.method not in endpoint.methods and not (
             request.method == "HEAD" and "GET" in endpoint.methods
         ):
-            self._refuse_method(endpoint, exchange)
-            return
+            return self._refuse_method(endpoint, exchange)
         if upgrading and not endpoint.upgrades:
             raise errors.invalid("This endpoint does not speak websocket.")
-        await endpoint.serve(exchange)
+        return endpoint.serve(exchange)
 
-    def _refuse_method(self, endpoint: Endpoint, exchange: Exchange) -> None:
+    async def _refuse_method(self, endpoint: Endpoint, exchange: Exchange) -> None:
         allow = ", ".join(endpoint.methods)
         fault = Fault(
             errors.METHOD_NOT_ALLOWED,
             f"This endpoint takes {allow}, not {exchange.request.method[:20]}.",
         )
         exchange.record.cause = fault.cause
-        if not exchange.request.content.is_eof():
+        if not exchange.connection.content.is_eof():
             exchange.sink.close_after()
         body = error_body(fault, endpoint.manner, exchange.record.id)
         exchange.sink.reply(405, (JSON, ("Allow", allow), *exchange.record.headers), body)
 
     def _find(self, raw_path: str) -> tuple[Endpoint | None, str]:
+        """The endpoint of a path that has a query, or that names an object."""
         path = raw_path.partition("?")[0]
         endpoint = self._exact.get(path)
         if endpoint is not None:
@@ -217,19 +232,13 @@ class App:
         return None, ""
 
     def _fail(
-        self,
-        request: web.BaseRequest,
-        sink: HttpSink,
-        record: Record,
-        fault: Fault,
-        endpoint: Endpoint | None,
+        self, connection: Connection, sink: HttpSink, record: Record, fault: Fault, manner: Manner
     ) -> None:
         record.fault = fault
         record.cause = fault.cause
         fault.forget_frames()
-        if not request.content.is_eof():
+        if not connection.content.is_eof():
             sink.close_after()
-        manner = endpoint.manner if endpoint is not None else self._manner_of(request.raw_path)
         sink.fail(fault, manner, record.headers)
 
     def _manner_of(self, path: str) -> Manner:
@@ -240,8 +249,10 @@ class App:
                 return Manner(cast(Style, surfaces[prefix]))
         return USUAL
 
-    def _storage_failed(self, record: Record, error: sqlite3.DatabaseError) -> Fault:
+    def _fault_of(self, record: Record, error: Exception) -> Fault:
         """A full or damaged disk shows before a call is made; other faults are our own."""
+        if isinstance(error, Fault):
+            return error
         if type(error) in (sqlite3.OperationalError, sqlite3.DatabaseError):
             return storage_fault()
         return self._unexpected(record, error)
@@ -259,18 +270,19 @@ class App:
             cause=f"unexpected:{type(error).__name__}",
         )
 
-    def _close(self, endpoint: Endpoint | None, connection: Connection, record: Record) -> None:
-        site = self.site
-        record.finished = self._clock.monotonic()
-        connection.finish()
-        site.open_calls -= 1
-        if endpoint is None or not endpoint.quiet:
-            now = self._clock.time()
-            site.metrics.call(record)
-            site.log.call(record, now)
-            site.health.call(record, now)
-        if site.open_calls == 0 and site.on_idle is not None:
-            site.on_idle()
+
+async def _completed(sink: RecordingSink, record: Record) -> None:
+    """Keep the answer; whoever leaves meanwhile has not seen its end."""
+    try:
+        await sink.complete(_was_done(record))
+    except asyncio.CancelledError:
+        _has_left(record)
+        raise
+
+
+def _has_left(record: Record) -> None:
+    record.cause = errors.CLIENT_CLOSED.code
+    record.status = errors.CLIENT_CLOSED.status
 
 
 def _was_done(record: Record) -> bool:
@@ -280,6 +292,3 @@ def _was_done(record: Record) -> bool:
         return fault is None or fault.kind.status >= 500
     left = record.status == errors.CLIENT_CLOSED.status
     return record.sent_upstream > 0 or (fault is None and not left)
-
-
-__all__ = ["App", "Endpoint", "Sent"]

@@ -8,16 +8,23 @@ deadlines at no cost per call.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections import deque
+from collections.abc import Awaitable, Callable
+from logging import Logger
 from typing import Any, cast
 
-from aiohttp import web
+from aiohttp import EMPTY_PAYLOAD, StreamReader, web
+from aiohttp.http import HttpProcessingError, StreamWriter
+from aiohttp.web_protocol import ERROR
 from msgspec import Struct
 
 from gateway import errors
 from gateway.errors import Fault
 from gateway.web.envelopes import error_body
+from gateway.web.reading import Request
 from gateway.web.replying import raw_reply
+
+_BAD_HTTP = [(ERROR, EMPTY_PAYLOAD)]
 
 
 class Guards(Struct, frozen=True):
@@ -40,7 +47,6 @@ class Connection(web.RequestHandler):
         "_body_bytes",
         "_body_reader",
         "_body_since",
-        "_busy",
         "_go_on",
         "_head_since",
         "_hold",
@@ -48,13 +54,21 @@ class Connection(web.RequestHandler):
         "_room",
         "_served",
         "_waiting_since",
+        "content",
     )
 
-    def __init__(self, server: web.Server, room: Room, **options: Any) -> None:
-        super().__init__(server, loop=room.loop, **options)
+    def __init__(self, room: Room) -> None:
+        super().__init__(
+            room.server,
+            loop=room.loop,
+            access_log=cast("Logger", None),
+            auto_decompress=False,
+            keepalive_timeout=0.0,  # the room's sweep keeps the deadline
+            lingering_time=2.0,
+        )
         self._room = room
+        self.content: StreamReader = EMPTY_PAYLOAD  # the body, until it has been read
         self._refused = False
-        self._busy = False
         self._served = False
         self._head_since = 0.0
         self._waiting_since = 0.0
@@ -94,13 +108,76 @@ class Connection(web.RequestHandler):
         super().connection_lost(exc)
 
     def data_received(self, data: bytes) -> None:
-        if self._refused:
-            return
         if self._body_since:
             self._body_bytes += len(data)
-        elif not self._head_since:
-            self._head_since = self._room.loop.time()
-        super().data_received(data)
+        if self._close or self._force_close or self._refused:
+            return
+        if self._upgraded or self._payload_parser is not None or self._parser is None:
+            super().data_received(data)
+            return
+        try:
+            found, self._upgraded, tail = self._parser.feed_data(data)
+        except HttpProcessingError:
+            found, tail = _BAD_HTTP, b""
+        if tail:
+            self._message_tail = tail
+        if not found:  # a body that is due goes on, or a head begins
+            if self.content is EMPTY_PAYLOAD and not self._head_since:
+                self._head_since = self._loop.time()
+            return
+        self._messages.extend(found)
+        if self._waiter is not None and not self._waiter.done():
+            self._waiter.set_result(None)
+        if len(self._messages) >= self._max_msg_queue_size and not self._buffer_paused:
+            self._pause_reading_for_buffer()
+
+    async def start(self) -> None:
+        """Serve one request after the other, all in the connection's own task.
+
+        It stands in for aiohttp's loop, which makes a task, a request and a writer for each.
+        """
+        handle, loop, parser = self._room.handle, self._loop, self._parser
+        messages = cast("deque[tuple[Request, StreamReader]]", self._messages)
+        assert parser is not None
+        keep_alive = True
+        while keep_alive and not self._close and not self._force_close:
+            if not messages:
+                self._waiter = loop.create_future()
+                try:
+                    await self._waiter
+                finally:
+                    self._waiter = None
+            request, self.content = messages.popleft()
+            self._request_in_progress = True
+            self._head_since = 0.0
+            parser.message_consumed()
+            if self._buffer_paused and len(messages) <= self._msg_queue_resume_size:
+                self._resume_reading_if_drained()
+            try:
+                serving = self._refuse(400) if request is ERROR else handle(request, self)
+                del request  # a long stream need not carry what only its start needed
+                keep_alive = await serving
+                del serving  # nor an idle connection what has served it
+            except Exception:
+                keep_alive = await self._refuse(500)
+            except BaseException:
+                self.force_close()
+                raise
+            finally:
+                self._request_in_progress = False
+                if self._handler_waiter is not None:  # the server shuts down, and waits for this
+                    self._handler_waiter.set_result(None)
+                self._hold = self._go_on = None
+                self._served = True
+                self._waiting_since = loop.time()
+                if self._head_since:
+                    self._head_since = self._waiting_since
+            if messages or self._upgraded or self.content is not EMPTY_PAYLOAD:
+                await self._clear_away()
+        if not self._force_close:
+            self._task_handler = None
+            if self.transport is not None:
+                self.transport.close()
 
     def resume_reading(self, resume_parser: bool = True) -> None:
         """Every body read asks for this; parsing nothing anew is only of use after a pause."""
@@ -122,25 +199,13 @@ class Connection(web.RequestHandler):
     def on_congestion(self, hold: Callable[[], None], go_on: Callable[[], None]) -> None:
         """Whom to tell, during this answer, that the client is behind or has caught up."""
         self._hold, self._go_on = hold, go_on
-        if self.writing_paused:
+        if self._paused:
             hold()
-
-    def begin(self) -> None:
-        """A request's head is complete."""
-        self._busy = self._served = True
-        self._head_since = 0.0
-
-    def finish(self) -> None:
-        """The answer is out; the wait for the next request begins."""
-        self._busy = False
-        self._hold = self._go_on = None
-        self._waiting_since = now = self._room.loop.time()
-        if self._head_since:
-            self._head_since = now
 
     def reading_body(self, reader: Any) -> None:
         """A body is being waited for; `None` when it is complete."""
         self._body_reader = reader
+        self._current_request = None if reader is None else cast("Any", _Reading(reader))
         self._body_bytes = 0
         self._body_since = self._room.loop.time() if reader is not None else 0.0
 
@@ -150,7 +215,7 @@ class Connection(web.RequestHandler):
             self._abort()
         elif self._body_since:
             self._check_body(now - self._body_since, guards)
-        elif self._busy:
+        elif self._request_in_progress:
             return
         elif self._head_since and now - self._head_since > guards.header_deadline:
             self._time_out("The request's headers were not complete in time.")
@@ -180,6 +245,56 @@ class Connection(web.RequestHandler):
     def log_exception(self, *args: Any, **options: Any) -> None:
         """Bad HTTP is the client's affair; a traceback here would be a way to fill the log."""
 
+    async def _refuse(self, status: int) -> bool:
+        """What never came to be a call of ours is answered by aiohttp's own means."""
+        task = cast("asyncio.Task[None]", self._task_handler)
+        writer = StreamWriter(self, self._loop)
+        request = web.BaseRequest(ERROR, EMPTY_PAYLOAD, self, writer, task, self._loop)
+        try:
+            response = self.handle_error(request, status)
+            await response.prepare(request)
+            await response.write_eof()
+        except Exception:
+            self.force_close()
+        return False
+
+    async def _clear_away(self) -> None:
+        """Deal with what a request has left unread."""
+        if not self.content.is_eof():
+            await self._linger(self.content)
+        self.content = EMPTY_PAYLOAD
+        if self._upgraded:
+            self._speak_http_again()
+        if self._messages:
+            await asyncio.sleep(0)  # one who sends many at once leaves others their turn
+
+    def _speak_http_again(self) -> None:
+        """What a client sent behind an upgrade that was declined is HTTP like what came before."""
+        if self._messages or self._payload_parser is not None or self._parser is None:
+            return
+        self._parser.set_upgraded(False)
+        self._upgraded = False
+        tail, self._message_tail = self._message_tail, b""
+        if tail:
+            self.data_received(tail)
+            if self._buffer_paused and len(self._messages) < self._max_msg_queue_size:
+                self._resume_reading_if_drained()
+
+    async def _linger(self, content: StreamReader) -> None:
+        """Let a client finish what nobody wants to read, for a while: it may not see the answer
+        otherwise.
+        """
+        try:
+            async with asyncio.timeout(self._lingering_time):
+                while not content.is_eof() and not self._force_close:
+                    await content.readany()
+        except TimeoutError:
+            self.close()
+        except BaseException as error:
+            self.force_close()
+            if not isinstance(error, Exception):
+                raise
+
     def _check_body(self, elapsed: float, guards: Guards) -> None:
         if elapsed <= guards.body_grace or self._body_bytes >= elapsed * guards.body_min_rate:
             return
@@ -204,12 +319,26 @@ class Connection(web.RequestHandler):
             self.transport.abort()
 
 
+Handle = Callable[[Request, Connection], Awaitable[bool]]
+
+
+class _Reading:
+    """What aiohttp cancels with a connection: the wait for a body."""
+
+    __slots__ = ("_cancel",)
+
+    def __init__(self, reader: StreamReader) -> None:
+        self._cancel = reader.set_exception
+
+
 class Room:
     """All client connections of one server."""
 
-    def __init__(self, guards: Guards, loop: asyncio.AbstractEventLoop) -> None:
+    def __init__(self, guards: Guards, loop: asyncio.AbstractEventLoop, handle: Handle) -> None:
         self.guards = guards
         self.loop = loop
+        self.handle = handle
+        self.server = web.Server(cast("Any", handle), handler_cancellation=True)
         self.connections: set[Connection] = set()
         self.refused = 0
         self._timer: asyncio.TimerHandle | None = None

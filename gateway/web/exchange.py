@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
+from functools import partial
 from typing import Any
 
 import orjson
-from aiohttp import web
 from msgspec import Struct
+from multidict import MultiMapping
 
 from gateway.domain import Key
 from gateway.errors import invalid
 from gateway.pipeline.admit import authenticate
 from gateway.pipeline.record import Record
 from gateway.web.connection import Connection
-from gateway.web.reading import read_json, secret_of
+from gateway.web.reading import Request, read_json, secret_of
 from gateway.web.replays import once
 from gateway.web.replying import HttpSink
 from gateway.web.site import Site
@@ -27,11 +28,21 @@ class Exchange(Struct, frozen=True):
     """What an endpoint works with. `rest` is the tail of a path that names an object."""
 
     site: Site
-    request: web.BaseRequest
+    request: Request
     connection: Connection
     sink: HttpSink
     record: Record
     rest: str = ""
+
+    @property
+    def path(self) -> str:
+        """The path without its query."""
+        return self.request.path.partition("?")[0]
+
+    @property
+    def query(self) -> MultiMapping[str]:
+        """What the path's query says."""
+        return self.request.url.query
 
     def secret(self) -> bytes | None:
         """The client's key, if it sent one."""
@@ -49,16 +60,12 @@ class Exchange(Struct, frozen=True):
 
     def body_reader(self, limit: int) -> Callable[[], Awaitable[bytes]]:
         """A reader for the body, called once the key is known to be good."""
-
-        async def read() -> bytes:
-            return await read_json(self.request, self.connection, limit)
-
-        return read
+        return partial(read_json, self.request, self.connection, limit)
 
     async def once(self, key: Key, body: bytes, work: Callable[[], Awaitable[None]]) -> None:
         """Do the work once for each Idempotency-Key, where the client sent one."""
         given = self.request.headers.get("Idempotency-Key")
-        request = self.request.raw_path.partition("?")[0].encode() + b"\n" + body
+        request = self.path.encode() + b"\n" + body
         call = self.record.number + self.site.services.first_call
         await once(self.sink, self.site.store.replays, key, given, request, call, work)
 
@@ -68,7 +75,7 @@ class Exchange(Struct, frozen=True):
 
     def page(self, items: list[dict[str, Any]]) -> None:
         """A page of a list by cursor: `after` or `before` an id, at most `limit` items."""
-        query = self.request.query
+        query = self.query
         after, before = query.get("after"), query.get("before")
         if after is not None and before is not None:
             raise invalid("Give either 'after' or 'before', not both.", "before")

@@ -25,7 +25,7 @@ from gateway.errors import NO_UPSTREAM, REQUEST_TOO_LARGE, Fault, invalid
 from gateway.pipeline.attempt import Form
 from gateway.store.disk import check_spare
 from gateway.web.connection import Connection
-from gateway.web.reading import answer_expectation
+from gateway.web.reading import Request, announced, answer_expectation
 
 _IN_MEMORY = 256 << 10
 _CHUNK = 128 << 10
@@ -113,7 +113,7 @@ class FormReader:
 
     def __init__(
         self,
-        request: web.BaseRequest,
+        request: Request,
         connection: Connection,
         limit: int,
         decoder: Any,
@@ -137,10 +137,10 @@ class FormReader:
         if request.headers.get("Content-Encoding", "identity").strip().lower() != "identity":
             raise invalid("A form is not taken with a content encoding; send it as it is.")
         parser = Parser(boundary_of(request.headers.get("Content-Type", "")))
-        if (request.content_length or 0) > self._limit:
+        if announced(request) > self._limit:
             raise self._too_large()
         answer_expectation(request, self._connection)
-        content = request.content
+        content = self._connection.content
         self._connection.reading_body(content)
         size = 0
         try:

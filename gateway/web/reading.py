@@ -5,7 +5,8 @@ from __future__ import annotations
 import zlib
 from typing import TYPE_CHECKING
 
-from aiohttp import StreamReader, web
+from aiohttp import EMPTY_PAYLOAD, StreamReader, hdrs, web
+from aiohttp.http import RawRequestMessage
 
 from gateway import errors
 from gateway.errors import Fault, invalid
@@ -13,27 +14,31 @@ from gateway.errors import Fault, invalid
 if TYPE_CHECKING:
     from gateway.web.connection import Connection
 
+Request = RawRequestMessage  # the head; the body is the connection's `content`
+
+_JSON = frozenset({"application/json", "application/json; charset=utf-8"})
 _KEY_HEADERS = ("x-api-key", "api-key", "x-goog-api-key")
 _CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
 _WINDOWS = {"gzip": 31, "x-gzip": 31, "deflate": 15}
 _INFLATE_STEP = 1 << 20
 
 
-def secret_of(request: web.BaseRequest) -> bytes | None:
+def secret_of(request: Request) -> bytes | None:
     """The client's key from any of the headers SDKs use; None when there is none."""
     headers = request.headers
-    given = headers.getall("Authorization", ())
+    given = headers.getall(hdrs.AUTHORIZATION, ())
     if len(given) > 1:
         raise invalid("The request carries more than one Authorization header.")
     if given:
         scheme, _, secret = given[0].partition(" ")
-        if scheme.lower() != "bearer" or not secret.strip():
+        secret = secret.strip()
+        if not secret or scheme.lower() != "bearer":
             raise Fault(
                 errors.AUTHENTICATION_ERROR,
                 "The Authorization header must read 'Bearer <key>'.",
                 cause="bad_scheme",
             )
-        return secret.strip().encode("utf-8", "surrogateescape")
+        return secret.encode("utf-8", "surrogateescape")
     for name in _KEY_HEADERS:
         secret = headers.get(name, "").strip()
         if secret:
@@ -41,28 +46,44 @@ def secret_of(request: web.BaseRequest) -> bytes | None:
     return None
 
 
-async def read_json(request: web.BaseRequest, connection: Connection, limit: int) -> bytes:
+async def read_json(request: Request, connection: Connection, limit: int) -> bytes:
     """A JSON body within `limit` bytes, decoded from its content encoding."""
     headers = request.headers
-    _check_type(headers.get("Content-Type"))
-    encoding = headers.get("Content-Encoding", "identity").strip().lower()
+    media = headers.get(hdrs.CONTENT_TYPE)
+    if media not in _JSON:
+        _check_type(media)
+    encoding = headers.get(hdrs.CONTENT_ENCODING, "identity")
+    if encoding != "identity":
+        encoding = _known(encoding)
+    content = connection.content
+    if content is EMPTY_PAYLOAD:
+        body = b""
+    elif content._eof:  # noqa: SLF001 - small bodies come with their head, and then it is five
+        body = b"".join(content._buffer)  # noqa: SLF001 - calls fewer than to ask the reader
+        if len(body) > limit:
+            raise _too_large(limit)
+    else:
+        if announced(request) > limit:
+            raise _too_large(limit)
+        answer_expectation(request, connection)
+        body = await _read(content, connection, limit)
+    connection.content = EMPTY_PAYLOAD
+    return body if encoding == "identity" else _inflated(body, encoding, limit)
+
+
+def announced(request: Request) -> int:
+    """How long the body is said to be."""
+    return int(request.headers.get(hdrs.CONTENT_LENGTH, 0))
+
+
+def _known(encoding: str) -> str:
+    encoding = encoding.strip().lower()
     if encoding != "identity" and encoding not in _WINDOWS:
         raise invalid(
             f"The content encoding '{encoding[:40]}' is not supported; "
             "send the body as it is, or with gzip or deflate."
         )
-    content = request.content
-    if content.is_eof():  # small bodies come with their head
-        body = content.read_nowait()
-        if len(body) > limit:
-            raise _too_large(limit)
-    else:
-        length = request.content_length
-        if length is not None and length > limit:
-            raise _too_large(limit)
-        answer_expectation(request, connection)
-        body = await _read(content, connection, limit)
-    return body if encoding == "identity" else _inflated(body, encoding, limit)
+    return encoding
 
 
 def _check_type(value: str | None) -> None:
@@ -76,7 +97,7 @@ def _check_type(value: str | None) -> None:
         )
 
 
-def answer_expectation(request: web.BaseRequest, connection: Connection) -> None:
+def answer_expectation(request: Request, connection: Connection) -> None:
     """Tell a client that waits for it to go on."""
     expected = request.headers.get("Expect")
     if expected is None:

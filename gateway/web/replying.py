@@ -6,9 +6,7 @@ import time
 from collections.abc import Callable
 from email.utils import formatdate
 from http import HTTPStatus
-from typing import TYPE_CHECKING
-
-from aiohttp import web
+from typing import TYPE_CHECKING, ClassVar
 
 from gateway.errors import Fault
 from gateway.pipeline.record import Record
@@ -17,32 +15,13 @@ from gateway.web.envelopes import Manner, error_body, error_event, error_headers
 
 if TYPE_CHECKING:
     from gateway.web.connection import Connection
+    from gateway.web.reading import Request
 
 _STATUS_LINES = {
     status.value: f"HTTP/1.1 {status.value} {status.phrase}\r\n".encode() for status in HTTPStatus
 }
 _JSON = ("Content-Type", "application/json")
 _EVENT_STREAM = "text/event-stream"
-
-
-class Sent(web.StreamResponse):
-    """Stands for an answer that is already on the wire; shared, since it holds nothing."""
-
-    async def prepare(self, request: web.BaseRequest) -> None:
-        """Nothing is left to prepare."""
-
-    async def write_eof(self, data: bytes = b"") -> None:
-        """Nothing is left to write."""
-
-
-def _sent(keep_alive: bool) -> Sent:
-    sent = Sent()
-    sent._keep_alive = keep_alive  # noqa: SLF001 - read back by the server loop, set only here
-    return sent
-
-
-SENT_KEEP = _sent(True)
-SENT_CLOSE = _sent(False)
 
 
 class HttpSink:
@@ -53,15 +32,15 @@ class HttpSink:
         "_connection",
         "_events",
         "_head_only",
-        "_keep_alive",
         "_record",
         "_send",
         "_transport",
         "ended",
+        "keep_alive",
         "started",
     )
 
-    def __init__(self, request: web.BaseRequest, connection: Connection, record: Record) -> None:
+    def __init__(self, request: Request, connection: Connection, record: Record) -> None:
         transport = connection.transport
         if transport is None:
             raise ConnectionResetError
@@ -71,7 +50,7 @@ class HttpSink:
         self._record = record
         modern = request.version >= (1, 1)
         self._chunked = modern
-        self._keep_alive = modern and request.keep_alive
+        self.keep_alive = modern and not request.should_close
         self._head_only = request.method == "HEAD"
         self._events = True
         self.started = False
@@ -83,14 +62,14 @@ class HttpSink:
 
     def close_after(self) -> None:
         """Let this answer be the connection's last."""
-        self._keep_alive = False
+        self.keep_alive = False
 
     def start(self, status: int, headers: Headers) -> None:
         """Open a streamed answer."""
         framing = [("Transfer-Encoding", "chunked")] if self._chunked else []
         caching = [("Cache-Control", "no-cache"), ("X-Accel-Buffering", "no")]
         if not self._chunked:
-            self._keep_alive = False
+            self.keep_alive = False
         self.started = True
         self._events = ("Content-Type", _EVENT_STREAM) in headers
         self._transport.write(self._head(status, [*framing, *caching, *headers]))
@@ -128,9 +107,9 @@ class HttpSink:
 
     def switch(self, headers: Headers) -> None:
         """Agree to another protocol: whatever follows on this connection is not HTTP."""
-        self.started = self.ended = self._keep_alive = True
+        self.started = self.ended = self.keep_alive = True
         self._transport.write(self._head(101, headers))
-        self._keep_alive = False
+        self.keep_alive = False
 
     def fail(self, fault: Fault, manner: Manner, headers: Headers = ()) -> None:
         """Tell the client what went wrong: an error answer, or an error event and the end."""
@@ -140,7 +119,7 @@ class HttpSink:
             told = (_JSON, *error_headers(fault), *headers)
             self.reply(fault.kind.status, told, error_body(fault, manner, self._record.id))
             return
-        self._keep_alive = False
+        self.keep_alive = False
         if not self._events:  # bytes have no place for words: that they are not all must show
             self.ended = True
             self._transport.close()
@@ -148,19 +127,19 @@ class HttpSink:
         self.write(error_event(fault, manner, self._record.id, self._record.sequence))
         self.end()
 
-    def sent(self) -> Sent:
-        """What the server loop is handed in place of a response."""
-        return SENT_KEEP if self._keep_alive else SENT_CLOSE
-
     def _head(self, status: int, headers: Headers, length: int | None = None) -> bytes:
-        self._record.status = status
-        lines = [_status_line(status), _date()]
+        record = self._record
+        record.status = status
+        text = f"x-request-id: {record.id}\r\n"
         if length is not None and status not in (204, 304):
-            lines.append(b"Content-Length: %d\r\n" % length)
-        text = "".join([f"{name}: {value}\r\n" for name, value in headers])
-        closing = "" if self._keep_alive else "Connection: close\r\n"
-        lines.append(f"x-request-id: {self._record.id}\r\n{text}{closing}\r\n".encode("latin-1"))
-        return b"".join(lines)
+            text = f"Content-Length: {length}\r\n{text}"
+        for name, value in headers:
+            text += f"{name}: {value}\r\n"
+        text += "\r\n" if self.keep_alive else "Connection: close\r\n\r\n"
+        if int(time.time()) != _Opening.second:
+            _Opening.renew()
+        opening = _Opening.of.get(status) or _Opening.add(status)
+        return opening + text.encode("latin-1")
 
 
 def raw_reply(fault: Fault) -> bytes:
@@ -175,15 +154,22 @@ def _status_line(status: int) -> bytes:
     return _STATUS_LINES.get(status) or f"HTTP/1.1 {status} Error\r\n".encode()
 
 
-class _DateLine:
+class _Opening:
+    """The status line and the Date header, which are the same for a second."""
+
     second = 0
-    line = b""
+    date = b""
+    of: ClassVar[dict[int, bytes]] = {}
 
+    @classmethod
+    def renew(cls) -> None:
+        """Begin another second."""
+        cls.second = int(time.time())
+        cls.date = f"Date: {formatdate(cls.second, usegmt=True)}\r\n".encode()
+        cls.of.clear()
 
-def _date() -> bytes:
-    """The Date header, written anew once a second."""
-    now = int(time.time())
-    if now != _DateLine.second:
-        _DateLine.second = now
-        _DateLine.line = f"Date: {formatdate(now, usegmt=True)}\r\n".encode()
-    return _DateLine.line
+    @classmethod
+    def add(cls, status: int) -> bytes:
+        """The opening of the second's first answer with this status."""
+        opening = cls.of[status] = _status_line(status) + cls.date
+        return opening

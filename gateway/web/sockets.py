@@ -5,26 +5,25 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, cast
 
-from aiohttp import web
-
 from gateway.core.websocket import Closed, Peer, accept_of, is_key
 from gateway.errors import invalid
 from gateway.ports import Headers
 
 if TYPE_CHECKING:
     from gateway.web.connection import Connection
+    from gateway.web.reading import Request
     from gateway.web.replying import HttpSink
 
 _PROTOCOL = "realtime"
 _KEY_PROTOCOL = "openai-insecure-api-key."
 
 
-def wants_websocket(request: web.BaseRequest) -> bool:
+def wants_websocket(request: Request) -> bool:
     """Whether a request asks for a websocket at all."""
     return request.headers.get("Upgrade", "").strip().lower() == "websocket"
 
 
-def check_handshake(request: web.BaseRequest) -> None:
+def check_handshake(request: Request) -> None:
     """Refuse what is no proper handshake."""
     headers = request.headers
     if not wants_websocket(request):
@@ -42,13 +41,13 @@ def check_handshake(request: web.BaseRequest) -> None:
         raise invalid("Sec-WebSocket-Key must be sixteen bytes in base64.")
 
 
-def offered(request: web.BaseRequest) -> list[str]:
+def offered(request: Request) -> list[str]:
     """The subprotocols that the client offers."""
     given = request.headers.getall("Sec-WebSocket-Protocol", ())
     return [one.strip() for value in given for one in value.split(",") if one.strip()]
 
 
-def secret_offered(request: web.BaseRequest) -> bytes | None:
+def secret_offered(request: Request) -> bytes | None:
     """The key among the subprotocols, where browsers must put it."""
     for one in offered(request):
         if one.startswith(_KEY_PROTOCOL):
@@ -56,7 +55,7 @@ def secret_offered(request: web.BaseRequest) -> bytes | None:
     return None
 
 
-def accepted(request: web.BaseRequest) -> Headers:
+def accepted(request: Request) -> Headers:
     """The headers that agree to the handshake."""
     key = request.headers["Sec-WebSocket-Key"].strip()
     headers = [

@@ -107,7 +107,7 @@ async def test_faults_in_mid_stream(tmp_path: Path, letter: str, told: str) -> N
         await exchange.send(head(200, [("Transfer-Encoding", "chunked")]) + chunk(b"e"))
         for _ in range(50):  # the first event is on its way before the next bytes are
             await ask(gateway.server.port, b"GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n")
-            if any(c._busy for c in gateway.server.room.connections):
+            if any(c._request_in_progress for c in gateway.server.room.connections):
                 break
         await exchange.send(chunk(letter.encode()) + b"0\r\n\r\n")
 

@@ -51,7 +51,7 @@ async def index(exchange: Exchange) -> None:
     """Accounts with their balances, oldest first."""
     await admin(exchange)
     limit = page_limit(exchange)
-    after = exchange.request.query.get("after")
+    after = exchange.query.get("after")
     store = exchange.site.store
     number = 0
     if after is not None:

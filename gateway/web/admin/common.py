@@ -61,7 +61,7 @@ def listed(exchange: Exchange, items: list[Any], more: bool, last: str | None = 
 
 def page_limit(exchange: Exchange, usual: int = 100) -> int:
     """How many items the caller wants."""
-    value = exchange.request.query.get("limit")
+    value = exchange.query.get("limit")
     if value is None:
         return usual
     if not (value.isascii() and value.isdigit() and 1 <= len(value) <= 4 and int(value) >= 1):

@@ -46,7 +46,7 @@ new_key = msgspec.json.Decoder(NewKey)
 async def index(exchange: Exchange) -> None:
     """Keys, oldest first; those of the own account for who is no admin."""
     me = await _manager(exchange)
-    query = exchange.request.query
+    query = exchange.query
     limit = page_limit(exchange)
     wanted = query.get("account") if _is_admin(me) else _own(me)
     rows = await exchange.site.store.keys.list(wanted, query.get("after"), limit + 1)

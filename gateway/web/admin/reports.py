@@ -23,7 +23,7 @@ _FILTERS = ("account", "key", "model", "route", "provider")
 async def usage(exchange: Exchange) -> None:
     """Sums by hour, day, key, account, model, route or provider."""
     await admin(exchange)
-    query = exchange.request.query
+    query = exchange.query
     rows = await summary(
         exchange.site.store,
         by=names(query, "by", "day"),
@@ -39,12 +39,12 @@ async def usage(exchange: Exchange) -> None:
 
 async def calls(exchange: Exchange) -> None:
     """Settled calls, newest first."""
-    await _search(exchange, exchange.request.query.get("flag"))
+    await _search(exchange, exchange.query.get("flag"))
 
 
 async def flagged(exchange: Exchange) -> None:
     """Calls that were not simply charged as their provider counted."""
-    await _search(exchange, exchange.request.query.get("flag", "any"))
+    await _search(exchange, exchange.query.get("flag", "any"))
 
 
 async def call(exchange: Exchange) -> None:
@@ -59,7 +59,7 @@ async def call(exchange: Exchange) -> None:
 async def audit(exchange: Exchange) -> None:
     """What operators did, oldest first."""
     await admin(exchange)
-    after = number(exchange.request.query, "after", 1 << 53) or 0
+    after = number(exchange.query, "after", 1 << 53) or 0
     limit = page_limit(exchange)
     rows = await stored.audit(exchange.site.store, after, limit + 1)
     listed(exchange, rows[:limit], len(rows) > limit)
@@ -68,7 +68,7 @@ async def audit(exchange: Exchange) -> None:
 async def export(exchange: Exchange) -> None:
     """All ledger entries, streamed as CSV or JSON lines."""
     await admin(exchange)
-    query = exchange.request.query
+    query = exchange.query
     form = query.get("format", "jsonl")
     if form not in ("csv", "jsonl"):
         raise invalid("'format' is 'csv' or 'jsonl'.", "format")
@@ -93,7 +93,7 @@ async def export(exchange: Exchange) -> None:
 
 async def _search(exchange: Exchange, flag: str | None) -> None:
     await admin(exchange)
-    query = exchange.request.query
+    query = exchange.query
     found, cursor = await stored.search(
         exchange.site.store,
         status=number(query, "status", 999),

@@ -52,7 +52,7 @@ async def key(exchange: Exchange) -> None:
 async def usage(exchange: Exchange) -> None:
     """What the key used; `of=account` for all of its account."""
     mine = await _known(exchange, "usage:read")
-    query = exchange.request.query
+    query = exchange.query
     of = query.get("of", "key")
     if of not in ("key", "account"):
         raise invalid("'of' is 'key' or 'account'.", "of")

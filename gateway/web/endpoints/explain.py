@@ -76,7 +76,7 @@ async def explain(exchange: Exchange) -> None:
 
 
 def _operation(exchange: Exchange, body: JsonBody) -> str:
-    given = exchange.request.query.get("endpoint")
+    given = exchange.query.get("endpoint")
     if given is None:
         return operation_of(exchange.site.services, body)
     if given not in DECODERS:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
+from functools import partial
 from typing import Any, TypeVar
 
 import msgspec
@@ -27,6 +28,7 @@ from gateway.schemas import (
 )
 from gateway.web.exchange import Exchange
 from gateway.web.forms import FormReader
+from gateway.web.reading import read_json, secret_of
 from gateway.web.replays import RecordingSink
 
 MIB = 1 << 20
@@ -54,7 +56,9 @@ class Inference(Struct, frozen=True):
             return self._once(exchange)
         return run(
             exchange.site.services,
-            self.ask(exchange, exchange.body_reader(self.limit)),
+            self.ask(
+                exchange, partial(read_json, exchange.request, exchange.connection, self.limit)
+            ),
             exchange.sink,
             exchange.record,
         )
@@ -63,7 +67,7 @@ class Inference(Struct, frozen=True):
         """The call as the pipeline takes it."""
         return Ask(
             operation=self.operation,
-            secret=exchange.secret(),
+            secret=secret_of(exchange.request),
             decoder=self.decoder,
             read_body=read_body,
             address=exchange.address,

@@ -74,7 +74,7 @@ async def client_secrets(exchange: Exchange) -> None:
 
 def _asked(exchange: Exchange, preset: bytes | None) -> bytes:
     """The session that is asked for, as the body that a call would have."""
-    query = exchange.request.query
+    query = exchange.query
     if "call_id" in query:
         raise invalid("Sessions are opened over websockets here; there are no calls.", "call_id")
     if query.get("intent", "conversation") == "transcription":

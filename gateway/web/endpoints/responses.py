@@ -85,7 +85,7 @@ async def show(exchange: Exchange) -> None:
     name, _, what = exchange.rest.partition("/")
     if what not in ("", "input_items"):
         raise Fault(errors.NOT_FOUND, "There is no such endpoint.")
-    query = exchange.request.query
+    query = exchange.query
     if query.get("stream") == "true":
         raise invalid("A response that is complete cannot be streamed again.", "stream")
     found = _found(exchange, account, name)

@@ -87,7 +87,7 @@ class Room(Struct, frozen=True):
 
     async def _list(self, exchange: Exchange) -> None:
         key = await exchange.key("inference")
-        query, tasks = exchange.request.query, tasks_of(exchange)
+        query, tasks = exchange.query, tasks_of(exchange)
         after, before = query.get("after"), query.get("before")
         if after is not None and before is not None:
             raise invalid("Give either 'after' or 'before', not both.", "before")
@@ -132,7 +132,7 @@ class Room(Struct, frozen=True):
         exchange.answer({"id": task.id, "object": self.deleted, "deleted": True})
 
     async def _content(self, exchange: Exchange, task: Task) -> None:
-        if exchange.request.query.get("variant", "video") != "video":
+        if exchange.query.get("variant", "video") != "video":
             raise invalid("Only 'variant=video' can be had: no other files are made.", "variant")
         if task.state == "failed":
             raise invalid("This work has failed, so there is no file.")
@@ -191,7 +191,7 @@ async def child_of(exchange: Exchange, key: Key) -> int:
 
 def surface_of(exchange: Exchange) -> str:
     """The path in front of an endpoint's own."""
-    path = exchange.request.raw_path.partition("?")[0]
+    path = exchange.path
     surfaces = exchange.site.catalog.current.surfaces
     return max((one for one in surfaces if path.startswith(one + "/")), key=len, default="")
 

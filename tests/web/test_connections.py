@@ -1,0 +1,248 @@
+"""One connection and the requests that follow one another on it."""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+
+import pytest
+from aiohttp import StreamReader
+from aiohttp.http import RawRequestMessage
+
+from gateway.web.connection import Connection
+from gateway.web.exchange import Exchange as Served
+from tests.fake_upstream import Exchange, FakeUpstream, chunk, head
+from tests.harness import Gateway, running
+from tests.rawclient import RawClient, chat, request
+
+ALIVE = b"GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n"
+TUNNEL = b"CONNECT a:1 HTTP/1.1\r\nHost: x\r\n\r\n"
+FIRST = b'data: {"choices":[{"index":0,"delta":{"content":"a"},"finish_reason":null}]}\n\n'
+
+
+def only(gateway: Gateway) -> Connection:
+    """The connection of a test's only client."""
+    (connection,) = gateway.server.room.connections
+    return connection
+
+
+@pytest.mark.parametrize("apart", [False, True])
+async def test_bytes_behind_a_declined_upgrade(gateway: Gateway, apart: bool) -> None:
+    """They are requests like any other, whether they come with it or after it."""
+    async with await RawClient.open(gateway.server.port) as client:
+        for sent in (TUNNEL, ALIVE, ALIVE) if apart else (TUNNEL + ALIVE + ALIVE,):
+            client.send(sent)
+            await asyncio.sleep(0.01)
+        assert [(await client.answer()).status for _ in range(3)] == [404, 200, 200]
+
+
+async def test_junk_behind_a_declined_upgrade(gateway: Gateway) -> None:
+    """It is bad HTTP like any other, and what was asked before it is answered."""
+    async with await RawClient.open(gateway.server.port) as client:
+        client.send(TUNNEL + b"junk and more\r\n\r\n")
+        assert (await client.answer()).status == 404
+        assert (await client.answer()).status == 400
+        assert await client.at_end()
+
+
+async def test_declined_upgrades_in_a_row(gateway: Gateway) -> None:
+    """Each hands back what stands behind it, be that the next."""
+    async with await RawClient.open(gateway.server.port) as client:
+        client.send((TUNNEL + ALIVE) * 20)
+        assert [(await client.answer()).status for _ in range(40)] == [404, 200] * 20
+
+
+async def test_more_requests_than_may_wait(gateway: Gateway) -> None:
+    """Reading stops while too many wait, and goes on as they are served."""
+    async with await RawClient.open(gateway.server.port) as client:
+        client.send(request(chat(), gateway.key) + ALIVE * 300)
+        assert [(await client.answer()).status for _ in range(301)] == [200] * 301
+
+
+async def test_many_requests_at_once_leave_others_their_turn(
+    gateway: Gateway, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The loop gets to everybody else between two of them, however quickly each is answered."""
+    room = gateway.server.room
+    handle = room.handle
+    order: list[str] = []
+
+    async def counted(*what: object) -> bool:
+        order.append("request")
+        room.loop.call_soon(order.append, "other")
+        return await handle(*what)
+
+    monkeypatch.setattr(room, "handle", counted)
+    async with await RawClient.open(gateway.server.port) as client:
+        client.send(ALIVE * 10)
+        assert [(await client.answer()).status for _ in range(10)] == [200] * 10
+    assert order == ["request", "other"] * 10
+
+
+UNREAD = b"PUT /v1/chat/completions HTTP/1.1\r\nHost: x\r\nContent-Length: 5\r\n\r\n12"
+
+
+@pytest.mark.parametrize("rest", [b"345" + ALIVE, b""])
+async def test_a_body_that_nobody_reads(gateway: Gateway, rest: bytes) -> None:
+    """The answer does not wait for it; its end is waited for a while, and nothing is served then."""
+    async with await RawClient.open(gateway.server.port) as client:
+        client.send(b"")
+        while not gateway.server.room.connections:
+            await asyncio.sleep(0)
+        only(gateway)._lingering_time = 5.0 if rest else 0.05
+        client.send(UNREAD)
+        answer = await client.answer()
+        assert (answer.status, answer.header("connection")) == (405, "close")
+        client.send(rest)
+        assert await client.at_end()
+
+
+async def test_a_whole_body_that_nobody_reads(gateway: Gateway) -> None:
+    """It is in nobody's way."""
+    async with await RawClient.open(gateway.server.port) as client:
+        client.send(UNREAD + b"345" + ALIVE)
+        assert [(await client.answer()).status for _ in range(2)] == [405, 200]
+
+
+async def test_a_body_that_breaks_off_unread(gateway: Gateway) -> None:
+    """Bad framing in a body that nobody reads ends the connection like any other end."""
+    raw = UNREAD.replace(b"Content-Length: 5", b"Transfer-Encoding: chunked")
+    async with await RawClient.open(gateway.server.port) as client:
+        client.send(b"")
+        while not gateway.server.room.connections:
+            await asyncio.sleep(0)
+        only(gateway)._lingering_time = 0.2
+        client.send(raw.removesuffix(b"12") + b"2\r\nab\r\n")
+        assert (await client.answer()).status == 405
+        client.send(b"zz\r\n\r\n" + ALIVE)
+        assert await client.at_end()
+
+
+async def test_a_failure_outside_of_any_call(
+    gateway: Gateway, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is a 500 in our envelope, and the connection's last answer."""
+
+    async def broken(*_: object) -> bool:
+        raise RuntimeError("boom")
+
+    monkeypatch.setattr(gateway.server.room, "handle", broken)
+    async with await RawClient.open(gateway.server.port) as client:
+        client.send(ALIVE + ALIVE)
+        answer = await client.answer()
+        assert (answer.status, answer.error["code"]) == (500, "internal_error")
+        assert b"boom" not in answer.body
+        assert await client.at_end()
+
+
+async def test_a_client_that_leaves_while_it_is_served(
+    gateway: Gateway, fake: FakeUpstream
+) -> None:
+    """Its call is cancelled at once, and what it sent behind it is not served."""
+    release = asyncio.Event()
+
+    async def handler(exchange: Exchange) -> None:
+        await exchange.gate(release)
+
+    fake.handler = handler
+    client = await RawClient.open(gateway.server.port)
+    client.send(request(chat(), gateway.key) * 2)
+    while not fake.requests:
+        await asyncio.sleep(0)
+    client.abort()
+    await gateway.idle()
+    gateway.server.log.close()
+    calls = [line for line in gateway.logged() if line["event"] == "call"]
+    assert [(call["status"], call["cause"]) for call in calls] == [(499, "client_closed")]
+    assert len(fake.requests) == 1
+
+
+async def test_a_client_that_leaves_while_its_answer_is_kept(
+    gateway: Gateway, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its call is over all the same: the drain need not wait for it, and the log tells of it."""
+    asked = asyncio.Event()
+
+    async def never(*_: object) -> None:
+        asked.set()
+        await asyncio.Event().wait()
+
+    monkeypatch.setattr(gateway.server.store.replays, "finish", never)
+    client = await RawClient.open(gateway.server.port)
+    client.send(request(chat(), gateway.key, headers={"Idempotency-Key": "one"}))
+    await asked.wait()
+    client.abort()
+    await gateway.idle()
+    gateway.server.log.close()
+    (call,) = [line for line in gateway.logged() if line["event"] == "call"]
+    assert (call["status"], call["cause"]) == (499, "client_closed")
+
+
+async def test_a_body_that_comes_before_it_is_read(
+    gateway: Gateway, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its rest is no request's head: the connection may rest afterwards like any other."""
+    keys = gateway.server.site.services.keys
+    looked, found = asyncio.Event(), asyncio.Event()
+    find = keys.find
+
+    async def slow(secret: bytes) -> object:
+        looked.set()
+        await found.wait()
+        return await find(secret)
+
+    monkeypatch.setattr(keys, "find", slow)
+    raw = request(chat(), gateway.key)
+    async with await RawClient.open(gateway.server.port) as client:
+        client.send(raw[:-5])
+        await looked.wait()
+        client.send(raw[-5:])
+        while not only(gateway).content.is_eof():
+            await asyncio.sleep(0)
+        found.set()
+        assert (await client.answer()).status == 200
+        room = gateway.server.room
+        room.sweep(room.loop.time() + 20)
+        client.send(ALIVE)
+        assert (await client.answer()).status == 200
+
+
+async def test_closing_while_a_body_is_read(tmp_path, fake: FakeUpstream) -> None:
+    """Nobody waits for a body whose connection is closed."""
+    async with running(tmp_path, fake.url + "/v1") as gateway:
+        client = await RawClient.open(gateway.server.port)
+        client.send(request(chat(), gateway.key)[:-5])
+        while not any(one._body_since for one in gateway.server.room.connections):
+            await asyncio.sleep(0)
+        tasks = [one._task_handler for one in gateway.server.room.connections]
+    assert all(task.done() for task in tasks)
+    assert await client.at_end()
+    client.close()
+
+
+async def test_an_open_stream_keeps_nothing_of_its_request(
+    gateway: Gateway, fake: FakeUpstream
+) -> None:
+    """Its head, its body's reader and its exchange are let go of once it runs."""
+    release = asyncio.Event()
+
+    async def handler(exchange: Exchange) -> None:
+        lines = [("Content-Type", "text/event-stream"), ("Transfer-Encoding", "chunked")]
+        await exchange.send(head(200, lines) + chunk(FIRST))
+        await exchange.gate(release)
+        await exchange.send(chunk(b"data: [DONE]\n\n") + b"0\r\n\r\n")
+
+    fake.handler = handler
+    gc.collect()
+    before = heads()
+    async with await RawClient.open(gateway.server.port) as client:
+        client.send(request(chat(stream=True), gateway.key))
+        await client.head()
+        assert heads() == before
+        release.set()
+        assert await client.chunk() == FIRST
+
+
+def heads() -> int:
+    kinds = (RawRequestMessage, StreamReader, Served)
+    return sum(isinstance(kept, kinds) for kept in gc.get_objects())
