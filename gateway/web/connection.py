@@ -14,13 +14,12 @@ from logging import Logger
 from typing import Any, cast
 
 from aiohttp import EMPTY_PAYLOAD, StreamReader, web
-from aiohttp.http import HttpProcessingError, StreamWriter
+from aiohttp.http import HttpProcessingError
 from aiohttp.web_protocol import ERROR
 from msgspec import Struct
 
 from gateway import errors
 from gateway.errors import Fault
-from gateway.web.envelopes import error_body
 from gateway.web.reading import Request
 from gateway.web.replying import raw_reply
 
@@ -154,12 +153,14 @@ class Connection(web.RequestHandler):
             if self._buffer_paused and len(messages) <= self._msg_queue_resume_size:
                 self._resume_reading_if_drained()
             try:
-                serving = self._refuse(400) if request is ERROR else handle(request, self)
+                serving = self._malformed() if request is ERROR else handle(request, self)
                 del request  # a long stream need not carry what only its start needed
                 keep_alive = await serving
                 del serving  # nor an idle connection what has served it
             except Exception:
-                keep_alive = await self._refuse(500)
+                keep_alive = self._refuse(
+                    Fault(errors.INTERNAL_ERROR, "The gateway failed on this request.")
+                )
             except BaseException:
                 self.force_close()
                 raise
@@ -224,39 +225,14 @@ class Connection(web.RequestHandler):
         ):
             self.force_close()
 
-    def handle_error(
-        self,
-        request: web.BaseRequest,
-        status: int = 500,
-        exc: BaseException | None = None,
-        message: str | None = None,
-    ) -> web.StreamResponse:
-        """aiohttp's own refusals (bad HTTP) in our envelope, without its traceback."""
-        if status == 400:
-            fault = errors.invalid("The HTTP request is malformed and was not processed.")
-        else:
-            fault = Fault(errors.INTERNAL_ERROR, "The gateway failed on this request.")
-        response = web.Response(
-            status=status, body=error_body(fault), content_type="application/json"
-        )
-        response.force_close()
-        return response
-
-    def log_exception(self, *args: Any, **options: Any) -> None:
-        """Bad HTTP is the client's affair; a traceback here would be a way to fill the log."""
-
-    async def _refuse(self, status: int) -> bool:
-        """What never came to be a call of ours is answered by aiohttp's own means."""
-        task = cast("asyncio.Task[None]", self._task_handler)
-        writer = StreamWriter(self, self._loop)
-        request = web.BaseRequest(ERROR, EMPTY_PAYLOAD, self, writer, task, self._loop)
-        try:
-            response = self.handle_error(request, status)
-            await response.prepare(request)
-            await response.write_eof()
-        except Exception:
-            self.force_close()
+    def _refuse(self, fault: Fault) -> bool:
+        """Answer what never came to be a call of ours, and close."""
+        if self.transport is not None:
+            self.transport.write(raw_reply(fault))
         return False
+
+    async def _malformed(self) -> bool:
+        return self._refuse(errors.invalid("The HTTP request is malformed and was not processed."))
 
     async def _clear_away(self) -> None:
         """Deal with what a request has left unread."""
@@ -309,8 +285,7 @@ class Connection(web.RequestHandler):
         )
 
     def _time_out(self, message: str) -> None:
-        if self.transport is not None:
-            self.transport.write(raw_reply(Fault(errors.REQUEST_TIMEOUT, message)))
+        self._refuse(Fault(errors.REQUEST_TIMEOUT, message))
         self.force_close()
 
     def _abort(self) -> None:
