@@ -134,6 +134,12 @@ class Sink(Protocol):
 
     def write(self, data: bytes) -> None: ...
 
+    def straight(self) -> tuple[Callable[[bytes], object], bytes] | None:
+        """How to write a piece in one call: the transport's own, and the frame of size and bytes
+        that it is given. Whoever does it counts what it sends. None where writing is more.
+        """
+        ...
+
     def end(self) -> None:
         """The clean end of a started answer."""
         ...

@@ -18,6 +18,7 @@ from gateway.core.usage import NOTHING, ChoiceHead, decode_head, is_object, open
 from gateway.domain import Usage
 from gateway.errors import Fault
 
+_UNREADABLE = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
 # What stands around the text in a delta: {"content":""}.
 _DELTA_FRAME = 14
 _LARGE = 1_000
@@ -43,6 +44,26 @@ class Translator(Protocol):
     def feed(self, data: bytes) -> bytes: ...
 
     def finish(self) -> bytes: ...
+
+
+class Sent(Protocol):
+    """Where it is written down how much the client was sent."""
+
+    bytes_out: int
+
+
+class Outlet(Protocol):
+    """Where the answer goes."""
+
+    @property
+    def started(self) -> bool: ...
+
+
+class Watched(Protocol):
+    """What is paid for: it is to be looked at from this count of output tokens on."""
+
+    @property
+    def watch_at(self) -> int: ...
 
 
 class StreamMeter:
@@ -104,22 +125,84 @@ class StreamMeter:
     def feed(self, data: bytes) -> bytes:
         """Return the events that `data` completes, less the usage chunk nobody asked for."""
         splitter = self._splitter
-        # One whole event per read is what an unhurried stream looks like.
+        # Whole events of one line of data are what one read brings, as a rule.
         if (
             not splitter.tail
             and data.startswith(b"data: ")
             and data.endswith(b"\n\n")
-            and data.find(b"\n") == len(data) - 2
             and len(data) <= sse.MAX_EVENT
             and b"\r" not in data
         ):
-            return data if self._passes(data[6:-2]) else b""
+            payloads = data[6:-2].split(b"\n\ndata: ")
+            if data.count(b"\n") == 2 * len(payloads):
+                kept = [payload for payload in payloads if self._passes(payload)]
+                if len(kept) == len(payloads):
+                    return data
+                return b"".join([b"data: %b\n\n" % payload for payload in kept])
         passed: list[bytes] = []
         for event in splitter.feed(data):
             payload = None if splitter.oversize else sse.data_of(event)
             if payload is None or self._passes(payload):
                 passed.append(event)
         return passed[0] if len(passed) == 1 else b"".join(passed)
+
+    def receiver(
+        self,
+        general: Callable[[bytes], None],
+        outlet: Outlet,
+        write: Callable[[bytes], object],
+        frame: bytes,
+        sent: Sent,
+        paid: Watched,
+        watch: Callable[[bytes], None],
+    ) -> Callable[[bytes], None]:
+        """What takes each piece of a started answer and writes it on: one frame for what nearly
+        every piece is, a whole event of one choice that says something; `general` for all others.
+        """
+        if not self._plain:
+            return general
+        tail = self._splitter.tail
+
+        def receive(data: bytes) -> None:
+            size = len(data)
+            if (
+                data.find(b"\n") != size - 2
+                or not data.startswith(b"data: ")
+                or not data.endswith(b"\n")
+                or b"\r" in data
+                or tail
+                or size > sse.MAX_EVENT
+                or self.fault is not None
+                or not outlet.started
+            ):
+                return general(data)
+            try:
+                head = decode_head(data[6:-2])
+            except _UNREADABLE:
+                return general(data)
+            choices, usage = head.choices, head.usage
+            if not choices or len(choices) > 1:
+                return general(data)
+            first = choices[0]
+            said = len(first.delta)
+            if (
+                first.finish_reason
+                or said >= _LARGE
+                or first.usage is not NOTHING
+                or (usage is not NOTHING and bytes(usage) != b"null")
+            ):
+                return general(data)
+            said = said or len(first.text)
+            if said > _DELTA_FRAME:
+                self.produced += said - _DELTA_FRAME
+            self.events = events = self.events + 1
+            sent.bytes_out += size
+            write(frame % (size, data))
+            if events >= paid.watch_at or self.produced >> 2 >= paid.watch_at:
+                watch(data)
+            return None
+
+        return receive
 
     def finish(self) -> bytes:
         """The end of the stream: a last event without its blank line still counts."""
@@ -138,7 +221,7 @@ class StreamMeter:
             return True
         try:
             head = decode_head(payload)
-        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        except _UNREADABLE:
             return True
         choices = head.choices
         if choices:

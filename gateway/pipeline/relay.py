@@ -218,22 +218,19 @@ class Stream:
 
     def _receiver(self) -> Callable[[bytes], None]:
         """What takes each piece: a closure, since every chunk passes through it."""
-        feed, write, send, sink = self._translator.feed, self._sink.write, self._send, self._sink
-        meter, till = self._translator, self._till
+        meter, straight = self._translator, self._sink.straight()
         if not isinstance(meter, StreamMeter) or self._show_cost:
-            return self._slow_receiver(feed)
+            return self._slow_receiver(self._translator.feed)
+        if straight is None:
+            return self._untouched
+        return meter.receiver(
+            self._untouched, self._sink, *straight, self._record, self._till, self._watch
+        )
 
-        def receive(data: bytes) -> None:
-            out = feed(data)
-            if sink.started and meter.fault is None:
-                if out:
-                    write(out)
-            else:
-                send(out)
-            if meter.events >= till.watch_at or meter.produced >= till.watch_at * 4:
-                self._watch(data)
-
-        return receive
+    def _untouched(self, data: bytes) -> None:
+        """Any piece of a stream that passes as it is."""
+        self._send(self._translator.feed(data))
+        self._watch(data)
 
     def _slow_receiver(self, feed: Callable[[bytes], bytes]) -> Callable[[bytes], None]:
         """The same for streams that are translated, or that tell their cost."""
