@@ -24,15 +24,15 @@ class Connection(asyncio.Protocol):
     """An open connection. `on_free` is told when an exchange is over, `on_lost` when it is dead."""
 
     __slots__ = (
-        "_deadline",
+        "_allowed",
         "_drained",
         "_half_sent",
         "_loop",
         "_now",
         "_on_free",
         "_parser",
-        "_poll",
         "_reply",
+        "_since",
         "_step",
         "_timeouts",
         "_total",
@@ -41,6 +41,7 @@ class Connection(asyncio.Protocol):
         "answered",
         "dead",
         "expires",
+        "poll",
         "used",
         "where",
     )
@@ -61,26 +62,26 @@ class Connection(asyncio.Protocol):
         self._on_free = on_free
         self._parser = ResponseParser()
         self._transport: asyncio.Transport | None = None
-        self._poll: Callable[[int], list[tuple[int, int]]] | None = None
+        # What an idle connection has in the kernel's buffer, as select.poll tells it.
+        self.poll: Callable[[int], list[tuple[int, int]]] | None = None
         self._waiter: asyncio.Future[Reply] | None = None
         self._drained: asyncio.Future[None] | None = None
         self._half_sent = False
         self._reply: Reply | None = None
         self._timeouts = Timeouts()
-        self._deadline = self._total = NEVER
+        # The step at hand has this long from that moment on.
+        self._allowed = self._total = NEVER
+        self._since = 0.0
         self._step = "first_byte"
 
     # --- one exchange ---
 
-    async def exchange(
-        self,
-        request: bytes,
-        timeouts: Timeouts,
-        total: float,
-        more: Iterable[bytes] | None = None,
-    ) -> Reply:
-        """Send the request, and `more` of its body at the provider's pace; wait for the answer's
-        head, which may come before all is sent.
+    def begin(
+        self, request: bytes, timeouts: Timeouts, total: float, now: float
+    ) -> asyncio.Future[Reply]:
+        """Send the request; what is returned is done once the answer's head is here.
+
+        Whoever is cancelled while waiting for it must say so by `forsake`.
         """
         self.answered = False
         transport = self._transport
@@ -90,21 +91,33 @@ class Connection(asyncio.Protocol):
         self._timeouts = timeouts
         self._total = total
         self._step = "first_byte"
-        self._deadline = self._now() + timeouts.first_byte
-        waiter: asyncio.Future[Reply] = self._loop.create_future()
-        self._waiter = waiter
+        self._since = now
+        self._allowed = timeouts.first_byte
+        self._waiter = waiter = self._loop.create_future()
         transport.write(request)
+        return waiter
+
+    def forsake(self, waiter: asyncio.Future[Reply]) -> None:
+        """Nobody waits any more for what `begin` returned."""
+        # Only what is still ours: an answer that ended meanwhile has given this connection
+        # back, and it may already carry somebody else's request.
+        if self._waiter is waiter:
+            self.cut()
+        elif not waiter.cancelled() and waiter.exception() is None:
+            waiter.result().close()
+
+    async def exchange(
+        self, request: bytes, timeouts: Timeouts, total: float, more: Iterable[bytes] = ()
+    ) -> Reply:
+        """Send the request, and `more` of its body at the provider's pace; wait for the answer's
+        head, which may come before all is sent.
+        """
+        waiter = self.begin(request, timeouts, total, self._now())
         try:
-            if more is not None:
-                await self._upload(more, waiter)
+            await self._upload(more, waiter)
             return await waiter
         except asyncio.CancelledError:
-            # Only what is still ours: an answer that ended meanwhile has given this connection
-            # back, and it may already carry somebody else's request.
-            if self._waiter is waiter:
-                self.cut()
-            elif not waiter.cancelled() and waiter.exception() is None:
-                waiter.result().close()
+            self.forsake(waiter)
             raise
         except OSError:  # of the file that was to be sent
             self.cut()
@@ -119,13 +132,15 @@ class Connection(asyncio.Protocol):
             if waiter.done() or transport is None:
                 return
             transport.write(chunk)
-            self._deadline = self._now() + self._timeouts.idle
+            self._since = self._now()
+            self._allowed = self._timeouts.idle
             if self._drained is not None:
                 await asyncio.wait((self._drained, waiter), return_when="FIRST_COMPLETED")
         self._half_sent = False
         if not waiter.done():
             self._step = "first_byte"
-            self._deadline = self._now() + self._timeouts.first_byte
+            self._since = self._now()
+            self._allowed = self._timeouts.first_byte
 
     def pause_writing(self) -> None:
         """The provider does not keep up with what is sent."""
@@ -137,16 +152,11 @@ class Connection(asyncio.Protocol):
         if drained is not None and not drained.done():
             drained.set_result(None)
 
-    @property
-    def fit(self) -> bool:
-        """True when an idle connection is open and silent, in the kernel's buffer as well."""
-        return not self.dead and (self._poll is None or not self._poll(0))
-
     def overdue(self, now: float) -> None:
         """Fail the exchange if one of its deadlines has passed."""
         if now >= self._total:
             self._fail(faults.timeout(self.where, "total", self._timeouts.total))
-        elif now >= self._deadline:
+        elif now >= self._since + self._allowed:
             seconds = getattr(self._timeouts, self._step)
             self._fail(faults.timeout(self.where, self._step, seconds))
 
@@ -158,13 +168,14 @@ class Connection(asyncio.Protocol):
 
     def hold(self) -> None:
         """Stop reading; the idle clock stands still."""
-        self._deadline = NEVER
+        self._allowed = NEVER
         if self._transport is not None:
             self._transport.pause_reading()
 
     def go_on(self) -> None:
         """Read on; the idle clock starts anew."""
-        self._deadline = self._now() + self._timeouts.idle
+        self._since = self._now()
+        self._allowed = self._timeouts.idle
         if self._transport is not None:
             self._transport.resume_reading()
 
@@ -185,37 +196,30 @@ class Connection(asyncio.Protocol):
                 sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             poller = select.poll()
             poller.register(sock.fileno(), select.POLLIN)
-            self._poll = poller.poll
+            self.poll = poller.poll
 
-    def data_received(self, data: bytes) -> None:  # noqa: C901, PLR0912 - runs for every chunk
+    def data_received(self, data: bytes) -> None:
         """Parse first, then hand over: no consumer runs inside the parser.
 
         In one piece: every chunk passes here, and one call more shows in the bench.
         """
-        parser = self._parser
-        if self._reply is None:
-            if self._waiter is None:
-                self.cut()  # bytes that nobody asked for: never the next caller's answer
-                return
-            self.answered = True
+        parser, reply = self._parser, self._reply
+        if reply is None and self._waiter is None:
+            self.cut()  # bytes that nobody asked for: never the next caller's answer
+            return
         wrong = None
         try:
             parser.feed(data)
         except REFUSALS as error:
             wrong = parser.refusal(error)
-        if self._waiter is not None:
-            if parser.head_done:
-                self._begin_reply()
-            elif wrong is None:
-                wrong = parser.overlong(len(data))
+        if reply is None:
+            wrong = self._begin_reply(wrong, len(data))
+            reply = self._reply
         pieces = parser.pieces
         if pieces:
-            body = pieces[0] if len(pieces) == 1 else b"".join(pieces)
-            pieces.clear()
-            if self._deadline != NEVER:
-                self._deadline = self._now() + self._timeouts.idle
-            reply = self._reply
+            body = pieces.pop() if len(pieces) == 1 else parser.joined()
             if reply is not None:
+                self._since = self._now()
                 deliver = reply.deliver
                 if deliver is None:
                     reply.keep(body)
@@ -248,30 +252,32 @@ class Connection(asyncio.Protocol):
 
     # --- inside ---
 
-    def _begin_reply(self) -> None:
-        parser = self._parser
-        waiter = self._waiter
+    def _begin_reply(self, wrong: str | None, size: int) -> str | None:
+        """Whoever waits is given the answer once its head is complete; what is wrong with it."""
+        self.answered = True
+        parser, waiter = self._parser, self._waiter
         assert waiter is not None
+        if not parser.head_done:
+            return parser.overlong(size) if wrong is None else wrong
         if waiter.done():  # cancelled a moment ago
             self.cut()
-            return
-        try:
-            decoder = decoder_for(parser.headers.get("content-encoding"))
-        except DecodingError as error:
-            self._fail(faults.bad_response(self.where, str(error)))
-            return
+            return wrong
+        headers, decoder = parser.headers, None
+        if "content-encoding" in headers:
+            try:
+                decoder = decoder_for(headers["content-encoding"])
+            except DecodingError as error:
+                self._fail(faults.bad_response(self.where, str(error)))
+                return wrong
         self._waiter = None
         self._step = "idle"
-        self._deadline = self._now() + self._timeouts.idle
+        self._since = self._now()
+        self._allowed = self._timeouts.idle
         self._reply = reply = Reply(
-            parser.status,
-            parser.headers,
-            self,
-            self._loop,
-            delimited=parser.delimited,
-            decoder=decoder,
+            parser.status, headers, self, self._loop, parser.delimited, decoder
         )
         waiter.set_result(reply)
+        return wrong
 
     def _finish(self) -> None:
         """A clean end: tell the consumer, give the connection back if it is still good."""
@@ -279,8 +285,8 @@ class Connection(asyncio.Protocol):
         if reply is None:
             return
         reply.finish()
-        held = self._deadline == NEVER
-        self._deadline = self._total = NEVER
+        held = self._allowed == NEVER
+        self._allowed = self._total = NEVER
         parser, transport = self._parser, self._transport
         if (
             not parser.reusable
@@ -294,7 +300,8 @@ class Connection(asyncio.Protocol):
             return
         if held:
             transport.resume_reading()
-        self.expires = self._now() + _keep_alive(parser.headers.get("keep-alive"))
+        hint = parser.headers.get("keep-alive")
+        self.expires = self._now() + (IDLE_SECONDS if hint is None else _keep_alive(hint))
         self.used = True
         self._on_free(self, True)
 
@@ -312,8 +319,8 @@ class Connection(asyncio.Protocol):
         if self.dead:
             return
         self.dead = True
-        self._deadline = self._total = NEVER
-        self._poll = None
+        self._allowed = self._total = NEVER
+        self.poll = None
         transport, self._transport = self._transport, None
         if transport is not None:
             transport.abort()
@@ -321,10 +328,8 @@ class Connection(asyncio.Protocol):
         self._on_free(self, False)
 
 
-def _keep_alive(header: str | None) -> float:
+def _keep_alive(header: str) -> float:
     """Seconds to keep an idle connection: ours, or the provider's hint less one."""
-    if header is None:
-        return IDLE_SECONDS
     for part in header.split(","):
         name, _, value = part.partition("=")
         if name.strip().lower() == "timeout" and value.strip().isdecimal():

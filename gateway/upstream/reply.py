@@ -56,7 +56,6 @@ class Reply:
         headers: Mapping[str, str],
         source: Source,
         loop: asyncio.AbstractEventLoop,
-        *,
         delimited: bool = True,
         decoder: Decoder | None = None,
     ) -> None:
@@ -83,7 +82,12 @@ class Reply:
     async def read(self, limit: int) -> bytes:
         """The whole body; more than `limit` bytes is a fault."""
         if self._done and not self._taken and self._error is None and self._decoder is None:
-            return self._complete(limit)  # it came with its head, as short answers do
+            self._taken = True  # it came with its head, as short answers do
+            held, self._held = self._held, []
+            whole = held[0] if len(held) == 1 else b"".join(held)
+            if len(whole) > limit:
+                raise faults.oversize(self._where, limit)
+            return whole
         pieces: list[bytes] = []
         room = limit
 
@@ -99,14 +103,6 @@ class Reply:
             raise faults.oversize(self._where, limit)
         await self.pump(collect)
         return pieces[0] if len(pieces) == 1 else b"".join(pieces)
-
-    def _complete(self, limit: int) -> bytes:
-        self._taken = True
-        held, self._held = self._held, []
-        whole = held[0] if len(held) == 1 else b"".join(held)
-        if len(whole) > limit:
-            raise faults.oversize(self._where, limit)
-        return whole
 
     async def pump(self, receive: Callable[[bytes], None]) -> None:
         """Push every piece into `receive`; return at a clean end only, raise at any other."""
@@ -152,14 +148,18 @@ class Reply:
     # --- the source's side ---
 
     def finish(self) -> None:
-        """The wire reached a clean end."""
-        self._end()
+        """The wire reached its end, a clean one unless an error was set before."""
+        self._done = True
+        self._source = None
+        waiter = self._waiter
+        if waiter is not None and not waiter.done():
+            waiter.set_result(None)
 
     def fail(self, error: Exception) -> None:
         """The wire died or broke; what arrived before is still handed over first."""
         if not self._done:
             self._error = error
-            self._end()
+            self.finish()
 
     # --- inside ---
 
@@ -205,10 +205,3 @@ class Reply:
         self.fail(error)
         if source is not None:
             source.cut()
-
-    def _end(self) -> None:
-        self._done = True
-        self._source = None
-        waiter = self._waiter
-        if waiter is not None and not waiter.done():
-            waiter.set_result(None)
