@@ -112,14 +112,11 @@ def media_type(attempt: Attempt) -> str | None:
     )
 
 
-class Meter:
+class Meter(msgspec.Struct, eq=False):
     """What of a stream has passed so far, for whoever settles it however it ends."""
 
-    __slots__ = ("_counter", "_translator")
-
-    def __init__(self) -> None:
-        self._translator: Translator | None = None
-        self._counter: object = None
+    _translator: Translator | None = None
+    _counter: object = None
 
     def follow(self, translator: Translator) -> StreamMeter | None:
         """Count what passes; a translator that does not count itself has its output counted."""

@@ -215,14 +215,17 @@ class Connection(asyncio.Protocol):
         if reply is None:
             wrong = self._begin_reply(wrong, len(data))
             reply = self._reply
-        pieces = parser.pieces
+        last, pieces = b"", parser.pieces
         if pieces:
             body = pieces.pop() if len(pieces) == 1 else parser.joined()
             if reply is not None:
                 self._since = self._now()
                 deliver = reply.deliver
                 if deliver is None:
-                    reply.keep(body)
+                    if parser.complete and wrong is None:
+                        last = body
+                    else:
+                        reply.keep(body)
                 else:
                     try:
                         deliver(body)
@@ -231,7 +234,7 @@ class Connection(asyncio.Protocol):
         if wrong is not None:
             self._fail(faults.bad_response(self.where, wrong))
         elif parser.complete:
-            self._finish()
+            self._finish(last)
 
     def eof_received(self) -> None:
         """The end of a body without length; the transport then closes by itself."""
@@ -274,17 +277,17 @@ class Connection(asyncio.Protocol):
         self._since = self._now()
         self._allowed = self._timeouts.idle
         self._reply = reply = Reply(
-            parser.status, headers, self, self._loop, parser.delimited, decoder
+            parser.status, headers, self, self.where, self._loop, parser.delimited, decoder
         )
         waiter.set_result(reply)
         return wrong
 
-    def _finish(self) -> None:
+    def _finish(self, last: bytes = b"") -> None:
         """A clean end: tell the consumer, give the connection back if it is still good."""
         reply, self._reply = self._reply, None
         if reply is None:
             return
-        reply.finish()
+        reply.finish(last)
         held = self._allowed == NEVER
         self._allowed = self._total = NEVER
         parser, transport = self._parser, self._transport
