@@ -20,8 +20,8 @@ from gateway.errors import Fault
 
 _UNREADABLE = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
 # What stands around the text in a delta: {"content":""}.
-_DELTA_FRAME = 14
-_LARGE = 1_000
+DELTA_FRAME = 14
+LARGE = 1_000
 _SOURCES = b'"annotations"'
 
 
@@ -46,26 +46,6 @@ class Translator(Protocol):
     def finish(self) -> bytes: ...
 
 
-class Sent(Protocol):
-    """Where it is written down how much the client was sent."""
-
-    bytes_out: int
-
-
-class Outlet(Protocol):
-    """Where the answer goes."""
-
-    @property
-    def started(self) -> bool: ...
-
-
-class Watched(Protocol):
-    """What is paid for: it is to be looked at from this count of output tokens on."""
-
-    @property
-    def watch_at(self) -> int: ...
-
-
 class StreamMeter:
     """The translator of adapters whose provider already speaks OpenAI's wire."""
 
@@ -74,7 +54,6 @@ class StreamMeter:
         "_finished",
         "_hide_usage",
         "_most_used",
-        "_plain",
         "_read_usage",
         "_splitter",
         "_usage_raw",
@@ -82,7 +61,9 @@ class StreamMeter:
         "done",
         "events",
         "fault",
+        "plain",
         "produced",
+        "tail",
     )
 
     def __init__(
@@ -93,11 +74,12 @@ class StreamMeter:
         fault_in: Callable[[bytes], Fault | None] = fault_in_body,
     ) -> None:
         self._splitter = sse.Splitter()
+        self.tail = self._splitter.tail  # what came of the event that is not complete yet
         self._hide_usage = hide_usage
         self._read_usage = read_usage
         self._fault_in = fault_in
         # An error object never stands beside choices; what an adapter looks for may.
-        self._plain = fault_in is fault_in_body
+        self.plain = fault_in is fault_in_body
         self._usage_raw: bytes | None = None
         self._finished = False
         self.done = False
@@ -124,10 +106,9 @@ class StreamMeter:
 
     def feed(self, data: bytes) -> bytes:
         """Return the events that `data` completes, less the usage chunk nobody asked for."""
-        splitter = self._splitter
         # Whole events of one line of data are what one read brings, as a rule.
         if (
-            not splitter.tail
+            not self.tail
             and data.startswith(b"data: ")
             and data.endswith(b"\n\n")
             and len(data) <= sse.MAX_EVENT
@@ -139,70 +120,13 @@ class StreamMeter:
                 if len(kept) == len(payloads):
                     return data
                 return b"".join([b"data: %b\n\n" % payload for payload in kept])
+        splitter = self._splitter
         passed: list[bytes] = []
         for event in splitter.feed(data):
             payload = None if splitter.oversize else sse.data_of(event)
             if payload is None or self._passes(payload):
                 passed.append(event)
         return passed[0] if len(passed) == 1 else b"".join(passed)
-
-    def receiver(
-        self,
-        general: Callable[[bytes], None],
-        outlet: Outlet,
-        write: Callable[[bytes], object],
-        frame: bytes,
-        sent: Sent,
-        paid: Watched,
-        watch: Callable[[bytes], None],
-    ) -> Callable[[bytes], None]:
-        """What takes each piece of a started answer and writes it on: one frame for what nearly
-        every piece is, a whole event of one choice that says something; `general` for all others.
-        """
-        if not self._plain:
-            return general
-        tail = self._splitter.tail
-
-        def receive(data: bytes) -> None:
-            size = len(data)
-            if (
-                data.find(b"\n") != size - 2
-                or not data.startswith(b"data: ")
-                or not data.endswith(b"\n")
-                or b"\r" in data
-                or tail
-                or size > sse.MAX_EVENT
-                or self.fault is not None
-                or not outlet.started
-            ):
-                return general(data)
-            try:
-                head = decode_head(data[6:-2])
-            except _UNREADABLE:
-                return general(data)
-            choices, usage = head.choices, head.usage
-            if not choices or len(choices) > 1:
-                return general(data)
-            first = choices[0]
-            said = len(first.delta)
-            if (
-                first.finish_reason
-                or said >= _LARGE
-                or first.usage is not NOTHING
-                or (usage is not NOTHING and bytes(usage) != b"null")
-            ):
-                return general(data)
-            said = said or len(first.text)
-            if said > _DELTA_FRAME:
-                self.produced += said - _DELTA_FRAME
-            self.events = events = self.events + 1
-            sent.bytes_out += size
-            write(frame % (size, data))
-            if events >= paid.watch_at or self.produced >> 2 >= paid.watch_at:
-                watch(data)
-            return None
-
-        return receive
 
     def finish(self) -> bytes:
         """The end of the stream: a last event without its blank line still counts."""
@@ -228,15 +152,15 @@ class StreamMeter:
             first = choices[0]
             if first.finish_reason:
                 self._finished = True
-            if len(choices) == 1 and len(first.delta) < _LARGE:
+            if len(choices) == 1 and len(first.delta) < LARGE:
                 size = len(first.delta) or len(first.text)
-                if size > _DELTA_FRAME:
-                    self.produced += size - _DELTA_FRAME
+                if size > DELTA_FRAME:
+                    self.produced += size - DELTA_FRAME
             else:
                 self._measure(choices, payload)
-            if self._plain and head.usage is NOTHING and first.usage is NOTHING:
+            if self.plain and head.usage is NOTHING and first.usage is NOTHING:
                 return True  # what nearly every chunk is
-        if self.fault is None and (not choices or not self._plain):
+        if self.fault is None and (not choices or not self.plain):
             self.fault = self._fault_in(payload)
         raw = usage_of(head)
         if raw is None:
@@ -252,7 +176,7 @@ class StreamMeter:
             return  # where an answer comes from is said at length, and is no answer
         for choice in choices:
             size = len(choice.delta) or len(choice.text)
-            self.produced += max(0, size - _DELTA_FRAME)
+            self.produced += max(0, size - DELTA_FRAME)
 
     def _note_usage(self, raw: bytes) -> None:
         """Usage may be repeated and grow; what it said before can't become untrue."""

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import math
 import select
-import socket
 from collections.abc import Callable, Iterable
 from typing import Final, cast
 
@@ -16,6 +15,7 @@ from gateway.upstream.decoding import DecodingError, decoder_for
 from gateway.upstream.parsing import REFUSALS, ResponseParser
 from gateway.upstream.reply import Reply
 
+Poll = Callable[[int], list[tuple[int, int]]]
 NEVER: Final = math.inf
 IDLE_SECONDS = 60.0
 
@@ -62,8 +62,8 @@ class Connection(asyncio.Protocol):
         self._on_free = on_free
         self._parser = ResponseParser()
         self._transport: asyncio.Transport | None = None
-        # What an idle connection has in the kernel's buffer, as select.poll tells it.
-        self.poll: Callable[[int], list[tuple[int, int]]] | None = None
+        # What an idle connection has in the kernel's buffer; None until it is asked for.
+        self.poll: Poll | None = None
         self._waiter: asyncio.Future[Reply] | None = None
         self._drained: asyncio.Future[None] | None = None
         self._half_sent = False
@@ -188,15 +188,20 @@ class Connection(asyncio.Protocol):
     # --- asyncio.Protocol ---
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """Remember the transport and how to look into its socket's buffer."""
+        """Remember the transport; both event loops have told its socket not to wait for more."""
         self._transport = cast("asyncio.Transport", transport)  # no subclass under uvloop
-        sock = transport.get_extra_info("socket")
-        if sock is not None and hasattr(select, "poll"):
-            if sock.family in (socket.AF_INET, socket.AF_INET6):
-                sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+
+    def look(self) -> Poll:
+        """How to look into the socket's buffer: made for a connection that is used once more."""
+        transport = self._transport
+        sock = None if transport is None else transport.get_extra_info("socket")
+        if sock is None or not hasattr(select, "poll"):
+            self.poll = _see_nothing
+        else:
             poller = select.poll()
             poller.register(sock.fileno(), select.POLLIN)
             self.poll = poller.poll
+        return self.poll
 
     def data_received(self, data: bytes) -> None:
         """Parse first, then hand over: no consumer runs inside the parser.
@@ -329,6 +334,11 @@ class Connection(asyncio.Protocol):
             transport.abort()
         self._parser.release()
         self._on_free(self, False)
+
+
+def _see_nothing(_timeout: int) -> list[tuple[int, int]]:
+    """Where no one can look into a buffer, nothing is seen there."""
+    return []
 
 
 def _keep_alive(header: str) -> float:

@@ -68,8 +68,11 @@ class Pool:
         idle = self._idle
         while idle:
             connection = idle.pop()
-            poll = connection.poll
-            if not connection.dead and connection.expires > now and not (poll and poll(0)):
+            if (
+                not connection.dead
+                and connection.expires > now
+                and not (connection.poll or connection.look())(0)
+            ):
                 self._active.add(connection)
                 if not self._fast:
                     self._arm()

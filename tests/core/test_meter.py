@@ -200,41 +200,6 @@ def test_no_bytes_make_it_raise(pieces: list[bytes]) -> None:
     assert run(pieces, True) == run([whole], True)
 
 
-class Wire:
-    """Where a stream goes that passes through: the general way and the quick one end here."""
-
-    def __init__(self, hide: bool, watch_at: int) -> None:
-        self.meter = StreamMeter(hide_usage=hide)
-        self.watch_at = watch_at
-        self.started = False
-        self.bytes_out = 0
-        self.out = b""
-        self.seen: list[tuple[object, ...]] = []
-
-    def general(self, data: bytes) -> None:
-        out = self.meter.feed(data)
-        if out:
-            self.started = True
-            self.bytes_out += len(out)
-            self.out += b"<%x|%b>" % (len(out), out)
-        meter = self.meter
-        if meter.events >= self.watch_at or meter.produced >= self.watch_at * 4:
-            self.watch(data)
-
-    def watch(self, data: bytes) -> None:
-        self.seen.append(("watched", data, self.meter.events, self.meter.produced))
-        self.watch_at *= 2
-
-    def write(self, data: bytes) -> None:
-        self.out += data
-
-    def state(self) -> tuple[object, ...]:
-        meter = self.meter
-        fault = meter.fault.message if meter.fault else None
-        counts = (meter.events, meter.produced, self.bytes_out, self.watch_at)
-        return self.out, *counts, meter.usage, meter.complete, meter.done, fault, self.started
-
-
 EDGES = (
     b"\n",
     b"\n\n",
@@ -256,50 +221,6 @@ EDGES = (
     stream(b'{"choices":[{}]}', b'{"choices":[]}', b'{"choices":\r[{}]}'),
     stream(b'{"choices":[{"delta":{"content":"\xff"},"finish_reason":null}]}'),
 )
-
-
-@settings(max_examples=300)
-@given(
-    st.lists(st.sampled_from([*GOLDEN.values(), *EDGES]) | st.binary(max_size=9), max_size=9),
-    st.booleans(),
-    st.sampled_from([1, 3, 1 << 62]),
-    st.data(),
-)
-def test_the_quick_way_is_the_general_one(
-    parts: list[bytes], hide: bool, watch_at: int, data: st.DataObject
-) -> None:
-    """Byte for byte, count for count, and after every piece, however the stream is cut."""
-    pieces = [part for part in parts if part]
-    if data.draw(st.booleans()):
-        whole = b"".join(parts)
-        cuts = sorted(data.draw(st.sets(st.integers(0, len(whole)), max_size=12)))
-        pieces = [whole[a:b] for a, b in itertools.pairwise([0, *cuts, len(whole)]) if a < b]
-    plain, quick = Wire(hide, watch_at), Wire(hide, watch_at)
-    receive = quick.meter.receiver(
-        quick.general, quick, quick.write, b"<%x|%b>", quick, quick, quick.watch
-    )
-    for piece in pieces:
-        plain.general(piece)
-        receive(piece)
-        assert quick.state() == plain.state(), piece
-    assert quick.seen == plain.seen
-    assert (quick.meter.finish(), *quick.state()) == (plain.meter.finish(), *plain.state())
-
-
-def test_the_quick_way_is_taken() -> None:
-    """What nearly every piece is never sees the general way, with or without `"usage":null`."""
-    wire = Wire(True, 1 << 62)
-    wire.started = True
-
-    def never(data: bytes) -> None:
-        raise AssertionError(data)
-
-    receive = wire.meter.receiver(never, wire, wire.write, b"<%x|%b>", wire, wire, never)
-    usual = [stream(ROLE), stream(TEXT), stream(TRAP), stream(b'{"choices":[{"text":"a"}]}')]
-    for piece in usual:
-        receive(piece)
-    assert wire.out == b"".join(b"<%x|%b>" % (len(piece), piece) for piece in usual)
-    assert (wire.meter.events, wire.bytes_out) == (4, len(b"".join(usual)))
 
 
 def event_by_event(stream: bytes, hide: bool) -> tuple[object, ...]:
