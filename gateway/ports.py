@@ -34,6 +34,10 @@ class UpstreamReply(Protocol):
         """False when only the connection's end ends the body: the content must prove it whole."""
         ...
 
+    def forget_headers(self) -> None:
+        """They will not be asked for again."""
+        ...
+
     async def read(self, limit: int) -> bytes:
         """The whole body, decoded from its content encoding; over `limit` is a fault."""
         ...

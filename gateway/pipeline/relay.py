@@ -194,6 +194,7 @@ class Stream:
     async def run(self) -> None:
         """Relay until the provider's clean end; anything less is a fault."""
         reply = self._attempt.reply
+        reply.forget_headers()
         self._sink.on_congestion(reply.pause, reply.resume)
         try:
             await reply.pump(self._receiver())

@@ -12,7 +12,7 @@ from gateway.domain import Timeouts
 from gateway.errors import Fault
 from gateway.upstream import faults
 from gateway.upstream.decoding import DecodingError, decoder_for
-from gateway.upstream.parsing import REFUSALS, ResponseParser
+from gateway.upstream.parsing import NO_HEADERS, REFUSALS, ResponseParser
 from gateway.upstream.reply import Reply
 
 Poll = Callable[[int], list[tuple[int, int]]]
@@ -27,6 +27,7 @@ class Connection(asyncio.Protocol):
         "_allowed",
         "_drained",
         "_half_sent",
+        "_hint",
         "_loop",
         "_now",
         "_on_free",
@@ -67,6 +68,7 @@ class Connection(asyncio.Protocol):
         self._waiter: asyncio.Future[Reply] | None = None
         self._drained: asyncio.Future[None] | None = None
         self._half_sent = False
+        self._hint: str | None = None
         self._reply: Reply | None = None
         self._timeouts = Timeouts()
         # The step at hand has this long from that moment on.
@@ -271,6 +273,8 @@ class Connection(asyncio.Protocol):
             self.cut()
             return wrong
         headers, decoder = parser.headers, None
+        parser.headers = NO_HEADERS
+        self._hint = headers.get("keep-alive")
         if "content-encoding" in headers:
             try:
                 decoder = decoder_for(headers["content-encoding"])
@@ -308,7 +312,7 @@ class Connection(asyncio.Protocol):
             return
         if held:
             transport.resume_reading()
-        hint = parser.headers.get("keep-alive")
+        hint = self._hint
         self.expires = self._now() + (IDLE_SECONDS if hint is None else _keep_alive(hint))
         self.used = True
         self._on_free(self, True)

@@ -20,6 +20,7 @@ _MOST_NAMES = 512
 # Names of headers as they come, and as they are kept: most are the same in every answer.
 _names: dict[bytes, str] = {}
 
+NO_HEADERS: dict[str, str] = {}  # of an answer whose headers are somebody else's now
 REFUSALS = (httptools.HttpParserError, httptools.HttpParserUpgrade)
 
 

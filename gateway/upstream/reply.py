@@ -6,10 +6,11 @@ import asyncio
 from collections.abc import Callable, Mapping
 from typing import Protocol
 
-from msgspec import Struct, field
+from msgspec import Struct
 
 from gateway.upstream import faults
 from gateway.upstream.decoding import Decoder, DecodingError
+from gateway.upstream.parsing import NO_HEADERS
 
 # What may wait for a consumer before the provider is held back.
 HIGH_WATER = 64 * 1024
@@ -43,7 +44,7 @@ class Reply(Struct, eq=False):
     # Who takes the body straight off the wire; None while nobody does and pieces are kept.
     deliver: Callable[[bytes], None] | None = None
     _waiter: asyncio.Future[None] | None = None
-    _held: list[bytes] = field(default_factory=list)
+    _held: list[bytes] | None = None
     _held_bytes: int = 0
     _brimming: bool = False
     _paused: bool = False
@@ -57,7 +58,7 @@ class Reply(Struct, eq=False):
         """The whole body; more than `limit` bytes is a fault."""
         if self._done and not self._taken and self._error is None and self.decoder is None:
             self._taken = True  # it came with its head, as short answers do
-            held, self._held = self._held, []
+            held, self._held = self._held or (), None
             whole = held[0] if len(held) == 1 else b"".join(held)
             if len(whole) > limit:
                 raise faults.oversize(self.where, limit)
@@ -115,10 +116,14 @@ class Reply(Struct, eq=False):
             if self.source is not None:
                 self.source.go_on()
 
+    def forget_headers(self) -> None:
+        """A long stream need not hold what only its start needed."""
+        self.headers = NO_HEADERS
+
     def close(self) -> None:
         """Cut an unfinished answer; a finished one has gone back to the pool by itself."""
         self._taken = True
-        self._held.clear()
+        self._held = None
         if not self._done:
             self.give_up(faults.closed(self.where))
 
@@ -127,7 +132,7 @@ class Reply(Struct, eq=False):
     def finish(self, last: bytes = b"") -> None:
         """The wire reached its end, a clean one unless an error was set before."""
         if last:
-            self._held.append(last)
+            self._held = [last] if self._held is None else [*self._held, last]
         self._done = True
         self.source = None
         waiter = self._waiter
@@ -145,7 +150,7 @@ class Reply(Struct, eq=False):
     def _attach(self, receive: Callable[[bytes], None]) -> None:
         """Hand over what came before the consumer did, then push directly."""
         push = receive if self.decoder is None else self._decoding(self.decoder, receive)
-        held, self._held = self._held, []
+        held, self._held = self._held or (), None
         for data in held:
             push(data)
         self.deliver = push
@@ -166,6 +171,8 @@ class Reply(Struct, eq=False):
 
     def keep(self, data: bytes) -> None:
         """A piece of the body that nobody takes yet."""
+        if self._held is None:
+            self._held = []
         self._held.append(data)
         self._held_bytes += len(data)
         if self._held_bytes > HIGH_WATER and self.source is not None:
