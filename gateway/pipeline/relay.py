@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
+from typing import Any
 from urllib.parse import urlsplit
 
 import msgspec
@@ -117,15 +118,14 @@ class Meter(msgspec.Struct, eq=False):
     """What of a stream has passed so far, for whoever settles it however it ends."""
 
     _translator: Translator | None = None
-    _counter: object = None
+    counter: Any = None  # whose `events` and `produced` are the stream's
 
     def follow(self, translator: Translator) -> StreamMeter | None:
         """Count what passes; a translator that does not count itself has its output counted."""
-        self._translator = self._counter = translator
+        self._translator = self.counter = translator
         if hasattr(translator, "produced"):
             return None
-        counter = StreamMeter(hide_usage=False)
-        self._counter = counter
+        self.counter = counter = StreamMeter(hide_usage=False)
         return counter
 
     @property
@@ -136,12 +136,12 @@ class Meter(msgspec.Struct, eq=False):
     @property
     def events(self) -> int:
         """How many events have passed."""
-        return int(getattr(self._counter, "events", 0))
+        return int(getattr(self.counter, "events", 0))
 
     @property
     def produced(self) -> int:
         """How many bytes of answer have passed."""
-        return int(getattr(self._counter, "produced", 0))
+        return int(getattr(self.counter, "produced", 0))
 
     @property
     def final(self) -> bytes:
@@ -157,8 +157,9 @@ class Stream:
     """Pumps a streamed answer into the sink as it arrives."""
 
     __slots__ = (
-        "_attempt", "_begun", "_clock", "_frame", "_headers", "_media", "_meter", "_passing",
-        "_record", "_second", "_show_cost", "_sink", "_till", "_translator", "_write", "stopped",
+        "_attempt", "_begun", "_clock", "_counter", "_frame", "_headers", "_media", "_meter",
+        "_passing", "_record", "_second", "_show_cost", "_sink", "_till", "_translator", "_write",
+        "stopped",
     )  # fmt: skip
     _passing: StreamMeter
     _write: Callable[[bytes], object]
@@ -189,6 +190,7 @@ class Stream:
         self._translator = _translator(attempt, wishes.show_usage, media)
         self._meter = meter
         self._second = meter.follow(self._translator)
+        self._counter = meter.counter
         self.stopped = False
 
     async def run(self) -> None:
@@ -201,7 +203,8 @@ class Stream:
         except _Spent:
             self.stopped = True
             return
-        self._send(self._translator.finish())
+        rest = self._translator.finish()
+        self._send(rest, self._translator.fault)
         fault = self._translator.fault
         if fault is not None and self._sink.started:
             # The provider's own error event has passed to the client; here it is only noted.
@@ -222,7 +225,7 @@ class Stream:
         """What takes each piece."""
         meter, straight = self._translator, self._sink.straight()
         if not isinstance(meter, StreamMeter) or self._show_cost:
-            return self._slow_receiver(self._translator.feed)
+            return self._changed
         if straight is None or not meter.plain:
             return self._untouched
         self._passing, (self._write, self._frame) = meter, straight
@@ -274,22 +277,27 @@ class Stream:
         return None
 
     def _untouched(self, data: bytes) -> None:
-        self._send(self._translator.feed(data))
+        out = self._translator.feed(data)
+        self._send(out, self._translator.fault)
         self._watch(data)
 
-    def _slow_receiver(self, feed: Callable[[bytes], bytes]) -> Callable[[bytes], None]:
-        """The same for streams that are translated, or that tell their cost."""
-
-        def receive(data: bytes) -> None:
-            out = feed(data)
-            if self._second is not None and out:
+    def _changed(self, data: bytes) -> None:
+        """Any piece of a stream that is translated, or that tells its cost."""
+        translator, sink = self._translator, self._sink
+        out = translator.feed(data)
+        if out:
+            if self._second is not None:
                 self._second.feed(out)
-            if self._show_cost and out:
+            if self._show_cost:
                 out = cost_in_events(out, self._cost_so_far)
-            self._send(out)
+        fault = translator.fault
+        if fault is not None or not sink.started:
+            self._send(out, fault)
+        elif out:
+            sink.write(out)
+        counter, watch_at = self._counter, self._till.watch_at
+        if counter.events >= watch_at or counter.produced >> 2 >= watch_at:
             self._watch(out)
-
-        return receive
 
     def _watch(self, sample: bytes) -> None:
         """See to it that what the stream produces is paid for; end it when it cannot be."""
@@ -312,10 +320,9 @@ class Stream:
         usage = self._meter.usage
         return 0 if usage is None else self._till.price(whole_input(usage, self._attempt.candidate))
 
-    def _send(self, out: bytes) -> None:
+    def _send(self, out: bytes, fault: Fault | None) -> None:
         # A stream that passes untouched passes the provider's error event on as well, once it has
         # started; before that, and where a wire is translated, the fault is told in our own style.
-        fault = self._translator.fault
         if fault is not None:
             out = masked(out, self._attempt.credential)
             if not (self._sink.started and _passes_errors(self._translator)):
