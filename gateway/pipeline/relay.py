@@ -270,7 +270,8 @@ class Stream:
             meter.produced += said - DELTA_FRAME
         meter.events = events = meter.events + 1
         self._record.bytes_out += size
-        self._write(self._frame % (size, data))
+        write = self._write
+        write(self._frame % (size, data))
         watch_at = self._till.watch_at
         if events >= watch_at or meter.produced >> 2 >= watch_at:
             self._watch(data)
