@@ -73,8 +73,8 @@ class StreamMeter:
         read_usage: Callable[[bytes], Usage] = openai_usage,
         fault_in: Callable[[bytes], Fault | None] = fault_in_body,
     ) -> None:
-        self._splitter = sse.Splitter()
-        self.tail = self._splitter.tail  # what came of the event that is not complete yet
+        self._splitter: sse.Splitter | None = None  # until a piece is not whole events
+        self.tail: bytes | bytearray = b""  # what came of the event that is not complete yet
         self._hide_usage = hide_usage
         self._read_usage = read_usage
         self._fault_in = fault_in
@@ -120,7 +120,7 @@ class StreamMeter:
                 if len(kept) == len(payloads):
                     return data
                 return b"".join([b"data: %b\n\n" % payload for payload in kept])
-        splitter = self._splitter
+        splitter = self._splitter or self._split()
         passed: list[bytes] = []
         for event in splitter.feed(data):
             payload = None if splitter.oversize else sse.data_of(event)
@@ -130,13 +130,21 @@ class StreamMeter:
 
     def finish(self) -> bytes:
         """The end of the stream: a last event without its blank line still counts."""
-        rest = self._splitter.rest()
-        if not rest or self._splitter.oversize:
+        splitter = self._splitter
+        if splitter is None:
+            return b""
+        rest = splitter.rest()
+        if not rest or splitter.oversize:
             return rest
         payload = sse.data_of(rest)
         if payload is None or not self._passes(payload) or not self.complete:
             return b""
         return rest
+
+    def _split(self) -> sse.Splitter:
+        self._splitter = splitter = sse.Splitter()
+        self.tail = splitter.tail
+        return splitter
 
     def _passes(self, payload: bytes) -> bool:
         self.events += 1

@@ -178,19 +178,17 @@ def kept(inner: Translator, adapter: str, mishaps: Mishaps) -> Kept:
 
 def passing(operation: Operation, adapter: str, mishaps: Mishaps, show_usage: bool) -> StreamMeter:
     """Our own meter, with a stranger's eye for usage and failures where there is one."""
+    read, find = operation.usage, operation.fault_in
     return StreamMeter(
         hide_usage=not show_usage,
-        read_usage=_usage(operation.usage, adapter, mishaps),
-        fault_in=_fault_in(operation.fault_in, adapter, mishaps),
+        read_usage=read if read is openai_usage else _usage(read, adapter, mishaps),
+        fault_in=find if find is fault_in_body else _fault_in(find, adapter, mishaps),
     )
 
 
 def _usage(
     read: Callable[[bytes], Usage], adapter: str, mishaps: Mishaps
 ) -> Callable[[bytes], Usage]:
-    if read is openai_usage:
-        return read
-
     def careful(raw: bytes) -> Usage:
         try:
             return sound_usage(read(raw)) or Usage(raw=raw, problem="the adapter found none")
@@ -204,9 +202,6 @@ def _usage(
 def _fault_in(
     find: Callable[[bytes], Fault | None], adapter: str, mishaps: Mishaps
 ) -> Callable[[bytes], Fault | None]:
-    if find is fault_in_body:
-        return find
-
     def careful(payload: bytes) -> Fault | None:
         try:
             found: object = find(payload)

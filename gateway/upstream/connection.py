@@ -24,7 +24,6 @@ class Connection(asyncio.Protocol):
     """An open connection. `on_free` is told when an exchange is over, `on_lost` when it is dead."""
 
     __slots__ = (
-        "_allowed",
         "_drained",
         "_half_sent",
         "_hint",
@@ -33,16 +32,17 @@ class Connection(asyncio.Protocol):
         "_on_free",
         "_parser",
         "_reply",
-        "_since",
         "_step",
         "_timeouts",
-        "_total",
         "_transport",
         "_waiter",
+        "allowed",
         "answered",
         "dead",
         "expires",
         "poll",
+        "since",
+        "total",
         "used",
         "where",
     )
@@ -71,9 +71,9 @@ class Connection(asyncio.Protocol):
         self._hint: str | None = None
         self._reply: Reply | None = None
         self._timeouts = Timeouts()
-        # The step at hand has this long from that moment on.
-        self._allowed = self._total = NEVER
-        self._since = 0.0
+        # The step at hand has this long from that moment on; all steps have until `total`.
+        self.allowed = self.total = NEVER
+        self.since = 0.0
         self._step = "first_byte"
 
     # --- one exchange ---
@@ -91,10 +91,10 @@ class Connection(asyncio.Protocol):
             raise faults.reset(self.where)
         self._parser.begin()
         self._timeouts = timeouts
-        self._total = total
+        self.total = total
         self._step = "first_byte"
-        self._since = now
-        self._allowed = timeouts.first_byte
+        self.since = now
+        self.allowed = timeouts.first_byte
         self._waiter = waiter = self._loop.create_future()
         transport.write(request)
         return waiter
@@ -134,15 +134,15 @@ class Connection(asyncio.Protocol):
             if waiter.done() or transport is None:
                 return
             transport.write(chunk)
-            self._since = self._now()
-            self._allowed = self._timeouts.idle
+            self.since = self._now()
+            self.allowed = self._timeouts.idle
             if self._drained is not None:
                 await asyncio.wait((self._drained, waiter), return_when="FIRST_COMPLETED")
         self._half_sent = False
         if not waiter.done():
             self._step = "first_byte"
-            self._since = self._now()
-            self._allowed = self._timeouts.first_byte
+            self.since = self._now()
+            self.allowed = self._timeouts.first_byte
 
     def pause_writing(self) -> None:
         """The provider does not keep up with what is sent."""
@@ -156,9 +156,9 @@ class Connection(asyncio.Protocol):
 
     def overdue(self, now: float) -> None:
         """Fail the exchange if one of its deadlines has passed."""
-        if now >= self._total:
+        if now >= self.total:
             self._fail(faults.timeout(self.where, "total", self._timeouts.total))
-        elif now >= self._since + self._allowed:
+        elif now >= self.since + self.allowed:
             seconds = getattr(self._timeouts, self._step)
             self._fail(faults.timeout(self.where, self._step, seconds))
 
@@ -170,14 +170,14 @@ class Connection(asyncio.Protocol):
 
     def hold(self) -> None:
         """Stop reading; the idle clock stands still."""
-        self._allowed = NEVER
+        self.allowed = NEVER
         if self._transport is not None:
             self._transport.pause_reading()
 
     def go_on(self) -> None:
         """Read on; the idle clock starts anew."""
-        self._since = self._now()
-        self._allowed = self._timeouts.idle
+        self.since = self._now()
+        self.allowed = self._timeouts.idle
         if self._transport is not None:
             self._transport.resume_reading()
 
@@ -228,7 +228,7 @@ class Connection(asyncio.Protocol):
             body = pieces.pop() if len(pieces) == 1 else parser.joined()
             if reply is not None:
                 now, deliver = self._now, reply.deliver
-                self._since = now()
+                self.since = now()
                 if deliver is None:
                     if parser.complete and wrong is None:
                         last = body
@@ -284,8 +284,8 @@ class Connection(asyncio.Protocol):
                 return wrong
         self._waiter = None
         self._step = "idle"
-        self._since = self._now()
-        self._allowed = self._timeouts.idle
+        self.since = self._now()
+        self.allowed = self._timeouts.idle
         self._reply = reply = Reply(
             parser.status, headers, self, self.where, self._loop, parser.delimited, decoder
         )
@@ -298,8 +298,8 @@ class Connection(asyncio.Protocol):
         if reply is None:
             return
         reply.finish(last)
-        held = self._allowed == NEVER
-        self._allowed = self._total = NEVER
+        held = self.allowed == NEVER
+        self.allowed = self.total = NEVER
         parser, transport = self._parser, self._transport
         if (
             not parser.reusable
@@ -332,7 +332,7 @@ class Connection(asyncio.Protocol):
         if self.dead:
             return
         self.dead = True
-        self._allowed = self._total = NEVER
+        self.allowed = self.total = NEVER
         self.poll = None
         transport, self._transport = self._transport, None
         if transport is not None:

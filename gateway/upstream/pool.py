@@ -94,7 +94,8 @@ class Pool:
     def sweep(self, now: float) -> None:
         """Fail whatever is overdue at `now`: exchanges, callers in the queue, idle connections."""
         for connection in list(self._active):
-            connection.overdue(now)
+            if now >= connection.total or now >= connection.since + connection.allowed:
+                connection.overdue(now)
         for waiter in self._waiting:
             if now >= waiter.deadline and not waiter.turn.done():
                 waiter.turn.set_exception(faults.exhausted(self.where, self._limit))
