@@ -114,17 +114,16 @@ class ResponseParser:
 
     def on_header(self, name: bytes, value: bytes) -> None:
         """Keep a header, bounded in number and size; trailers count but are dropped."""
-        self._headers_seen += 1
-        self._head_bytes += len(name) + len(value) + _HEADER_COST
-        if self._headers_seen > MAX_HEADERS:
+        self._headers_seen = seen = self._headers_seen + 1
+        self._head_bytes = size = self._head_bytes + len(name) + len(value) + _HEADER_COST
+        if seen > MAX_HEADERS:
             self._refuse(f"more than {MAX_HEADERS} headers")
-        if self._head_bytes > MAX_HEAD:
+        if size > MAX_HEAD:
             self._refuse(f"more than {MAX_HEAD} bytes of headers")
         if self.head_done:
             return
-        key = _names.get(name) or _learned(name)
-        text = value.decode("latin-1")
-        headers = self.headers
+        headers, key = self.headers, _names.get(name) or _learned(name)
+        text = str(value, "latin-1")
         headers[key] = f"{headers[key]}, {text}" if key in headers else text
 
     def on_headers_complete(self) -> None:
