@@ -28,7 +28,7 @@ from gateway.pipeline.strangers import kept, passing
 from gateway.pipeline.till import Till
 from gateway.pipeline.wishes import Wishes
 from gateway.ports import Clock, Headers, Sink, Upstream
-from gateway.sdk import PASSTHROUGH, Answered, Further, Reply
+from gateway.sdk import PASSTHROUGH, Answered, Further, Operation, Reply
 
 More = UpstreamRequest | Callable[[Credential], UpstreamRequest]
 MAX_REPLY = 64 << 20
@@ -39,15 +39,13 @@ _EVENT_STREAM = "text/event-stream"
 
 async def whole(attempt: Attempt, upstream: Upstream) -> Reply:
     """The provider's whole answer in the client's dialect, or the fault it stands for."""
-    reply = attempt.reply
-    operation = attempt.candidate.operation
-    adapter = attempt.candidate.route.provider.adapter
+    reply, operation = attempt.reply, attempt.candidate.operation
     if not 200 <= reply.status < 300:
         raise await _refusal(attempt)
     body = await reply.read(MAX_REPLY)
     try:
         if operation.parse is PASSTHROUGH:
-            return _passed(attempt, body)
+            return _passed(operation, body)
         made = operation.parse(attempt.call, reply.status, reply.headers, body)
         for _ in range(_MOST_WAVES):
             if not isinstance(made, Further):
@@ -57,6 +55,7 @@ async def whole(attempt: Attempt, upstream: Upstream) -> Reply:
     except Fault as fault:
         raise told(fault, attempt.candidate, attempt.credential, attempt.mishaps) from None
     except (Exception, SystemExit) as error:
+        adapter = attempt.candidate.route.provider.adapter
         raise attempt.mishaps.failed(adapter, error) from error
 
 
@@ -368,8 +367,7 @@ def _translator(attempt: Attempt, show_usage: bool, media: str | None) -> Transl
     return translator if media is None else measured(translator, media, attempt.candidate.rows)
 
 
-def _passed(attempt: Attempt, body: bytes) -> Reply:
-    operation = attempt.candidate.operation
+def _passed(operation: Operation, body: bytes) -> Reply:
     try:
         head = decode_head(body)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
