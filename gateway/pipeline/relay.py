@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Callable
 from typing import Any
-from urllib.parse import urlsplit
 
 import msgspec
 
@@ -14,13 +12,14 @@ from gateway.core.faults import fault_in_body
 from gateway.core.meter import DELTA_FRAME, LARGE, StreamMeter, Translator
 from gateway.core.sse import MAX_EVENT
 from gateway.core.usage import NOTHING, decode_head, openai_usage, usage_of
-from gateway.domain import Channel, Credential, UpstreamRequest, Usage
+from gateway.domain import Usage
 from gateway.errors import Fault, upstream_error
 from gateway.pipeline.attempt import Attempt
 from gateway.pipeline.costs import cost_in_events, length_end
+from gateway.pipeline.further import brought
 from gateway.pipeline.masking import guarded, masked, refused, scrubbed, told
 from gateway.pipeline.media import Through, measured
-from gateway.pipeline.mishaps import sound_reply, sound_request, sound_type, sound_usage
+from gateway.pipeline.mishaps import sound_reply, sound_type, sound_usage
 from gateway.pipeline.operations import TALKS
 from gateway.pipeline.record import Record
 from gateway.pipeline.settle import whole_input
@@ -28,12 +27,10 @@ from gateway.pipeline.strangers import kept, passing
 from gateway.pipeline.till import Till
 from gateway.pipeline.wishes import Wishes
 from gateway.ports import Clock, Headers, Sink, Upstream
-from gateway.sdk import PASSTHROUGH, Answered, Further, Operation, Reply
+from gateway.sdk import PASSTHROUGH, Further, Operation, Reply
 
-More = UpstreamRequest | Callable[[Credential], UpstreamRequest]
 MAX_REPLY = 64 << 20
-_MOST_FURTHER = 32  # requests side by side
-_MOST_WAVES = 64  # of them, one after the other
+_MOST_WAVES = 64  # of further requests, one after the other
 _EVENT_STREAM = "text/event-stream"
 
 
@@ -50,56 +47,13 @@ async def whole(attempt: Attempt, upstream: Upstream) -> Reply:
         for _ in range(_MOST_WAVES):
             if not isinstance(made, Further):
                 break
-            made = made.then(await _brought(attempt, made.requests, upstream))
+            made = made.then(await brought(attempt, made.requests, upstream, MAX_REPLY))
         return sound_reply(made)
     except Fault as fault:
         raise told(fault, attempt.candidate, attempt.credential, attempt.mishaps) from None
     except (Exception, SystemExit) as error:
         adapter = attempt.candidate.route.provider.adapter
         raise attempt.mishaps.failed(adapter, error) from error
-
-
-async def _brought(
-    attempt: Attempt, requests: tuple[More, ...], upstream: Upstream
-) -> tuple[Answered, ...]:
-    """What further requests of the same call bring. One that comes to nothing has a fault's status:
-    what the others bring may be an answer all the same."""
-    if len(requests) > _MOST_FURTHER:
-        raise ValueError("no answer needs so many further requests")
-
-    async def bring(more: More) -> Answered:
-        try:
-            if callable(more):
-                request = sound_request(more(attempt.credential))
-                channel = attempt.candidate.channels[attempt.credential.name]
-            else:
-                request = sound_request(more)
-                channel = _channel_to(attempt, request.url)
-            reply = await upstream.send(request, channel)
-            try:
-                return Answered(reply.status, reply.headers, await reply.read(MAX_REPLY))
-            finally:
-                reply.close()
-        except Fault as fault:
-            return Answered(fault.kind.status, {}, b"")
-
-    tasks = [asyncio.ensure_future(bring(request)) for request in requests]
-    try:
-        return tuple(await asyncio.gather(*tasks))
-    finally:
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
-
-
-def _channel_to(attempt: Attempt, url: str) -> Channel:
-    """To an address that an answer has named: anybody's, so it gets no connection that has seen a
-    credential, and reaches nobody's own network. The provider's own host is asked as ever."""
-    provider = attempt.candidate.route.provider
-    asked, known = urlsplit(url), urlsplit(provider.base_url)
-    if (asked.scheme, asked.netloc) == (known.scheme, known.netloc):
-        return attempt.candidate.channels[attempt.credential.name]
-    return Channel(provider.name, "(files)", provider.timeouts, _MOST_FURTHER, None, public=True)
 
 
 def media_type(attempt: Attempt) -> str | None:
@@ -225,9 +179,10 @@ class Stream:
         meter, straight = self._translator, self._sink.straight()
         if not isinstance(meter, StreamMeter) or self._show_cost:
             return self._changed
+        self._passing = meter
         if straight is None or not meter.plain:
             return self._untouched
-        self._passing, (self._write, self._frame) = meter, straight
+        self._write, self._frame = straight
         return self._receive
 
     def _receive(self, data: bytes) -> None:
@@ -277,9 +232,15 @@ class Stream:
         return None
 
     def _untouched(self, data: bytes) -> None:
-        out = self._translator.feed(data)
-        self._send(out, self._translator.fault)
-        self._watch(data)
+        meter, sink = self._passing, self._sink
+        out = meter.feed(data)
+        if meter.fault is not None or not sink.started:
+            self._send(out, meter.fault)
+        elif out:
+            sink.write(out)
+        watch_at = self._till.watch_at
+        if meter.events >= watch_at or meter.produced >> 2 >= watch_at:
+            self._watch(data)
 
     def _changed(self, data: bytes) -> None:
         """Any piece of a stream that is translated, or that tells its cost."""
