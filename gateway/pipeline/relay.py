@@ -115,7 +115,7 @@ class Stream:
         "stopped",
     )  # fmt: skip
     _passing: StreamMeter
-    _write: Callable[[bytes], object]
+    _write: Callable[[bytes], object] | None
     _frame: bytes
 
     def __init__(
@@ -176,14 +176,12 @@ class Stream:
 
     def _receiver(self) -> Callable[[bytes], None]:
         """What takes each piece."""
-        meter, straight = self._translator, self._sink.straight()
+        meter = self._translator
+        self._write, self._frame = self._sink.straight() or (None, b"")
         if not isinstance(meter, StreamMeter) or self._show_cost:
             return self._changed
         self._passing = meter
-        if straight is None or not meter.plain:
-            return self._untouched
-        self._write, self._frame = straight
-        return self._receive
+        return self._receive if meter.plain and self._write is not None else self._untouched
 
     def _receive(self, data: bytes) -> None:
         """Any piece of a stream that passes as it is.
@@ -225,6 +223,7 @@ class Stream:
         meter.events = events = meter.events + 1
         self._record.bytes_out += size
         write = self._write
+        assert write is not None
         write(self._frame % (size, data))
         watch_at = self._till.watch_at
         if events >= watch_at or meter.produced >> 2 >= watch_at:
@@ -254,6 +253,10 @@ class Stream:
         fault = translator.fault
         if fault is not None or not sink.started:
             self._send(out, fault)
+        elif out and (write := self._write) is not None:
+            size = len(out)
+            self._record.bytes_out += size
+            write(self._frame % (size, out))
         elif out:
             sink.write(out)
         counter, watch_at = self._counter, self._till.watch_at

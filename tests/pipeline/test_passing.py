@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from gateway.core.faults import fault_in_body
 from gateway.core.usage import openai_usage
-from gateway.domain import ANONYMOUS
+from gateway.domain import ANONYMOUS, Usage
 from gateway.errors import Fault
 from gateway.pipeline.record import Record
 from gateway.pipeline.relay import Meter, Stream
@@ -85,7 +85,9 @@ ODD = [
 class Stage:
     """One stream, whose sink and till are looked at; `straight` opens the quick way."""
 
-    def __init__(self, straight: bool, show: bool, watch_at: int, paid: int) -> None:
+    def __init__(
+        self, straight: bool, wishes: Wishes, watch_at: int = NEVER, paid: int = NEVER
+    ) -> None:
         self.started = False
         self.watch_at = watch_at
         self.paid = paid
@@ -96,10 +98,11 @@ class Stage:
         operation: Any = SimpleNamespace(
             stream=PASSTHROUGH, usage=openai_usage, fault_in=fault_in_body
         )
+        adapter = SimpleNamespace(cached_inside_input=True)
         route = SimpleNamespace(provider=SimpleNamespace(adapter="a"))
         self.reply = self
         attempt: Any = SimpleNamespace(
-            candidate=SimpleNamespace(operation=operation, route=route),
+            candidate=SimpleNamespace(operation=operation, route=route, adapter=adapter),
             call=SimpleNamespace(operation="chat"),
             credential=ANONYMOUS,
             mishaps=None,
@@ -107,7 +110,7 @@ class Stage:
         )
         stage: Any = self
         self.stream = Stream(
-            attempt, stage, (), Wishes(show_usage=show), stage, self.meter, self.record, stage,
+            attempt, stage, (), wishes, stage, self.meter, self.record, stage,
             lambda: self.seen.append("begun"),
         )  # fmt: skip
 
@@ -115,6 +118,9 @@ class Stage:
 
     def monotonic(self) -> float:
         return 1.0
+
+    def price(self, usage: Usage) -> int:
+        return usage.output
 
     def more(self, events: int, produced: int) -> bool:
         self.seen.append(("more", events, produced))
@@ -172,12 +178,12 @@ class Stage:
 @settings(max_examples=300, deadline=None)
 @given(
     st.lists(st.sampled_from(USUAL) | st.sampled_from(ODD) | st.binary(max_size=9), max_size=9),
-    st.booleans(),
+    st.sampled_from([Wishes(), Wishes(show_usage=True), Wishes(show_usage=True, show_cost=True)]),
     st.sampled_from([(1, 3), (3, 2), (3, NEVER), (NEVER, NEVER)]),
     st.data(),
 )
 def test_the_quick_way_is_the_general_one(
-    parts: list[bytes], show: bool, money: tuple[int, int], data: st.DataObject
+    parts: list[bytes], wishes: Wishes, money: tuple[int, int], data: st.DataObject
 ) -> None:
     """Byte for byte, count for count, and after every piece, however the stream is cut."""
     pieces = [part for part in parts if part]
@@ -187,8 +193,8 @@ def test_the_quick_way_is_the_general_one(
         pieces = [whole[a:b] for a, b in itertools.pairwise([0, *cuts, len(whole)]) if a < b]
 
     async def both() -> None:
-        plain = await Stage(False, show, *money).feed(pieces)
-        assert await Stage(True, show, *money).feed(pieces) == plain
+        plain = await Stage(False, wishes, *money).feed(pieces)
+        assert await Stage(True, wishes, *money).feed(pieces) == plain
 
     asyncio.run(both())
 
@@ -196,7 +202,7 @@ def test_the_quick_way_is_the_general_one(
 @pytest.mark.parametrize("piece", USUAL)
 async def test_what_is_usual_takes_it(piece: bytes, monkeypatch: pytest.MonkeyPatch) -> None:
     """Once the answer has begun, the general way is not asked about any of them."""
-    stage = Stage(True, False, NEVER, NEVER)
+    stage = Stage(True, Wishes())
     task = asyncio.create_task(stage.feed([stream(TEXT)]))
     await asyncio.sleep(0)
     await asyncio.sleep(0)
@@ -209,7 +215,7 @@ async def test_what_is_usual_takes_it(piece: bytes, monkeypatch: pytest.MonkeyPa
 @pytest.mark.parametrize("piece", [piece for piece in ODD if len(piece) > 6])
 async def test_what_is_odd_does_not(piece: bytes, monkeypatch: pytest.MonkeyPatch) -> None:
     """What must be looked at more closely is handed on untouched."""
-    stage = Stage(True, False, NEVER, NEVER)
+    stage = Stage(True, Wishes())
     task = asyncio.create_task(stage.feed([stream(TEXT)]))
     await asyncio.sleep(0)
     await asyncio.sleep(0)
