@@ -34,6 +34,10 @@ class UpstreamReply(Protocol):
         """False when only the connection's end ends the body: the content must prove it whole."""
         ...
 
+    def forget_headers(self) -> None:
+        """They will not be asked for again."""
+        ...
+
     async def read(self, limit: int) -> bytes:
         """The whole body, decoded from its content encoding; over `limit` is a fault."""
         ...
@@ -133,6 +137,12 @@ class Sink(Protocol):
     def start(self, status: int, headers: Headers) -> None: ...
 
     def write(self, data: bytes) -> None: ...
+
+    def straight(self) -> tuple[Callable[[bytes], object], bytes] | None:
+        """How to write a piece in one call: the transport's own, and the frame of size and bytes
+        that it is given. Whoever does it counts what it sends. None where writing is more.
+        """
+        ...
 
     def end(self) -> None:
         """The clean end of a started answer."""

@@ -18,9 +18,10 @@ from gateway.core.usage import NOTHING, ChoiceHead, decode_head, is_object, open
 from gateway.domain import Usage
 from gateway.errors import Fault
 
+_UNREADABLE = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
 # What stands around the text in a delta: {"content":""}.
-_DELTA_FRAME = 14
-_LARGE = 1_000
+DELTA_FRAME = 14
+LARGE = 1_000
 _SOURCES = b'"annotations"'
 
 
@@ -53,7 +54,6 @@ class StreamMeter:
         "_finished",
         "_hide_usage",
         "_most_used",
-        "_plain",
         "_read_usage",
         "_splitter",
         "_usage_raw",
@@ -61,7 +61,9 @@ class StreamMeter:
         "done",
         "events",
         "fault",
+        "plain",
         "produced",
+        "tail",
     )
 
     def __init__(
@@ -71,12 +73,13 @@ class StreamMeter:
         read_usage: Callable[[bytes], Usage] = openai_usage,
         fault_in: Callable[[bytes], Fault | None] = fault_in_body,
     ) -> None:
-        self._splitter = sse.Splitter()
+        self._splitter: sse.Splitter | None = None  # until a piece is not whole events
+        self.tail: bytes | bytearray = b""  # what came of the event that is not complete yet
         self._hide_usage = hide_usage
         self._read_usage = read_usage
         self._fault_in = fault_in
         # An error object never stands beside choices; what an adapter looks for may.
-        self._plain = fault_in is fault_in_body
+        self.plain = fault_in is fault_in_body
         self._usage_raw: bytes | None = None
         self._finished = False
         self.done = False
@@ -103,17 +106,21 @@ class StreamMeter:
 
     def feed(self, data: bytes) -> bytes:
         """Return the events that `data` completes, less the usage chunk nobody asked for."""
-        splitter = self._splitter
-        # One whole event per read is what an unhurried stream looks like.
+        # Whole events of one line of data are what one read brings, as a rule.
         if (
-            not splitter.tail
+            not self.tail
             and data.startswith(b"data: ")
             and data.endswith(b"\n\n")
-            and data.find(b"\n") == len(data) - 2
             and len(data) <= sse.MAX_EVENT
             and b"\r" not in data
         ):
-            return data if self._passes(data[6:-2]) else b""
+            payloads = data[6:-2].split(b"\n\ndata: ")
+            if data.count(b"\n") == 2 * len(payloads):
+                kept = [payload for payload in payloads if self._passes(payload)]
+                if len(kept) == len(payloads):
+                    return data
+                return b"".join([b"data: %b\n\n" % payload for payload in kept])
+        splitter = self._splitter or self._split()
         passed: list[bytes] = []
         for event in splitter.feed(data):
             payload = None if splitter.oversize else sse.data_of(event)
@@ -123,13 +130,21 @@ class StreamMeter:
 
     def finish(self) -> bytes:
         """The end of the stream: a last event without its blank line still counts."""
-        rest = self._splitter.rest()
-        if not rest or self._splitter.oversize:
+        splitter = self._splitter
+        if splitter is None:
+            return b""
+        rest = splitter.rest()
+        if not rest or splitter.oversize:
             return rest
         payload = sse.data_of(rest)
         if payload is None or not self._passes(payload) or not self.complete:
             return b""
         return rest
+
+    def _split(self) -> sse.Splitter:
+        self._splitter = splitter = sse.Splitter()
+        self.tail = splitter.tail
+        return splitter
 
     def _passes(self, payload: bytes) -> bool:
         self.events += 1
@@ -138,22 +153,22 @@ class StreamMeter:
             return True
         try:
             head = decode_head(payload)
-        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        except _UNREADABLE:
             return True
         choices = head.choices
         if choices:
             first = choices[0]
             if first.finish_reason:
                 self._finished = True
-            if len(choices) == 1 and len(first.delta) < _LARGE:
+            if len(choices) == 1 and len(first.delta) < LARGE:
                 size = len(first.delta) or len(first.text)
-                if size > _DELTA_FRAME:
-                    self.produced += size - _DELTA_FRAME
+                if size > DELTA_FRAME:
+                    self.produced += size - DELTA_FRAME
             else:
                 self._measure(choices, payload)
-            if self._plain and head.usage is NOTHING and first.usage is NOTHING:
+            if self.plain and head.usage is NOTHING and first.usage is NOTHING:
                 return True  # what nearly every chunk is
-        if self.fault is None and (not choices or not self._plain):
+        if self.fault is None and (not choices or not self.plain):
             self.fault = self._fault_in(payload)
         raw = usage_of(head)
         if raw is None:
@@ -169,7 +184,7 @@ class StreamMeter:
             return  # where an answer comes from is said at length, and is no answer
         for choice in choices:
             size = len(choice.delta) or len(choice.text)
-            self.produced += max(0, size - _DELTA_FRAME)
+            self.produced += max(0, size - DELTA_FRAME)
 
     def _note_usage(self, raw: bytes) -> None:
         """Usage may be repeated and grow; what it said before can't become untrue."""

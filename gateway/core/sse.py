@@ -33,8 +33,16 @@ class Splitter:
     def feed(self, data: bytes) -> Iterator[bytes]:
         """Yield every event that `data` completes, terminator included."""
         tail = self.tail
+        usual = not tail and len(data) <= self._most and b"\r" not in data
         tail += data
         start = 0
+        if usual:  # what comes begins with an event, and its lines end in LF
+            while (end := data.find(b"\n\n", start)) >= 0:
+                yield data[start : end + 2]
+                start = end + 2
+            del tail[:start]
+            self._scanned = len(tail)
+            return
         search_from = max(0, self._scanned - 3)
         while (found := _END.search(tail, search_from)) is not None:
             start_next = found.end()
@@ -60,7 +68,8 @@ class Splitter:
 def data_of(event: bytes) -> bytes | None:
     """An event's data, its lines joined by LF; None for comments and other fields alone."""
     lines: list[bytes] = []
-    for line in _LINES.split(event.removeprefix(BOM)):
+    event = event.removeprefix(BOM)
+    for line in _LINES.split(event) if b"\r" in event else event.split(b"\n"):
         if line.startswith(b"data:"):
             lines.append(line[5:].removeprefix(b" "))
         elif line == b"data":

@@ -2,23 +2,24 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Callable
-from urllib.parse import urlsplit
+from typing import Any
 
 import msgspec
 
 from gateway.core.estimate import output_tokens
 from gateway.core.faults import fault_in_body
-from gateway.core.meter import StreamMeter, Translator
-from gateway.core.usage import decode_head, openai_usage, usage_of
-from gateway.domain import Channel, Credential, UpstreamRequest, Usage
+from gateway.core.meter import DELTA_FRAME, LARGE, StreamMeter, Translator
+from gateway.core.sse import MAX_EVENT
+from gateway.core.usage import NOTHING, decode_head, openai_usage, usage_of
+from gateway.domain import Usage
 from gateway.errors import Fault, upstream_error
 from gateway.pipeline.attempt import Attempt
 from gateway.pipeline.costs import cost_in_events, length_end
+from gateway.pipeline.further import brought
 from gateway.pipeline.masking import guarded, masked, refused, scrubbed, told
 from gateway.pipeline.media import Through, measured
-from gateway.pipeline.mishaps import sound_reply, sound_request, sound_type, sound_usage
+from gateway.pipeline.mishaps import sound_reply, sound_type, sound_usage
 from gateway.pipeline.operations import TALKS
 from gateway.pipeline.record import Record
 from gateway.pipeline.settle import whole_input
@@ -26,79 +27,33 @@ from gateway.pipeline.strangers import kept, passing
 from gateway.pipeline.till import Till
 from gateway.pipeline.wishes import Wishes
 from gateway.ports import Clock, Headers, Sink, Upstream
-from gateway.sdk import PASSTHROUGH, Answered, Further, Reply
+from gateway.sdk import PASSTHROUGH, Further, Operation, Reply
 
-More = UpstreamRequest | Callable[[Credential], UpstreamRequest]
 MAX_REPLY = 64 << 20
-_MOST_FURTHER = 32  # requests side by side
-_MOST_WAVES = 64  # of them, one after the other
+_MOST_WAVES = 64  # of further requests, one after the other
 _EVENT_STREAM = "text/event-stream"
 
 
 async def whole(attempt: Attempt, upstream: Upstream) -> Reply:
     """The provider's whole answer in the client's dialect, or the fault it stands for."""
-    reply = attempt.reply
-    operation = attempt.candidate.operation
-    adapter = attempt.candidate.route.provider.adapter
+    reply, operation = attempt.reply, attempt.candidate.operation
     if not 200 <= reply.status < 300:
         raise await _refusal(attempt)
     body = await reply.read(MAX_REPLY)
     try:
         if operation.parse is PASSTHROUGH:
-            return _passed(attempt, body)
+            return _passed(operation, body)
         made = operation.parse(attempt.call, reply.status, reply.headers, body)
         for _ in range(_MOST_WAVES):
             if not isinstance(made, Further):
                 break
-            made = made.then(await _brought(attempt, made.requests, upstream))
+            made = made.then(await brought(attempt, made.requests, upstream, MAX_REPLY))
         return sound_reply(made)
     except Fault as fault:
         raise told(fault, attempt.candidate, attempt.credential, attempt.mishaps) from None
     except (Exception, SystemExit) as error:
+        adapter = attempt.candidate.route.provider.adapter
         raise attempt.mishaps.failed(adapter, error) from error
-
-
-async def _brought(
-    attempt: Attempt, requests: tuple[More, ...], upstream: Upstream
-) -> tuple[Answered, ...]:
-    """What further requests of the same call bring. One that comes to nothing has a fault's status:
-    what the others bring may be an answer all the same."""
-    if len(requests) > _MOST_FURTHER:
-        raise ValueError("no answer needs so many further requests")
-
-    async def bring(more: More) -> Answered:
-        try:
-            if callable(more):
-                request = sound_request(more(attempt.credential))
-                channel = attempt.candidate.channels[attempt.credential.name]
-            else:
-                request = sound_request(more)
-                channel = _channel_to(attempt, request.url)
-            reply = await upstream.send(request, channel)
-            try:
-                return Answered(reply.status, reply.headers, await reply.read(MAX_REPLY))
-            finally:
-                reply.close()
-        except Fault as fault:
-            return Answered(fault.kind.status, {}, b"")
-
-    tasks = [asyncio.ensure_future(bring(request)) for request in requests]
-    try:
-        return tuple(await asyncio.gather(*tasks))
-    finally:
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
-
-
-def _channel_to(attempt: Attempt, url: str) -> Channel:
-    """To an address that an answer has named: anybody's, so it gets no connection that has seen a
-    credential, and reaches nobody's own network. The provider's own host is asked as ever."""
-    provider = attempt.candidate.route.provider
-    asked, known = urlsplit(url), urlsplit(provider.base_url)
-    if (asked.scheme, asked.netloc) == (known.scheme, known.netloc):
-        return attempt.candidate.channels[attempt.credential.name]
-    return Channel(provider.name, "(files)", provider.timeouts, _MOST_FURTHER, None, public=True)
 
 
 def media_type(attempt: Attempt) -> str | None:
@@ -112,22 +67,18 @@ def media_type(attempt: Attempt) -> str | None:
     )
 
 
-class Meter:
+class Meter(msgspec.Struct, eq=False):
     """What of a stream has passed so far, for whoever settles it however it ends."""
 
-    __slots__ = ("_counter", "_translator")
-
-    def __init__(self) -> None:
-        self._translator: Translator | None = None
-        self._counter: object = None
+    _translator: Translator | None = None
+    counter: Any = None  # whose `events` and `produced` are the stream's
 
     def follow(self, translator: Translator) -> StreamMeter | None:
         """Count what passes; a translator that does not count itself has its output counted."""
-        self._translator = self._counter = translator
+        self._translator = self.counter = translator
         if hasattr(translator, "produced"):
             return None
-        counter = StreamMeter(hide_usage=False)
-        self._counter = counter
+        self.counter = counter = StreamMeter(hide_usage=False)
         return counter
 
     @property
@@ -138,12 +89,12 @@ class Meter:
     @property
     def events(self) -> int:
         """How many events have passed."""
-        return int(getattr(self._counter, "events", 0))
+        return int(getattr(self.counter, "events", 0))
 
     @property
     def produced(self) -> int:
         """How many bytes of answer have passed."""
-        return int(getattr(self._counter, "produced", 0))
+        return int(getattr(self.counter, "produced", 0))
 
     @property
     def final(self) -> bytes:
@@ -159,9 +110,13 @@ class Stream:
     """Pumps a streamed answer into the sink as it arrives."""
 
     __slots__ = (
-        "_attempt", "_begun", "_clock", "_headers", "_media", "_meter", "_record", "_reply",
-        "_second", "_show_cost", "_sink", "_till", "_translator", "stopped",
+        "_attempt", "_begun", "_clock", "_counter", "_frame", "_headers", "_media", "_meter",
+        "_passing", "_record", "_second", "_show_cost", "_sink", "_till", "_translator", "_write",
+        "stopped",
     )  # fmt: skip
+    _passing: StreamMeter
+    _write: Callable[[bytes], object] | None
+    _frame: bytes
 
     def __init__(
         self,
@@ -179,7 +134,6 @@ class Stream:
         self._begun = begun
         self._media = media or _EVENT_STREAM
         self._attempt = attempt
-        self._reply = attempt.reply
         self._sink = sink
         self._headers = headers
         self._record = record
@@ -189,17 +143,21 @@ class Stream:
         self._translator = _translator(attempt, wishes.show_usage, media)
         self._meter = meter
         self._second = meter.follow(self._translator)
+        self._counter = meter.counter
         self.stopped = False
 
     async def run(self) -> None:
         """Relay until the provider's clean end; anything less is a fault."""
-        self._sink.on_congestion(self._reply.pause, self._reply.resume)
+        reply = self._attempt.reply
+        reply.forget_headers()
+        self._sink.on_congestion(reply.pause, reply.resume)
         try:
-            await self._reply.pump(self._receiver())
+            await reply.pump(self._receiver())
         except _Spent:
             self.stopped = True
             return
-        self._send(self._translator.finish())
+        rest = self._translator.finish()
+        self._send(rest, self._translator.fault)
         fault = self._translator.fault
         if fault is not None and self._sink.started:
             # The provider's own error event has passed to the client; here it is only noted.
@@ -217,37 +175,93 @@ class Stream:
             self._start()
 
     def _receiver(self) -> Callable[[bytes], None]:
-        """What takes each piece: a closure, since every chunk passes through it."""
-        feed, write, send, sink = self._translator.feed, self._sink.write, self._send, self._sink
-        meter, till = self._translator, self._till
+        """What takes each piece."""
+        meter = self._translator
+        self._write, self._frame = self._sink.straight() or (None, b"")
         if not isinstance(meter, StreamMeter) or self._show_cost:
-            return self._slow_receiver(feed)
+            return self._changed
+        self._passing = meter
+        return self._receive if meter.plain and self._write is not None else self._untouched
 
-        def receive(data: bytes) -> None:
-            out = feed(data)
-            if sink.started and meter.fault is None:
-                if out:
-                    write(out)
-            else:
-                send(out)
-            if meter.events >= till.watch_at or meter.produced >= till.watch_at * 4:
-                self._watch(data)
+    def _receive(self, data: bytes) -> None:
+        """Any piece of a stream that passes as it is.
 
-        return receive
+        Nearly every one is a whole event of one choice that says something: that is read, measured
+        and written on right here. Every chunk passes, and one call more shows in the bench.
+        """
+        meter, size = self._passing, len(data)
+        if (
+            data.find(b"\n") != size - 2
+            or not data.startswith(b"data: ")
+            or not data.endswith(b"\n")
+            or b"\r" in data
+            or meter.tail
+            or size > MAX_EVENT
+            or meter.fault is not None
+            or not self._sink.started
+        ):
+            return self._untouched(data)
+        try:
+            head = decode_head(data[6:-2])
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+            return self._untouched(data)
+        choices, usage = head.choices, head.usage
+        if not choices or len(choices) > 1:
+            return self._untouched(data)
+        first = choices[0]
+        said = len(first.delta)
+        if (
+            first.finish_reason
+            or said >= LARGE
+            or first.usage is not NOTHING
+            or (usage is not NOTHING and bytes(usage) != b"null")
+        ):
+            return self._untouched(data)
+        said = said or len(first.text)
+        if said > DELTA_FRAME:
+            meter.produced += said - DELTA_FRAME
+        meter.events = events = meter.events + 1
+        self._record.bytes_out += size
+        write = self._write
+        assert write is not None
+        write(self._frame % (size, data))
+        watch_at = self._till.watch_at
+        if events >= watch_at or meter.produced >> 2 >= watch_at:
+            self._watch(data)
+        return None
 
-    def _slow_receiver(self, feed: Callable[[bytes], bytes]) -> Callable[[bytes], None]:
-        """The same for streams that are translated, or that tell their cost."""
+    def _untouched(self, data: bytes) -> None:
+        meter, sink = self._passing, self._sink
+        out = meter.feed(data)
+        if meter.fault is not None or not sink.started:
+            self._send(out, meter.fault)
+        elif out:
+            sink.write(out)
+        watch_at = self._till.watch_at
+        if meter.events >= watch_at or meter.produced >> 2 >= watch_at:
+            self._watch(data)
 
-        def receive(data: bytes) -> None:
-            out = feed(data)
-            if self._second is not None and out:
+    def _changed(self, data: bytes) -> None:
+        """Any piece of a stream that is translated, or that tells its cost."""
+        translator, sink = self._translator, self._sink
+        out = translator.feed(data)
+        if out:
+            if self._second is not None:
                 self._second.feed(out)
-            if self._show_cost and out:
+            if self._show_cost:
                 out = cost_in_events(out, self._cost_so_far)
-            self._send(out)
+        fault = translator.fault
+        if fault is not None or not sink.started:
+            self._send(out, fault)
+        elif out and (write := self._write) is not None:
+            size = len(out)
+            self._record.bytes_out += size
+            write(self._frame % (size, out))
+        elif out:
+            sink.write(out)
+        counter, watch_at = self._counter, self._till.watch_at
+        if counter.events >= watch_at or counter.produced >> 2 >= watch_at:
             self._watch(out)
-
-        return receive
 
     def _watch(self, sample: bytes) -> None:
         """See to it that what the stream produces is paid for; end it when it cannot be."""
@@ -270,10 +284,9 @@ class Stream:
         usage = self._meter.usage
         return 0 if usage is None else self._till.price(whole_input(usage, self._attempt.candidate))
 
-    def _send(self, out: bytes) -> None:
+    def _send(self, out: bytes, fault: Fault | None) -> None:
         # A stream that passes untouched passes the provider's error event on as well, once it has
         # started; before that, and where a wire is translated, the fault is told in our own style.
-        fault = self._translator.fault
         if fault is not None:
             out = masked(out, self._attempt.credential)
             if not (self._sink.started and _passes_errors(self._translator)):
@@ -318,8 +331,7 @@ def _translator(attempt: Attempt, show_usage: bool, media: str | None) -> Transl
     return translator if media is None else measured(translator, media, attempt.candidate.rows)
 
 
-def _passed(attempt: Attempt, body: bytes) -> Reply:
-    operation = attempt.candidate.operation
+def _passed(operation: Operation, body: bytes) -> Reply:
     try:
         head = decode_head(body)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):

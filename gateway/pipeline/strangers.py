@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Protocol
 
 from gateway.core.faults import fault_in_body
 from gateway.core.meter import StreamMeter, Translator
@@ -68,8 +69,17 @@ class Kept:
             return False
 
     def feed(self, data: bytes) -> bytes:
-        """Its translation, or nothing and a fault."""
-        return self._given(self._inner.feed, data)
+        """Its translation, or nothing and a fault: every piece passes, so it is no call further."""
+        work = self._inner.feed
+        if self._failed is not None:
+            return b""
+        try:
+            out: object = work(data)
+            if isinstance(out, bytes):
+                return out
+            raise _not_bytes(out)
+        except (Exception, SystemExit) as error:
+            return self._lost(error)
 
     def finish(self) -> bytes:
         """The same at the end."""
@@ -102,14 +112,17 @@ class Kept:
             return b""
         try:
             out = work(data)
-            if not isinstance(out, bytes):
-                raise TypeError(f"bytes are due, not {type(out).__name__}")
-        except Fault as fault:
-            self._failed = self._told(fault)
+            if isinstance(out, bytes):
+                return out
+            raise _not_bytes(out)
         except (Exception, SystemExit) as error:
-            self._fail(error)
+            return self._lost(error)
+
+    def _lost(self, error: BaseException) -> bytes:
+        if isinstance(error, Fault):
+            self._failed = self._told(error)
         else:
-            return out
+            self._fail(error)
         return b""
 
     def _told(self, fault: Fault) -> Fault:
@@ -119,27 +132,42 @@ class Kept:
             return self._fail(error)
 
 
+class Counting(Translator, Protocol):
+    """A translator that counts what it passes itself."""
+
+    events: int
+    produced: int
+
+
 class Counted(Kept):
-    """The same for one that counts what it passes itself."""
+    """The same for one of those. A count that cannot be had is nothing: the client cannot see it,
+    and what was used is then guessed low.
+    """
 
     __slots__ = ()
+    _inner: Counting
 
     @property
     def events(self) -> int:
         """How many events have passed."""
-        return self._count("events")
+        try:
+            count = self._inner.events
+        except (Exception, SystemExit):
+            return 0
+        return count if type(count) is int and count >= 0 else 0
 
     @property
     def produced(self) -> int:
         """How many bytes of answer have passed."""
-        return self._count("produced")
-
-    def _count(self, name: str) -> int:
         try:
-            count = getattr(self._inner, name)
+            count = self._inner.produced
         except (Exception, SystemExit):
-            return 0  # which the client cannot see; what it has used is then guessed low
+            return 0
         return count if type(count) is int and count >= 0 else 0
+
+
+def _not_bytes(out: object) -> TypeError:
+    return TypeError(f"bytes are due, not {type(out).__name__}")
 
 
 def kept(inner: Translator, adapter: str, mishaps: Mishaps) -> Kept:
@@ -150,19 +178,17 @@ def kept(inner: Translator, adapter: str, mishaps: Mishaps) -> Kept:
 
 def passing(operation: Operation, adapter: str, mishaps: Mishaps, show_usage: bool) -> StreamMeter:
     """Our own meter, with a stranger's eye for usage and failures where there is one."""
+    read, find = operation.usage, operation.fault_in
     return StreamMeter(
         hide_usage=not show_usage,
-        read_usage=_usage(operation.usage, adapter, mishaps),
-        fault_in=_fault_in(operation.fault_in, adapter, mishaps),
+        read_usage=read if read is openai_usage else _usage(read, adapter, mishaps),
+        fault_in=find if find is fault_in_body else _fault_in(find, adapter, mishaps),
     )
 
 
 def _usage(
     read: Callable[[bytes], Usage], adapter: str, mishaps: Mishaps
 ) -> Callable[[bytes], Usage]:
-    if read is openai_usage:
-        return read
-
     def careful(raw: bytes) -> Usage:
         try:
             return sound_usage(read(raw)) or Usage(raw=raw, problem="the adapter found none")
@@ -176,9 +202,6 @@ def _usage(
 def _fault_in(
     find: Callable[[bytes], Fault | None], adapter: str, mishaps: Mishaps
 ) -> Callable[[bytes], Fault | None]:
-    if find is fault_in_body:
-        return find
-
     def careful(payload: bytes) -> Fault | None:
         try:
             found: object = find(payload)

@@ -15,22 +15,23 @@ from gateway.upstream.connection import Connection
 from gateway.upstream.pool import Pool
 from gateway.upstream.proxies import Proxies
 from gateway.upstream.reply import Reply
+from gateway.upstream.sim import SimUpstream
 from gateway.upstream.target import HeadWriter, Origin, opening, split
 from gateway.upstream.uploading import chunks_of, size_of
 from gateway.upstream.websocket import WebsocketConnection
 from gateway.upstream.websockets import Websockets
 
-_ROUTES = 1024
+_WAYS = 1024
 
 # Provider and credential are part of it: two tenants of one host never share a connection.
 PoolKey = tuple[Origin, str, str, str | None, bool]
 
 
-class Route(NamedTuple):
-    """What one method and URL come to: the origin, and how its requests begin."""
+class Way(NamedTuple):
+    """What one method, URL and channel come to: how requests begin, and their connections."""
 
-    origin: Origin
     start: str
+    pool: Pool
 
 
 class Counts(NamedTuple):
@@ -44,42 +45,52 @@ class Counts(NamedTuple):
 class HttpUpstream:
     """Sends requests over pooled HTTP/1.1 connections; never follows a redirect."""
 
-    def __init__(self, environ: Mapping[str, str]) -> None:
+    def __init__(self, environ: Mapping[str, str], sim: SimUpstream | None = None) -> None:
         self._proxies = Proxies(environ)
         self._connector = Connector(self._proxies)
         self._websockets = Websockets(self._connector)
         self._writer = HeadWriter()
-        self._routes: dict[tuple[str, str], Route] = {}
+        self._sim = sim
+        self._ways: dict[tuple[str, str, str, str, str | None, bool], Way] = {}
         self._pools: dict[PoolKey, Pool] = {}
         self._loop: asyncio.AbstractEventLoop | None = None
         self._closed = False
 
     async def send(self, request: UpstreamRequest, channel: Channel) -> Reply:
         """Send and return once the head of the answer is here."""
-        method, body = request.method, request.body
-        route = self._routes.get((method, request.url)) or self._route(method, request.url)
-        pieces = request.pieces
-        size = size_of(pieces) if pieces else len(body)
-        data = self._writer.write(route.start, method, request.headers, size) + body
-        pool = self._pools.get(
-            (route.origin, channel.provider, channel.credential, channel.ca_file, channel.public)
-        ) or self._pool(route.origin, channel)
-        timeouts = channel.timeouts
-        total = pool.now() + timeouts.total
-        connection = pool.take()
+        method, url, pieces = request.method, request.url, request.pieces
+        way = self._ways.get(
+            (method, url, channel.provider, channel.credential, channel.ca_file, channel.public)
+        )
+        if way is None:
+            if self._sim is not None and url.startswith("sim:"):
+                return await self._sim.send(request, channel)
+            way = self._way(method, url, channel)
+        start, pool = way
+        size = size_of(pieces) if pieces else len(request.body)
+        data = self._writer.write(start, method, request.headers, size) + request.body
+        timeouts, now = channel.timeouts, pool.now()
+        total = now + timeouts.total
+        connection = pool.take(now)
         if connection is None:
             connection = await _acquired(pool, channel, total)
+            now = pool.now()
         reused = connection.used
         try:
-            more = chunks_of(pieces) if pieces else None
-            return await connection.exchange(data, timeouts, total, more)
+            if pieces:
+                return await connection.exchange(data, timeouts, total, chunks_of(pieces))
+            waiter = connection.begin(data, timeouts, total, now)
+            try:
+                return await waiter
+            except asyncio.CancelledError:
+                connection.forsake(waiter)
+                raise
         except Fault as fault:
             # The provider closed the idle connection as we took it: it cannot have worked on this.
             if not reused or connection.answered or fault.cause != "reset":
                 raise
         connection = await _acquired(pool, channel, total, fresh=True)
-        more = chunks_of(pieces) if pieces else None
-        return await connection.exchange(data, timeouts, total, more)
+        return await connection.exchange(data, timeouts, total, chunks_of(pieces))
 
     def connect(
         self, request: UpstreamRequest, channel: Channel
@@ -94,6 +105,7 @@ class HttpUpstream:
         for pool in list(self._pools.values()):
             pool.close()
         self._pools.clear()
+        self._ways.clear()
         self._connector.close()
         await asyncio.sleep(0)  # lets the aborted transports let go of their sockets
 
@@ -115,17 +127,19 @@ class HttpUpstream:
 
     # --- cold paths ---
 
-    def _route(self, method: str, url: str) -> Route:
+    def _way(self, method: str, url: str, channel: Channel) -> Way:
         origin, target = split(url)
         proxy = self._proxies.for_origin(origin)
         login = None
         if proxy is not None and origin.scheme == "http":
             target, login = f"http://{origin.authority}{target}", proxy.login
-        route = Route(origin, opening(method, target, origin, login))
-        if len(self._routes) >= _ROUTES:
-            self._routes.clear()
-        self._routes[method, url] = route
-        return route
+        start = opening(method, target, origin, login)
+        key = (channel.provider, channel.credential, channel.ca_file, channel.public)
+        pool = self._pools.get((origin, *key)) or self._pool(origin, channel)
+        if len(self._ways) >= _WAYS:
+            self._ways.clear()
+        way = self._ways[method, url, *key] = Way(start, pool)
+        return way
 
     def _pool(self, origin: Origin, channel: Channel) -> Pool:
         where = f"{origin.host}:{origin.port}"
@@ -139,6 +153,7 @@ class HttpUpstream:
         def forget(pool: Pool) -> None:
             if self._pools.get(key) is pool:
                 del self._pools[key]
+                self._ways = {to: way for to, way in self._ways.items() if way.pool is not pool}
 
         pool = Pool(channel, where, asyncio.get_running_loop(), opener, forget)
         self._pools[key] = pool

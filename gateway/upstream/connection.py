@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import math
 import select
-import socket
 from collections.abc import Callable, Iterable
 from typing import Final, cast
 
@@ -13,9 +12,10 @@ from gateway.domain import Timeouts
 from gateway.errors import Fault
 from gateway.upstream import faults
 from gateway.upstream.decoding import DecodingError, decoder_for
-from gateway.upstream.parsing import REFUSALS, ResponseParser
+from gateway.upstream.parsing import NO_HEADERS, REFUSALS, ResponseParser
 from gateway.upstream.reply import Reply
 
+Poll = Callable[[int], list[tuple[int, int]]]
 NEVER: Final = math.inf
 IDLE_SECONDS = 60.0
 
@@ -24,23 +24,25 @@ class Connection(asyncio.Protocol):
     """An open connection. `on_free` is told when an exchange is over, `on_lost` when it is dead."""
 
     __slots__ = (
-        "_deadline",
         "_drained",
         "_half_sent",
+        "_hint",
         "_loop",
         "_now",
         "_on_free",
         "_parser",
-        "_poll",
         "_reply",
         "_step",
         "_timeouts",
-        "_total",
         "_transport",
         "_waiter",
+        "allowed",
         "answered",
         "dead",
         "expires",
+        "poll",
+        "since",
+        "total",
         "used",
         "where",
     )
@@ -61,26 +63,27 @@ class Connection(asyncio.Protocol):
         self._on_free = on_free
         self._parser = ResponseParser()
         self._transport: asyncio.Transport | None = None
-        self._poll: Callable[[int], list[tuple[int, int]]] | None = None
+        # What an idle connection has in the kernel's buffer; None until it is asked for.
+        self.poll: Poll | None = None
         self._waiter: asyncio.Future[Reply] | None = None
         self._drained: asyncio.Future[None] | None = None
         self._half_sent = False
+        self._hint: str | None = None
         self._reply: Reply | None = None
         self._timeouts = Timeouts()
-        self._deadline = self._total = NEVER
+        # The step at hand has this long from that moment on; all steps have until `total`.
+        self.allowed = self.total = NEVER
+        self.since = 0.0
         self._step = "first_byte"
 
     # --- one exchange ---
 
-    async def exchange(
-        self,
-        request: bytes,
-        timeouts: Timeouts,
-        total: float,
-        more: Iterable[bytes] | None = None,
-    ) -> Reply:
-        """Send the request, and `more` of its body at the provider's pace; wait for the answer's
-        head, which may come before all is sent.
+    def begin(
+        self, request: bytes, timeouts: Timeouts, total: float, now: float
+    ) -> asyncio.Future[Reply]:
+        """Send the request; what is returned is done once the answer's head is here.
+
+        Whoever is cancelled while waiting for it must say so by `forsake`.
         """
         self.answered = False
         transport = self._transport
@@ -88,23 +91,35 @@ class Connection(asyncio.Protocol):
             raise faults.reset(self.where)
         self._parser.begin()
         self._timeouts = timeouts
-        self._total = total
+        self.total = total
         self._step = "first_byte"
-        self._deadline = self._now() + timeouts.first_byte
-        waiter: asyncio.Future[Reply] = self._loop.create_future()
-        self._waiter = waiter
+        self.since = now
+        self.allowed = timeouts.first_byte
+        self._waiter = waiter = self._loop.create_future()
         transport.write(request)
+        return waiter
+
+    def forsake(self, waiter: asyncio.Future[Reply]) -> None:
+        """Nobody waits any more for what `begin` returned."""
+        # Only what is still ours: an answer that ended meanwhile has given this connection
+        # back, and it may already carry somebody else's request.
+        if self._waiter is waiter:
+            self.cut()
+        elif not waiter.cancelled() and waiter.exception() is None:
+            waiter.result().close()
+
+    async def exchange(
+        self, request: bytes, timeouts: Timeouts, total: float, more: Iterable[bytes] = ()
+    ) -> Reply:
+        """Send the request, and `more` of its body at the provider's pace; wait for the answer's
+        head, which may come before all is sent.
+        """
+        waiter = self.begin(request, timeouts, total, self._now())
         try:
-            if more is not None:
-                await self._upload(more, waiter)
+            await self._upload(more, waiter)
             return await waiter
         except asyncio.CancelledError:
-            # Only what is still ours: an answer that ended meanwhile has given this connection
-            # back, and it may already carry somebody else's request.
-            if self._waiter is waiter:
-                self.cut()
-            elif not waiter.cancelled() and waiter.exception() is None:
-                waiter.result().close()
+            self.forsake(waiter)
             raise
         except OSError:  # of the file that was to be sent
             self.cut()
@@ -119,13 +134,15 @@ class Connection(asyncio.Protocol):
             if waiter.done() or transport is None:
                 return
             transport.write(chunk)
-            self._deadline = self._now() + self._timeouts.idle
+            self.since = self._now()
+            self.allowed = self._timeouts.idle
             if self._drained is not None:
                 await asyncio.wait((self._drained, waiter), return_when="FIRST_COMPLETED")
         self._half_sent = False
         if not waiter.done():
             self._step = "first_byte"
-            self._deadline = self._now() + self._timeouts.first_byte
+            self.since = self._now()
+            self.allowed = self._timeouts.first_byte
 
     def pause_writing(self) -> None:
         """The provider does not keep up with what is sent."""
@@ -137,16 +154,11 @@ class Connection(asyncio.Protocol):
         if drained is not None and not drained.done():
             drained.set_result(None)
 
-    @property
-    def fit(self) -> bool:
-        """True when an idle connection is open and silent, in the kernel's buffer as well."""
-        return not self.dead and (self._poll is None or not self._poll(0))
-
     def overdue(self, now: float) -> None:
         """Fail the exchange if one of its deadlines has passed."""
-        if now >= self._total:
+        if now >= self.total:
             self._fail(faults.timeout(self.where, "total", self._timeouts.total))
-        elif now >= self._deadline:
+        elif now >= self.since + self.allowed:
             seconds = getattr(self._timeouts, self._step)
             self._fail(faults.timeout(self.where, self._step, seconds))
 
@@ -158,13 +170,14 @@ class Connection(asyncio.Protocol):
 
     def hold(self) -> None:
         """Stop reading; the idle clock stands still."""
-        self._deadline = NEVER
+        self.allowed = NEVER
         if self._transport is not None:
             self._transport.pause_reading()
 
     def go_on(self) -> None:
         """Read on; the idle clock starts anew."""
-        self._deadline = self._now() + self._timeouts.idle
+        self.since = self._now()
+        self.allowed = self._timeouts.idle
         if self._transport is not None:
             self._transport.resume_reading()
 
@@ -177,48 +190,50 @@ class Connection(asyncio.Protocol):
     # --- asyncio.Protocol ---
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """Remember the transport and how to look into its socket's buffer."""
+        """Remember the transport; both event loops have told its socket not to wait for more."""
         self._transport = cast("asyncio.Transport", transport)  # no subclass under uvloop
-        sock = transport.get_extra_info("socket")
-        if sock is not None and hasattr(select, "poll"):
-            if sock.family in (socket.AF_INET, socket.AF_INET6):
-                sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+
+    def look(self) -> Poll:
+        """How to look into the socket's buffer: made for a connection that is used once more."""
+        transport = self._transport
+        sock = None if transport is None else transport.get_extra_info("socket")
+        if sock is None or not hasattr(select, "poll"):
+            self.poll = _see_nothing
+        else:
             poller = select.poll()
             poller.register(sock.fileno(), select.POLLIN)
-            self._poll = poller.poll
+            self.poll = poller.poll
+        return self.poll
 
-    def data_received(self, data: bytes) -> None:  # noqa: C901, PLR0912 - runs for every chunk
+    def data_received(self, data: bytes) -> None:
         """Parse first, then hand over: no consumer runs inside the parser.
 
         In one piece: every chunk passes here, and one call more shows in the bench.
         """
-        parser = self._parser
-        if self._reply is None:
-            if self._waiter is None:
-                self.cut()  # bytes that nobody asked for: never the next caller's answer
-                return
-            self.answered = True
+        parser, reply = self._parser, self._reply
+        if reply is None and self._waiter is None:
+            self.cut()  # bytes that nobody asked for: never the next caller's answer
+            return
         wrong = None
+        feed = parser.feed  # a call of what lies in a slot is quicker from a name of one's own
         try:
-            parser.feed(data)
+            feed(data)
         except REFUSALS as error:
             wrong = parser.refusal(error)
-        if self._waiter is not None:
-            if parser.head_done:
-                self._begin_reply()
-            elif wrong is None:
-                wrong = parser.overlong(len(data))
-        pieces = parser.pieces
-        if pieces:
-            body = pieces[0] if len(pieces) == 1 else b"".join(pieces)
-            pieces.clear()
-            if self._deadline != NEVER:
-                self._deadline = self._now() + self._timeouts.idle
+        if reply is None:
+            wrong = self._begin_reply(wrong, len(data))
             reply = self._reply
+        last, pieces = b"", parser.pieces
+        if pieces:
+            body = pieces.pop() if len(pieces) == 1 else parser.joined()
             if reply is not None:
-                deliver = reply.deliver
+                now, deliver = self._now, reply.deliver
+                self.since = now()
                 if deliver is None:
-                    reply.keep(body)
+                    if parser.complete and wrong is None:
+                        last = body
+                    else:
+                        reply.keep(body)
                 else:
                     try:
                         deliver(body)
@@ -227,7 +242,7 @@ class Connection(asyncio.Protocol):
         if wrong is not None:
             self._fail(faults.bad_response(self.where, wrong))
         elif parser.complete:
-            self._finish()
+            self._finish(last)
 
     def eof_received(self) -> None:
         """The end of a body without length; the transport then closes by itself."""
@@ -248,39 +263,43 @@ class Connection(asyncio.Protocol):
 
     # --- inside ---
 
-    def _begin_reply(self) -> None:
-        parser = self._parser
-        waiter = self._waiter
+    def _begin_reply(self, wrong: str | None, size: int) -> str | None:
+        """Whoever waits is given the answer once its head is complete; what is wrong with it."""
+        self.answered = True
+        parser, waiter = self._parser, self._waiter
         assert waiter is not None
+        if not parser.head_done:
+            return parser.overlong(size) if wrong is None else wrong
         if waiter.done():  # cancelled a moment ago
             self.cut()
-            return
-        try:
-            decoder = decoder_for(parser.headers.get("content-encoding"))
-        except DecodingError as error:
-            self._fail(faults.bad_response(self.where, str(error)))
-            return
+            return wrong
+        headers, decoder = parser.headers, None
+        parser.headers = NO_HEADERS
+        self._hint = headers.get("keep-alive")
+        if "content-encoding" in headers:
+            try:
+                decoder = decoder_for(headers["content-encoding"])
+            except DecodingError as error:
+                self._fail(faults.bad_response(self.where, str(error)))
+                return wrong
         self._waiter = None
         self._step = "idle"
-        self._deadline = self._now() + self._timeouts.idle
+        self.since = self._now()
+        self.allowed = self._timeouts.idle
         self._reply = reply = Reply(
-            parser.status,
-            parser.headers,
-            self,
-            self._loop,
-            delimited=parser.delimited,
-            decoder=decoder,
+            parser.status, headers, self, self.where, self._loop, parser.delimited, decoder
         )
         waiter.set_result(reply)
+        return wrong
 
-    def _finish(self) -> None:
+    def _finish(self, last: bytes = b"") -> None:
         """A clean end: tell the consumer, give the connection back if it is still good."""
         reply, self._reply = self._reply, None
         if reply is None:
             return
-        reply.finish()
-        held = self._deadline == NEVER
-        self._deadline = self._total = NEVER
+        reply.finish(last)
+        held = self.allowed == NEVER
+        self.allowed = self.total = NEVER
         parser, transport = self._parser, self._transport
         if (
             not parser.reusable
@@ -294,7 +313,8 @@ class Connection(asyncio.Protocol):
             return
         if held:
             transport.resume_reading()
-        self.expires = self._now() + _keep_alive(parser.headers.get("keep-alive"))
+        hint = self._hint
+        self.expires = self._now() + (IDLE_SECONDS if hint is None else _keep_alive(hint))
         self.used = True
         self._on_free(self, True)
 
@@ -312,8 +332,8 @@ class Connection(asyncio.Protocol):
         if self.dead:
             return
         self.dead = True
-        self._deadline = self._total = NEVER
-        self._poll = None
+        self.allowed = self.total = NEVER
+        self.poll = None
         transport, self._transport = self._transport, None
         if transport is not None:
             transport.abort()
@@ -321,10 +341,13 @@ class Connection(asyncio.Protocol):
         self._on_free(self, False)
 
 
-def _keep_alive(header: str | None) -> float:
+def _see_nothing(_timeout: int) -> list[tuple[int, int]]:
+    """Where no one can look into a buffer, nothing is seen there."""
+    return []
+
+
+def _keep_alive(header: str) -> float:
     """Seconds to keep an idle connection: ours, or the provider's hint less one."""
-    if header is None:
-        return IDLE_SECONDS
     for part in header.split(","):
         name, _, value = part.partition("=")
         if name.strip().lower() == "timeout" and value.strip().isdecimal():

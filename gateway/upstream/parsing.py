@@ -15,8 +15,12 @@ MAX_HEADERS = 200
 MAX_INTERIM = 8
 
 _HEADER_COST = 4  # the colon, the space, CR and LF
+_MOST_NAMES = 512
 
+# Names of headers as they come, and as they are kept: most are the same in every answer.
+_names: dict[bytes, str] = {}
 
+NO_HEADERS: dict[str, str] = {}  # of an answer whose headers are somebody else's now
 REFUSALS = (httptools.HttpParserError, httptools.HttpParserUpgrade)
 
 
@@ -89,6 +93,12 @@ class ResponseParser:
             return f"more than {MAX_HEAD} bytes of headers"
         return None
 
+    def joined(self) -> bytes:
+        """All of the body that one read has brought."""
+        whole = b"".join(self.pieces)
+        self.pieces.clear()
+        return whole
+
     def release(self) -> None:
         """Break the cycle with the C parser so that memory goes without the collector."""
         self._parser = None
@@ -104,25 +114,24 @@ class ResponseParser:
 
     def on_header(self, name: bytes, value: bytes) -> None:
         """Keep a header, bounded in number and size; trailers count but are dropped."""
-        self._headers_seen += 1
-        self._head_bytes += len(name) + len(value) + _HEADER_COST
-        if self._headers_seen > MAX_HEADERS:
+        self._headers_seen = seen = self._headers_seen + 1
+        self._head_bytes = size = self._head_bytes + len(name) + len(value) + _HEADER_COST
+        if seen > MAX_HEADERS:
             self._refuse(f"more than {MAX_HEADERS} headers")
-        if self._head_bytes > MAX_HEAD:
+        if size > MAX_HEAD:
             self._refuse(f"more than {MAX_HEAD} bytes of headers")
         if self.head_done:
             return
-        key = name.decode("latin-1").lower()
-        text = value.decode("latin-1")
-        headers = self.headers
+        headers, key = self.headers, _names.get(name) or _learned(name)
+        text = str(value, "latin-1")
         headers[key] = f"{headers[key]}, {text}" if key in headers else text
 
     def on_headers_complete(self) -> None:
         """Judge the head: interim answers are skipped, impossible ones refused."""
         parser = self._parser
         assert parser is not None
-        status = parser.get_status_code()
-        if parser.get_http_version() not in ("1.1", "1.0"):
+        status, version = parser.get_status_code(), parser.get_http_version()
+        if version not in ("1.1", "1.0"):
             self._refuse("not an HTTP/1 answer")
         if 100 <= status < 200 and status != 101:
             self._skip_interim()
@@ -131,7 +140,12 @@ class ResponseParser:
             self._refuse(f"status {status}")
         self.status = status
         self.head_done = True
-        self._judge_framing(parser)
+        headers = self.headers
+        coding = headers.get("transfer-encoding")
+        if coding is not None and (coding.strip().lower() != "chunked" or version == "1.0"):
+            self._refuse("a transfer encoding that nobody asked for")
+        self.delimited = coding is not None or "content-length" in headers or status in (204, 304)
+        self.reusable = parser.should_keep_alive() and "upgrade" not in headers
 
     def on_message_complete(self) -> None:
         """The end by length or last chunk; the end of an interim answer is none."""
@@ -144,18 +158,13 @@ class ResponseParser:
         if self._interim > MAX_INTERIM:
             self._refuse(f"more than {MAX_INTERIM} interim answers")
 
-    def _judge_framing(self, parser: httptools.HttpResponseParser) -> None:
-        headers = self.headers
-        coding = headers.get("transfer-encoding")
-        if coding is not None and (
-            coding.strip().lower() != "chunked" or parser.get_http_version() == "1.0"
-        ):
-            self._refuse("a transfer encoding that nobody asked for")
-        self.delimited = (
-            coding is not None or "content-length" in headers or self.status in (204, 304)
-        )
-        self.reusable = parser.should_keep_alive() and "upgrade" not in headers
-
     def _refuse(self, what: str) -> None:
         self._wrong = what
         raise _Stop
+
+
+def _learned(name: bytes) -> str:
+    key = name.decode("latin-1").lower()
+    if len(_names) < _MOST_NAMES and len(name) <= 64:
+        _names[name] = key
+    return key

@@ -60,12 +60,19 @@ class Pool:
         waiting = sum(not waiter.turn.done() for waiter in self._waiting)
         return len(self._active) + self._opening, len(self._idle), waiting
 
-    def take(self) -> Connection | None:
-        """The idle connection used last that is still good; None when there is none."""
+    def take(self, now: float) -> Connection | None:
+        """The idle connection used last that is still good; None when there is none.
+
+        It is open and silent, in the kernel's buffer as well.
+        """
         idle = self._idle
         while idle:
             connection = idle.pop()
-            if connection.fit and connection.expires > self.now():
+            if (
+                not connection.dead
+                and connection.expires > now
+                and not (connection.poll or connection.look())(0)
+            ):
                 self._active.add(connection)
                 if not self._fast:
                     self._arm()
@@ -87,7 +94,8 @@ class Pool:
     def sweep(self, now: float) -> None:
         """Fail whatever is overdue at `now`: exchanges, callers in the queue, idle connections."""
         for connection in list(self._active):
-            connection.overdue(now)
+            if now >= connection.total or now >= connection.since + connection.allowed:
+                connection.overdue(now)
         for waiter in self._waiting:
             if now >= waiter.deadline and not waiter.turn.done():
                 waiter.turn.set_exception(faults.exhausted(self.where, self._limit))
@@ -174,7 +182,8 @@ class Pool:
             return
         if good and not connection.dead:
             self._idle.append(connection)
-        self._pass_on()
+        if self._waiting:
+            self._pass_on()
 
     def _pass_on(self) -> None:
         """Give free places to those who wait, first come first served."""
@@ -183,7 +192,7 @@ class Pool:
             waiter = waiting.popleft()
             if waiter.turn.done():
                 continue
-            connection = None if waiter.fresh else self.take()
+            connection = None if waiter.fresh else self.take(self.now())
             if connection is None:
                 self._opening += 1
             waiter.turn.set_result(connection)

@@ -6,8 +6,11 @@ import asyncio
 from collections.abc import Callable, Mapping
 from typing import Protocol
 
+from msgspec import Struct
+
 from gateway.upstream import faults
 from gateway.upstream.decoding import Decoder, DecodingError
+from gateway.upstream.parsing import NO_HEADERS
 
 # What may wait for a consumer before the provider is held back.
 HIGH_WATER = 64 * 1024
@@ -28,62 +31,41 @@ class Source(Protocol):
         """Drop the connection at once."""
 
 
-class Reply:
-    """Implements `ports.UpstreamReply` for any source."""
+class Reply(Struct, eq=False):
+    """Implements `ports.UpstreamReply` for any source, of which `where` tells."""
 
-    __slots__ = (
-        "_brimming",
-        "_decoder",
-        "_done",
-        "_error",
-        "_held",
-        "_held_bytes",
-        "_loop",
-        "_paused",
-        "_source",
-        "_taken",
-        "_waiter",
-        "_where",
-        "delimited",
-        "deliver",
-        "headers",
-        "status",
-    )
-
-    def __init__(
-        self,
-        status: int,
-        headers: Mapping[str, str],
-        source: Source,
-        loop: asyncio.AbstractEventLoop,
-        *,
-        delimited: bool = True,
-        decoder: Decoder | None = None,
-    ) -> None:
-        self.status = status
-        self.headers = headers
-        self.delimited = delimited
-        self._source: Source | None = source
-        self._where = source.where
-        self._loop = loop
-        self._decoder = decoder
-        # Who takes the body straight off the wire; None while nobody does and pieces are kept.
-        self.deliver: Callable[[bytes], None] | None = None
-        self._waiter: asyncio.Future[None] | None = None
-        self._held: list[bytes] = []
-        self._held_bytes = 0
-        self._brimming = False
-        self._paused = False
-        self._taken = False
-        self._done = False
-        self._error: Exception | None = None
+    status: int
+    headers: Mapping[str, str]
+    source: Source | None
+    where: str
+    loop: asyncio.AbstractEventLoop
+    delimited: bool = True
+    decoder: Decoder | None = None
+    # Who takes the body straight off the wire; None while nobody does and pieces are kept.
+    deliver: Callable[[bytes], None] | None = None
+    _waiter: asyncio.Future[None] | None = None
+    _held: list[bytes] | None = None
+    _held_bytes: int = 0
+    _brimming: bool = False
+    _paused: bool = False
+    _taken: bool = False
+    _done: bool = False
+    _error: Exception | None = None
 
     # --- the consumer's side: ports.UpstreamReply ---
 
     async def read(self, limit: int) -> bytes:
         """The whole body; more than `limit` bytes is a fault."""
-        if self._done and not self._taken and self._error is None and self._decoder is None:
-            return self._complete(limit)  # it came with its head, as short answers do
+        if self._done and not self._taken and self._error is None and self.decoder is None:
+            self._taken = True  # it came with its head, as short answers do
+            held, self._held = self._held or (), None
+            whole = held[0] if len(held) == 1 else b"".join(held)
+            if len(whole) > limit:
+                raise faults.oversize(self.where, limit)
+            return whole
+        return await self._gathered(limit)
+
+    async def _gathered(self, limit: int) -> bytes:
         pieces: list[bytes] = []
         room = limit
 
@@ -91,22 +73,14 @@ class Reply:
             nonlocal room
             room -= len(data)
             if room < 0:
-                raise faults.oversize(self._where, limit)
+                raise faults.oversize(self.where, limit)
             pieces.append(data)
 
         if self._announced() > limit:
             self.close()
-            raise faults.oversize(self._where, limit)
+            raise faults.oversize(self.where, limit)
         await self.pump(collect)
         return pieces[0] if len(pieces) == 1 else b"".join(pieces)
-
-    def _complete(self, limit: int) -> bytes:
-        self._taken = True
-        held, self._held = self._held, []
-        whole = held[0] if len(held) == 1 else b"".join(held)
-        if len(whole) > limit:
-            raise faults.oversize(self._where, limit)
-        return whole
 
     async def pump(self, receive: Callable[[bytes], None]) -> None:
         """Push every piece into `receive`; return at a clean end only, raise at any other."""
@@ -116,7 +90,7 @@ class Reply:
         try:
             self._attach(receive)
             if not self._done:
-                self._waiter = self._loop.create_future()
+                self._waiter = self.loop.create_future()
                 await self._waiter
         except BaseException:
             self.close()
@@ -125,53 +99,63 @@ class Reply:
             self.deliver = None
         if self._error is not None:
             raise self._error
-        if self._decoder is not None and not self._decoder.whole:
-            raise faults.truncated(self._where)
+        if self.decoder is not None and not self.decoder.whole:
+            raise faults.truncated(self.where)
 
     def pause(self) -> None:
         """Read no more from the provider; bytes already read are still pushed."""
         if not self._paused:
             self._paused = True
-            if self._source is not None:
-                self._source.hold()
+            if self.source is not None:
+                self.source.hold()
 
     def resume(self) -> None:
         """The client has caught up: read on."""
         if self._paused:
             self._paused = False
-            if self._source is not None:
-                self._source.go_on()
+            if self.source is not None:
+                self.source.go_on()
+
+    def forget_headers(self) -> None:
+        """A long stream need not hold what only its start needed."""
+        self.headers = NO_HEADERS
 
     def close(self) -> None:
         """Cut an unfinished answer; a finished one has gone back to the pool by itself."""
         self._taken = True
-        self._held.clear()
+        self._held = None
         if not self._done:
-            self.give_up(faults.closed(self._where))
+            self.give_up(faults.closed(self.where))
 
     # --- the source's side ---
 
-    def finish(self) -> None:
-        """The wire reached a clean end."""
-        self._end()
+    def finish(self, last: bytes = b"") -> None:
+        """The wire reached its end, a clean one unless an error was set before."""
+        if last:
+            self._held = [last] if self._held is None else [*self._held, last]
+        self._done = True
+        self.source = None
+        waiter = self._waiter
+        if waiter is not None and not waiter.done():
+            waiter.set_result(None)
 
     def fail(self, error: Exception) -> None:
         """The wire died or broke; what arrived before is still handed over first."""
         if not self._done:
             self._error = error
-            self._end()
+            self.finish()
 
     # --- inside ---
 
     def _attach(self, receive: Callable[[bytes], None]) -> None:
         """Hand over what came before the consumer did, then push directly."""
-        push = receive if self._decoder is None else self._decoding(self._decoder, receive)
-        held, self._held = self._held, []
+        push = receive if self.decoder is None else self._decoding(self.decoder, receive)
+        held, self._held = self._held or (), None
         for data in held:
             push(data)
         self.deliver = push
-        if self._brimming and not self._paused and self._source is not None:
-            self._source.go_on()
+        if self._brimming and not self._paused and self.source is not None:
+            self.source.go_on()
 
     def _decoding(
         self, decoder: Decoder, receive: Callable[[bytes], None]
@@ -181,34 +165,29 @@ class Reply:
                 for piece in decoder.feed(data):
                     receive(piece)
             except DecodingError as error:
-                raise faults.bad_response(self._where, str(error)) from error
+                raise faults.bad_response(self.where, str(error)) from error
 
         return push
 
     def keep(self, data: bytes) -> None:
         """A piece of the body that nobody takes yet."""
+        if self._held is None:
+            self._held = []
         self._held.append(data)
         self._held_bytes += len(data)
-        if self._held_bytes > HIGH_WATER and self._source is not None:
+        if self._held_bytes > HIGH_WATER and self.source is not None:
             self._brimming = True
-            self._source.hold()
+            self.source.hold()
 
     def _announced(self) -> int:
-        if self._decoder is not None:
+        if self.decoder is not None:
             return 0
         length = self.headers.get("content-length", "")
         return int(length) if length.isdecimal() else 0
 
     def give_up(self, error: Exception) -> None:
         """End the answer from our side and cut whatever still feeds it."""
-        source = self._source
+        source = self.source
         self.fail(error)
         if source is not None:
             source.cut()
-
-    def _end(self) -> None:
-        self._done = True
-        self._source = None
-        waiter = self._waiter
-        if waiter is not None and not waiter.done():
-            waiter.set_result(None)

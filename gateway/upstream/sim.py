@@ -127,7 +127,7 @@ class _Player:
         except DecodingError as error:
             raise faults.bad_response(self.where, str(error)) from error
         loop = asyncio.get_running_loop()
-        return Reply(self._script.status, headers, self, loop, decoder=decoder)
+        return Reply(self._script.status, headers, self, self.where, loop, decoder=decoder)
 
     async def _play(self, reply: Reply) -> None:
         try:

@@ -17,6 +17,7 @@ _OURS = frozenset({
     "proxy-authorization", "proxy-connection", "te", "trailer", "transfer-encoding", "upgrade",
 })  # fmt: skip
 _KNOWN_LIMIT = 1024
+_MOST_HEADS = 256
 
 
 class Origin(NamedTuple):
@@ -64,17 +65,28 @@ def opening(method: str, target: str, origin: Origin, proxy_login: str | None) -
 
 
 class HeadWriter:
-    """Writes request heads; remembers which header names were found sound."""
+    """Writes request heads; remembers those it has written, and which names were found sound."""
 
-    __slots__ = ("_known",)
+    __slots__ = ("_heads", "_known")
 
     def __init__(self) -> None:
         self._known: set[str] = set()
+        self._heads: dict[tuple[str, tuple[tuple[str, str], ...]], bytes] = {}
 
     def write(
         self, start: str, method: str, headers: tuple[tuple[str, str], ...], length: int
     ) -> bytes:
-        """The whole head; a name or value that could add a line is refused."""
+        """The whole head; most requests on one way have the same, but for their length."""
+        try:
+            head = self._heads.get((start, headers)) or self._remembered(start, headers)
+        except TypeError:  # lists in place of tuples are headers as well
+            head = self.opened(start, headers)
+        if length or method not in ("GET", "DELETE", "HEAD"):
+            return b"%bContent-Length: %d\r\n\r\n" % (head, length)
+        return head + b"\r\n"
+
+    def opened(self, start: str, headers: tuple[tuple[str, str], ...]) -> bytes:
+        """A head that may go on; a name or value that could add a line is refused."""
         known = self._known
         lines = []
         for name, value in headers:
@@ -85,12 +97,17 @@ class HeadWriter:
         count = len(lines)
         if block.count("\n") != count or block.count("\r") != count or "\0" in block:
             raise _bad_value(headers)
-        if length or method not in ("GET", "DELETE", "HEAD"):
-            block = f"{block}Content-Length: {length}\r\n"
         try:
-            return f"{start}{block}\r\n".encode("latin-1")
+            return f"{start}{block}".encode("latin-1")
         except UnicodeEncodeError:
             raise _bad_value(headers) from None
+
+    def _remembered(self, start: str, headers: tuple[tuple[str, str], ...]) -> bytes:
+        head = self.opened(start, headers)
+        if len(self._heads) >= _MOST_HEADS:
+            self._heads.clear()
+        self._heads[start, headers] = head
+        return head
 
     def _learn(self, name: str) -> None:
         if not _TOKEN.fullmatch(name):

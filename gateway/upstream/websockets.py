@@ -108,7 +108,7 @@ class Websockets:
                     cause="bad_request",
                 )
         start = f"{opening('GET', target, origin, None)}{_WANTS}Sec-WebSocket-Key: {key}\r\n"
-        return self._writer.write(start, "GET", request.headers, 0)
+        return self._writer.opened(start, request.headers) + b"\r\n"
 
 
 def _split(url: str) -> tuple[Origin, str]:

@@ -198,3 +198,42 @@ def test_no_bytes_make_it_raise(pieces: list[bytes]) -> None:
     """Whatever comes, feeding raises nothing and the split does not matter."""
     whole = b"".join(pieces)
     assert run(pieces, True) == run([whole], True)
+
+
+EDGES = (
+    b"\n",
+    b"\n\n",
+    b"\r",
+    b"data: ",
+    b"data: \n\n",
+    b"data: {}\n\n",
+    b": hello\n\n",
+    stream(TEXT, TEXT),
+    stream(TEXT[:-1] + b',"error":null}'),
+    stream(TEXT.replace(b'"usage":null', b'"usage":' + USAGE)),
+    stream(TEXT.replace(b'"usage":null', b'"usage":[]')),
+    stream(TEXT.replace(b"null},", b'null,"usage":null},', 1)),
+    stream(TEXT.replace(b"hi", b"x" * 2000)),
+    stream(TEXT.replace(b"hi", b"x" * 985), TEXT.replace(b"hi", b"x" * 986)),
+    stream(b'{"choices":[{"text":"' + b"y" * 1200 + b'"}]}'),
+    stream(b'{"choices":[{"text":"once"},{"text":"twice"}]}'),
+    stream(b'{"choices":[{"delta":{"annotations":"' + b"z" * 2000 + b'"}}]}'),
+    stream(b'{"choices":[{}]}', b'{"choices":[]}', b'{"choices":\r[{}]}'),
+    stream(b'{"choices":[{"delta":{"content":"\xff"},"finish_reason":null}]}'),
+)
+
+
+def event_by_event(stream: bytes, hide: bool) -> tuple[object, ...]:
+    """One call of the meter for each event, as the parser of events cuts them."""
+    splitter = sse.Splitter()
+    return run([*splitter.feed(stream), splitter.rest()], hide)
+
+
+@given(
+    st.lists(st.sampled_from([*GOLDEN.values(), *EDGES]) | st.binary(max_size=9), max_size=9),
+    st.booleans(),
+)
+def test_many_events_in_one_piece(parts: list[bytes], hide: bool) -> None:
+    """They are told apart as the parser of events does it."""
+    whole = b"".join(parts)
+    assert run([whole], hide) == event_by_event(whole, hide)

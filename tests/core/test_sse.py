@@ -57,6 +57,20 @@ def test_any_split_of_any_bytes(pieces: list[bytes]) -> None:
     assert run(*pieces) == run(b"".join(pieces))
 
 
+@given(st.lists(st.sampled_from([b"\n", b"\n\n", b"data: x", b"event: y", b": z", sse.BOM])))
+def test_lines_that_end_in_lf_alone(parts: list[bytes]) -> None:
+    """What the quick way finds is what stands between blank lines; CR has the other way."""
+    stream = b"".join(parts)
+    events, rest = run(stream)
+    assert b"".join(events) + rest == stream
+    assert all(event.find(b"\n\n") == len(event) - 2 for event in events)
+    assert b"\n\n" not in rest
+    slow, slow_rest = run(stream.replace(b"\n", b"\r\n") + b": ")
+    assert [event.replace(b"\r", b"") for event in slow] == events
+    assert slow_rest.replace(b"\r", b"") == rest + b": "
+    assert list(map(sse.data_of, slow)) == list(map(sse.data_of, events))
+
+
 @pytest.mark.parametrize("end", ENDS.values(), ids=ENDS)
 def test_data_is_what_the_standard_says(end: bytes) -> None:
     """One space after the colon goes, lines join with LF, comments and other fields are no data."""
