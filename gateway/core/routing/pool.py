@@ -27,6 +27,7 @@ from gateway.core.routing.breaker import (
 from gateway.core.routing.causes import Outcome
 from gateway.core.routing.drawing import chosen
 from gateway.core.routing.seats import Account, Lane, Member, Seat
+from gateway.core.routing.window import all_well
 
 Because = Literal["nobody", "route", "tried", "too_large", "busy"]
 
@@ -141,7 +142,11 @@ class Pool:
         if breaker.until and not breaker.ready(now):
             wait = breaker.until - now
             return Refused(wait if wait > 0 else CONCURRENCY_WAIT, "route")
-        seat = chosen(lane, now, self._chance, sticky, tokens, exclude)
+        seat = lane.alone
+        if seat is None or exclude or not _free(seat, now, tokens):
+            seat = chosen(lane, now, self._chance, sticky, tokens, exclude)
+        else:
+            self._chance()  # a draw among one is a draw: luck goes on alike, however many there are
         if seat is not None:
             return Pick(seat, tokens)
         return _refusal(lane, now, tokens, exclude)
@@ -149,11 +154,11 @@ class Pool:
     def began(self, pick: Pick, now: float) -> bool:
         """Count the call against every limit; False, and nothing, if others were quicker."""
         seat = pick.seat
-        own, whole, route = _breakers(seat)
+        account, lane = seat.account, seat.lane
+        own, whole, route = seat.breaker, account.breaker, lane.breaker
         closed = not (own.until or whole.until or route.until)
         if pick.ticket is not None or not (closed or (seat.ready(now) and route.ready(now))):
             return False
-        account = seat.account
         if account.endless:
             account.limits.concurrency.count += 1
             pick.ticket = _UNCOUNTED
@@ -168,7 +173,7 @@ class Pool:
         else:
             pick.turns = (own.began(now), whole.began(now), route.began(now))
         seat.in_flight += 1
-        seat.lane.in_flight += 1
+        lane.in_flight += 1
         return True
 
     def answered(self, pick: Pick, now: float, seconds: float) -> tuple[Change, ...]:
@@ -177,16 +182,15 @@ class Pool:
             return ()
         pick.heard = True
         seat = pick.seat
+        account = seat.account
         seat.measured(now, seconds)
-        if seat.account.parked:
-            seat.account.wake()
-        own, whole, route = _breakers(seat)
+        if account.parked:
+            account.wake()
+        own, whole, route = seat.breaker, account.breaker, seat.lane.breaker
         closed = not (own.until or whole.until or route.until)
         if closed and pick.turns == (own.turn, whole.turn, route.turn):
             # Nothing was wrong and nothing is: there is only something to count.
-            own.window.well(now)
-            whole.window.well(now)
-            route.window.well(now)
+            all_well(now, (own.window, whole.window, route.window))
             return ()
         changes = _told(pick, now, "ok", None)
         turns = pick.turns
@@ -214,8 +218,10 @@ class Pool:
         pick.ticket = None
         seat = pick.seat
         account = seat.account
-        account.limits.concurrency.leave()
-        if tokens is not None:
+        running = account.limits.concurrency
+        if running.count > 0:
+            running.count -= 1
+        if tokens is not None and ticket.bucket is not None:
             account.limits.settle(ticket, tokens)
         seat.in_flight -= 1
         seat.lane.in_flight -= 1
@@ -277,6 +283,15 @@ class Pool:
 _UNCOUNTED = Ticket()  # of all calls whose credential has no limit
 _GOOD = ("ok", "rejected")
 _TIMED = ("ok", "timed_out")
+
+
+def _free(seat: Seat, now: float, tokens: int) -> bool:
+    """Whether nothing at all is in the way of the only one there is, as nearly always."""
+    account = seat.account
+    own, whole = seat.breaker, account.breaker
+    if seat.parked or own.until or whole.until or now < own.ramp_ends or now < whole.ramp_ends:
+        return False
+    return account.endless or account.fits(now, tokens)
 
 
 def _breakers(seat: Seat) -> tuple[Breaker, Breaker, Breaker]:
