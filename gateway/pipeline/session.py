@@ -72,7 +72,7 @@ async def _served(services: Services, job: Admitted, ask: Ask, door: Door, recor
         services, job.candidates, job.tokens, record, lambda: _more(services, job), job.keys
     )
     try:
-        tried = await attempts.next()
+        tried = attempts.begin() or await attempts.next()
         while True:
             try:
                 opened = await _opened(services, job, tried, attempts, record)
