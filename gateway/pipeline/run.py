@@ -116,7 +116,6 @@ def _broken(
 
 
 async def _more(services: Services, job: Admitted) -> list[Candidate]:
-    assert job.wanted is not None
     return await fallbacks(services, job.standing, job.wanted, job.candidates[0])
 
 

@@ -90,7 +90,6 @@ async def _served(services: Services, job: Admitted, ask: Ask, door: Door, recor
 
 
 async def _more(services: Services, job: Admitted) -> list[Candidate]:
-    assert job.wanted is not None
     return await fallbacks(services, job.standing, job.wanted, job.candidates[0])
 
 
