@@ -194,9 +194,12 @@ class Gauge:
 
 
 class Limits:
-    """What one key may do: requests and tokens a minute, calls at once. None is no limit."""
+    """What one key may do: requests and tokens a minute, calls at once. None is no limit.
 
-    __slots__ = ("__weakref__", "concurrency", "rpm", "tpm")
+    `any` is true when anything at all is limited.
+    """
+
+    __slots__ = ("__weakref__", "any", "concurrency", "rpm", "tpm")
 
     def __init__(
         self, rpm: int | None = None, tpm: int | None = None, concurrency: int | None = None
@@ -204,23 +207,19 @@ class Limits:
         self.rpm = None if rpm is None else Bucket(rpm)
         self.tpm = None if tpm is None else Bucket(tpm)
         self.concurrency = Gauge(concurrency)
+        self.any = (rpm, tpm, concurrency) != (None, None, None)
 
     def change(self, rpm: int | None, tpm: int | None, concurrency: int | None) -> None:
         """Set other limits and keep what has been counted under those that stay."""
         self.rpm = _changed(self.rpm, rpm)
         self.tpm = _changed(self.tpm, tpm)
         self.concurrency.limit = concurrency
+        self.any = (rpm, tpm, concurrency) != (None, None, None)
 
     @property
     def limited(self) -> bool:
         """True when requests or tokens are limited, so that headers have something to say."""
         return self.rpm is not None or self.tpm is not None
-
-    @property
-    def any(self) -> bool:
-        """True when anything at all is limited."""
-        concurrency = self.concurrency.limit
-        return self.rpm is not None or self.tpm is not None or concurrency is not None
 
     def idle(self, now: float) -> bool:
         """True when nothing is open or remembered: such limits can be forgotten and made anew."""
@@ -255,7 +254,9 @@ class Limits:
 
     def release(self) -> None:
         """An admitted call is over."""
-        self.concurrency.leave()
+        running = self.concurrency
+        if running.count > 0:
+            running.count -= 1
 
     def refusal(self, now: float, tokens: int) -> Refusal:
         """Say why: first what no waiting mends, then what holds longest."""

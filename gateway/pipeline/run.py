@@ -218,7 +218,7 @@ async def _answer(
             raise upstream_error("The provider did not say how far its work is.", "bad_answer")
         await answered(job, sent, reply.progress, headers)
         return
-    produced = settle.answer_bytes(reply.body)
+    produced = max(0, len(reply.body) - settle.ENVELOPE)
     await settle.finished(till, record, job.candidate, reply.usage, 0, produced)
     record.first_byte = services.clock.monotonic()
     if job.keep is not None:

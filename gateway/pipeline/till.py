@@ -69,15 +69,24 @@ class Till(Struct):
         for purse in self.purses:
             purse.held += amount
         self.held = amount
-        written = self._hold(amount, estimate)
+        services = self.services
+        written = services.ledger.hold(
+            int(services.clock.time() * 1000),
+            self.standing.who,
+            self.call,
+            amount,
+            self.candidate.way,
+            self.tokens_in,
+            estimate,
+        )
         try:
             error = await written
         except asyncio.CancelledError:
             # The client left, but the hold is written all the same: it must not stay for ever.
-            self.services.ledger.tell(written, self._undo)
+            services.ledger.tell(written, self._undo)
             raise
         if error is not None:
-            self._return(0)
+            self._return(services.clock.time(), 0)
             raise storage_fault()
 
     def expect(self, expected: Usage) -> None:
@@ -130,20 +139,9 @@ class Till(Struct):
             return self.ceiling
         return max(self.affords, self._affordable(self._room() + self.held, self.ceiling))
 
-    def _hold(self, amount: int, estimate: int) -> asyncio.Future[Exception | None]:
-        return self.services.ledger.hold(
-            self._moment(),
-            self.standing.who,
-            self.call,
-            amount,
-            self.candidate.way,
-            self.tokens_in,
-            estimate,
-        )
-
     def _undo(self, error: Exception | None) -> None:
         if error is not None:
-            self._return(0)
+            self._return(self.services.clock.time(), 0)
         else:
             self.release(errors.CLIENT_CLOSED.status)
 
@@ -232,10 +230,10 @@ class Till(Struct):
         self, status: int, flag: int, charge: int, usage: Usage, receipt: bytes
     ) -> Awaitable[Exception | None]:
         self.settled = True
-        held = self.held
-        self._return(charge)
+        held, now = self.held, self.services.clock.time()
+        self._return(now, charge)
         return self.services.ledger.settle(
-            self._moment(),
+            int(now * 1000),
             self.standing.who,
             self.call,
             held,
@@ -248,17 +246,17 @@ class Till(Struct):
         for purse in self.purses:
             purse.held += amount
         self.held += amount
-        return self.services.ledger.extend(
-            self._moment(), self.standing.who, self.call, amount, estimate
-        )
+        now = int(self.services.clock.time() * 1000)
+        return self.services.ledger.extend(now, self.standing.who, self.call, amount, estimate)
 
-    def _return(self, charged: int) -> None:
+    def _return(self, now: float, charged: int) -> None:
+        """What was set aside is free again, what the call cost is spent."""
         held, self.held = self.held, 0
-        now = self.services.clock.time()
         for purse in self.purses:
             if now >= purse.ends:  # a period that is over takes no charge of the next one with it
                 purse.room(now)
-            purse.give_back(held, charged)
+            purse.held -= held
+            purse.spent += charged
 
     def _room(self) -> int:
         now = self.services.clock.time()
@@ -271,9 +269,6 @@ class Till(Struct):
     def _affordable(self, room: int, most: int) -> int:
         rows, scale = self.candidate.rows, self.standing.scale
         return affordable_output(rows, self.tokens_in, room, most, scale, self.units)
-
-    def _moment(self) -> int:
-        return int(self.services.clock.time() * 1000)
 
     def _refusal(self, room: int, estimate: int) -> Fault:
         now = self.services.clock.time()
