@@ -46,8 +46,10 @@ def is_object(raw: msgspec.Raw) -> bool:
 
 def usage_of(head: AnswerHead) -> bytes | None:
     """The raw usage object, wherever this provider puts it."""
-    if head.usage is not NOTHING and is_object(head.usage):
-        return bytes(head.usage)
+    if head.usage is not NOTHING:
+        raw = bytes(head.usage)
+        if raw.startswith(b"{"):
+            return raw
     for choice in head.choices or ():
         if choice.usage is not NOTHING and is_object(choice.usage):
             return bytes(choice.usage)

@@ -78,6 +78,7 @@ class Admitted(Struct):
     asked: JsonBody  # the body as the route at hand is sent it
     candidates: list[Candidate]
     wanted: Wanted
+    tokens: int = 0  # what it is likely to use of its key's tokens a minute
     strict: bool = False  # the request or its key wants nothing lost
     ticket: Ticket | None = None
     keep: Callable[[bytes], None] | None = None
@@ -88,15 +89,6 @@ class Admitted(Struct):
     model: str = ""
     shown: Callable[[Task], bytes] | None = None
     handed: Handed | None = None
-
-    @property
-    def tokens(self) -> int:
-        """What the call is likely to use of its key's tokens a minute."""
-        if not self.talks:
-            return self.till.tokens_in
-        wishes = self.wishes
-        most = _USUAL_ANSWER if wishes.max_tokens is None else wishes.max_tokens
-        return self.till.tokens_in + min(most * wishes.answers, self.till.ceiling)
 
 
 async def admitted(services: Services, ask: Ask, record: Record) -> Admitted:
@@ -199,8 +191,9 @@ def _job(
     wishes: Wishes,
     record: Record,
 ) -> Admitted:
-    candidate, body = found[0], wanted.body
+    candidate, body, tokens_in = found[0], wanted.body, wanted.tokens_in
     most = ceiling(wishes, candidate.route)
+    usual = (_USUAL_ANSWER if wishes.max_tokens is None else wishes.max_tokens) * wishes.answers
     purses = standing.purses
     if wishes.max_cost is not None:
         purses = (*purses, Purse("call", wishes.max_cost))
@@ -209,7 +202,7 @@ def _job(
         standing,
         candidate,
         record.number + services.first_call,
-        wanted.tokens_in,
+        tokens_in,
         most,
         purses,
         most,
@@ -224,7 +217,8 @@ def _job(
         theirs,
         found,
         wanted,
-        strict=wishes.strict or standing.key.strict,
+        tokens_in + (usual if usual < most else most),
+        wishes.strict or standing.key.strict,
     )
 
 
@@ -233,6 +227,7 @@ def _measure(
 ) -> None:
     """For what is no talk of words: its files, and what it uses that is not counted in tokens."""
     job.talks = False
+    job.tokens = job.till.tokens_in
     job.form = given if isinstance(given, Form) else None
     job.till.least = NO_END
     job.till.expect(expects_on(services, job, operation, job.candidate, record))

@@ -104,7 +104,7 @@ def compatible(
 
 def bearer(credential: Credential) -> tuple[tuple[str, str], ...]:
     """The usual headers; a host that needs no key gets none."""
-    key = credential.api_key
+    key = credential.secrets.get("api_key")
     return (_CONTENT, ("Authorization", f"Bearer {key}")) if key else (_CONTENT,)
 
 

@@ -143,7 +143,7 @@ class Pool:
             wait = breaker.until - now
             return Refused(wait if wait > 0 else CONCURRENCY_WAIT, "route")
         seat = lane.alone
-        if seat is None or exclude or not _free(seat, now, tokens):
+        if seat is None or exclude or not seat.free(now, tokens):
             seat = chosen(lane, now, self._chance, sticky, tokens, exclude)
         else:
             self._chance()  # a draw among one is a draw: luck goes on alike, however many there are
@@ -283,15 +283,6 @@ class Pool:
 _UNCOUNTED = Ticket()  # of all calls whose credential has no limit
 _GOOD = ("ok", "rejected")
 _TIMED = ("ok", "timed_out")
-
-
-def _free(seat: Seat, now: float, tokens: int) -> bool:
-    """Whether nothing at all is in the way of the only one there is, as nearly always."""
-    account = seat.account
-    own, whole = seat.breaker, account.breaker
-    if seat.parked or own.until or whole.until or now < own.ramp_ends or now < whole.ramp_ends:
-        return False
-    return account.endless or account.fits(now, tokens)
 
 
 def _breakers(seat: Seat) -> tuple[Breaker, Breaker, Breaker]:
