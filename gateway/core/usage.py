@@ -46,10 +46,8 @@ def is_object(raw: msgspec.Raw) -> bool:
 
 def usage_of(head: AnswerHead) -> bytes | None:
     """The raw usage object, wherever this provider puts it."""
-    if head.usage is not NOTHING:
-        raw = bytes(head.usage)
-        if raw.startswith(b"{"):
-            return raw
+    if head.usage is not NOTHING and is_object(head.usage):
+        return bytes(head.usage)
     for choice in head.choices or ():
         if choice.usage is not NOTHING and is_object(choice.usage):
             return bytes(choice.usage)
