@@ -221,11 +221,6 @@ class Limits:
         self.concurrency.limit = concurrency
         self.any = (rpm, tpm, concurrency) != (None, None, None)
 
-    @property
-    def limited(self) -> bool:
-        """True when requests or tokens are limited, so that headers have something to say."""
-        return self.rpm is not None or self.tpm is not None
-
     def idle(self, now: float) -> bool:
         """True when nothing is open or remembered: such limits can be forgotten and made anew."""
         if self.concurrency.count:

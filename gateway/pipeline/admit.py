@@ -100,8 +100,7 @@ def limited(
         _admit_nobody(services, candidate, address, now)
     limits = standing.limits
     answer = limits.admit(now, tokens)
-    if limits.limited:
-        record.headers = (*record.headers, *limit_headers(limits, now))
+    record.headers = (*record.headers, *limit_headers(limits, now))
     if isinstance(answer, Refusal):
         raise _too_fast(answer, tokens)
     return answer
