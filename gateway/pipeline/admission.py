@@ -17,7 +17,7 @@ from gateway.core.routing.preferences import NO_PREFERENCES
 from gateway.core.task import Task
 from gateway.domain import Key, Usage
 from gateway.errors import AUTHENTICATION_ERROR, INSUFFICIENT_SCOPE, Fault
-from gateway.pipeline.admit import authenticate, limited, reading_files
+from gateway.pipeline.admit import authenticate, limited, reading_files, recognised
 from gateway.pipeline.attempt import NOTHING_HEARD, Form, Order, expects, heard
 from gateway.pipeline.candidates import (
     Wanted,
@@ -93,7 +93,9 @@ class Admitted(Struct):
 
 async def admitted(services: Services, ask: Ask, record: Record) -> Admitted:
     """The call, once its key, its body, its model and its limits allow it."""
-    key = await authenticate(services, ask.secret, ask.address, ask.scope)
+    key = recognised(services, ask.secret, ask.address, ask.scope) or await authenticate(
+        services, ask.secret, ask.address, ask.scope
+    )
     record.key = key.id
     if ask.files or key.session is not None:
         _check_bounds(ask, key)
