@@ -260,7 +260,7 @@ def _compact_spans(
     at = 0
     for name, value in members.items():
         start = at + len(name) + 4
-        at = start + memoryview(value).nbytes
+        at = start + len(value)
         spans[name] = (start, at)
     return spans if at + 1 == len(raw) else None
 

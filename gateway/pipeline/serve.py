@@ -84,8 +84,8 @@ class Attempts:
         self._only_asked = False
         self._elsewhere = False
         now = services.clock.monotonic()
-        timeouts = candidates[0].route.provider.timeouts
-        ends = now + min(timeouts.total, _DEADLINE)
+        total = candidates[0].route.provider.timeouts.total
+        ends = now + (total if total < _DEADLINE else _DEADLINE)
         self._tries = tries = Tries(self._routing.budget, ends, _MOST_TRIES)
         tries.first()
         if keys:

@@ -86,7 +86,7 @@ class Till(Struct):
             services.ledger.tell(written, self._undo)
             raise
         if error is not None:
-            self._return(services.clock.time(), 0)
+            self._unheld()
             raise storage_fault()
 
     def expect(self, expected: Usage) -> None:
@@ -141,7 +141,7 @@ class Till(Struct):
 
     def _undo(self, error: Exception | None) -> None:
         if error is not None:
-            self._return(self.services.clock.time(), 0)
+            self._unheld()
         else:
             self.release(errors.CLIENT_CLOSED.status)
 
@@ -230,8 +230,13 @@ class Till(Struct):
         self, status: int, flag: int, charge: int, usage: Usage, receipt: bytes
     ) -> Awaitable[Exception | None]:
         self.settled = True
-        held, now = self.held, self.services.clock.time()
-        self._return(now, charge)
+        now = self.services.clock.time()
+        held, self.held = self.held, 0
+        for purse in self.purses:
+            if now >= purse.ends:  # a period that is over takes no charge of the next one with it
+                purse.room(now)
+            purse.held -= held
+            purse.spent += charge
         return self.services.ledger.settle(
             int(now * 1000),
             self.standing.who,
@@ -249,14 +254,13 @@ class Till(Struct):
         now = int(self.services.clock.time() * 1000)
         return self.services.ledger.extend(now, self.standing.who, self.call, amount, estimate)
 
-    def _return(self, now: float, charged: int) -> None:
-        """What was set aside is free again, what the call cost is spent."""
+    def _unheld(self) -> None:
+        """The hold was not written: what it had set aside is free again."""
         held, self.held = self.held, 0
+        now = self.services.clock.time()
         for purse in self.purses:
-            if now >= purse.ends:  # a period that is over takes no charge of the next one with it
-                purse.room(now)
+            purse.room(now)  # its period may be over
             purse.held -= held
-            purse.spent += charged
 
     def _room(self) -> int:
         now = self.services.clock.time()

@@ -143,13 +143,16 @@ class Pool:
             wait = breaker.until - now
             return Refused(wait if wait > 0 else CONCURRENCY_WAIT, "route")
         seat = lane.alone
-        if seat is None or exclude or not seat.free(now, tokens):
-            seat = chosen(lane, now, self._chance, sticky, tokens, exclude)
-        else:
-            self._chance()  # a draw among one is a draw: luck goes on alike, however many there are
-        if seat is not None:
+        if (
+            seat is not None
+            and not (seat.parked or exclude)
+            and seat.well(now)
+            and (seat.account.endless or seat.account.fits(now, tokens))
+        ):
+            self._chance()  # a draw among one is a draw: luck goes on as among many
             return Pick(seat, tokens)
-        return _refusal(lane, now, tokens, exclude)
+        seat = chosen(lane, now, self._chance, sticky, tokens, exclude)
+        return _refusal(lane, now, tokens, exclude) if seat is None else Pick(seat, tokens)
 
     def began(self, pick: Pick, now: float) -> bool:
         """Count the call against every limit; False, and nothing, if others were quicker."""

@@ -151,16 +151,6 @@ class Seat:
         own, whole = self.breaker, self.account.breaker
         return not (own.until or whole.until or now < own.ramp_ends or now < whole.ramp_ends)
 
-    def free(self, now: float, tokens: int) -> bool:
-        """True when it is well, in the draw and within every limit: in one step, as it is asked of
-        whoever is alone at each call.
-        """
-        account = self.account
-        own, whole = self.breaker, account.breaker
-        if self.parked or own.until or whole.until or now < own.ramp_ends or now < whole.ramp_ends:
-            return False
-        return account.endless or account.fits(now, tokens)
-
     def probes(self) -> bool:
         """True when a call that begins now would be a probe; asked of those that are ready."""
         return bool(self.breaker.until or self.account.breaker.until)
