@@ -102,15 +102,20 @@ class JsonBody(Struct, eq=False):
         """A body with members set to new raw values, or removed where the value is None."""
         raw, spans = self.raw, self._known or self._spans
         effective: dict[str, bytes | None] = {}
-        removes = False
+        removes, place, new = False, None, b""
         for name, value in changes.items():
             span = spans.get(name)
             if value != (None if span is None else raw[span[0] : span[1]]):
                 effective[name] = value
-                removes = removes or value is None
+                removes, place, new = removes or value is None, span, value or b""
         if not effective:
             return self
-        return self._rebuilt(effective) if removes else self._spliced(effective)
+        if removes:
+            return self._rebuilt(effective)
+        if place is None or len(effective) > 1:
+            return self._spliced(effective)
+        # The model's name alone, as in nearly every call.
+        return JsonBody(b"".join((raw[: place[0]], new, raw[place[1] :])))
 
     def rename(self, names: Mapping[str, str]) -> JsonBody:
         """A body with members renamed; one whose new name is already taken is dropped."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 
 from msgspec import Struct
 
@@ -181,7 +181,7 @@ class Attempts:
         pool = self._routing.pool(provider)
         sticky = self._sticky
         wanted = sticky.credential if sticky is not None and sticky.route == route.slug else None
-        excluded: list[str] = []
+        excluded: Sequence[str] = ()
         if self._excluded:
             excluded = [name for slug, name in self._excluded if slug == route.slug]
         for _ in range(_MOST_BEGUN):

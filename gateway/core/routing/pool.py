@@ -27,7 +27,6 @@ from gateway.core.routing.breaker import (
 from gateway.core.routing.causes import Outcome
 from gateway.core.routing.drawing import chosen
 from gateway.core.routing.seats import Account, Lane, Member, Seat
-from gateway.core.routing.window import all_well
 
 Because = Literal["nobody", "route", "tried", "too_large", "busy"]
 
@@ -193,7 +192,11 @@ class Pool:
         closed = not (own.until or whole.until or route.until)
         if closed and pick.turns == (own.turn, whole.turn, route.turn):
             # Nothing was wrong and nothing is: there is only something to count.
-            all_well(now, (own.window, whole.window, route.window))
+            for window in (own.window, whole.window, route.window):  # as `Window.well` has it
+                if now >= window.ends:
+                    window.next_half(now)
+                window.good += 1
+                window.row = 0
             return ()
         changes = _told(pick, now, "ok", None)
         turns = pick.turns

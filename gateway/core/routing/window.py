@@ -57,12 +57,3 @@ class Window:
         self._bad_before = 0 if long_ago else self._bad
         self.good = self._bad = 0
         self.ends = now + _HALF
-
-
-def all_well(now: float, windows: tuple[Window, ...]) -> None:
-    """One more call has gone well, for all of them: each good answer passes here, in one step."""
-    for window in windows:
-        if now >= window.ends:
-            window.next_half(now)
-        window.good += 1
-        window.row = 0
