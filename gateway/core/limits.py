@@ -288,6 +288,8 @@ def duration(seconds: float) -> str:
     """A time to wait as OpenAI writes it: `0s`, `20ms`, `1.234s`, `6m0s`; rounded up."""
     # A microsecond less: the difference of two moments is off by some trillionths.
     milliseconds = math.ceil(seconds * 1000 - 0.001)
+    if milliseconds == 60_000:  # what every call hears that has just been counted
+        return "1m0s"
     if milliseconds <= 0:
         return "0s"
     if milliseconds < 1000:
@@ -378,8 +380,8 @@ _TOKENS = tuple(f"x-ratelimit-{what}-tokens" for what in ("limit", "remaining", 
 
 def _headers(names: tuple[str, ...], bucket: Bucket, now: float) -> tuple[tuple[str, str], ...]:
     limit, room, reset = bucket.standing(now)
-    told = (str(limit), str(max(room, 0)), duration(reset))
-    return tuple(zip(names, told, strict=True))
+    left = str(room) if room > 0 else "0"
+    return (names[0], str(limit)), (names[1], left), (names[2], duration(reset))
 
 
 def _changed(bucket: Bucket | None, limit: int | None) -> Bucket | None:

@@ -238,7 +238,7 @@ class Attempts:
             if self._tries.paid:
                 self._tries.succeeded()
             if self._keys:
-                place = Place(route.slug, tried.pick.name)
+                place = Place(route.slug, tried.pick.seat.name)
                 self._routing.affinity.keep(now, self._keys, place)
             if record.stream and usage is not None:
                 self._routing.streamed(route.slug, usage.output, now - record.first_byte)

@@ -263,8 +263,11 @@ class Till(Struct):
             purse.held -= held
 
     def _room(self) -> int:
-        now = self.services.clock.time()
-        return min([purse.room(now) for purse in self.purses])
+        now, least = self.services.clock.time(), NO_END
+        for purse in self.purses:
+            if purse.limit is not None or now >= purse.ends:
+                least = min(least, purse.room(now))
+        return least
 
     def _quote(self, tokens_out: int) -> int:
         rows, scale = self.candidate.rows, self.standing.scale
