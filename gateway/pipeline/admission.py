@@ -244,6 +244,8 @@ def expects_on(
 
 def _heard(found: list[Candidate], headers: Mapping[str, str]) -> Mapping[str, str]:
     """What any of the adapters that may be asked wants to hear."""
-    if len(found) == 1:
-        return heard(found[0], headers)
-    return {name: told for one in found for name, told in heard(one, headers).items()}
+    told: dict[str, str] = {}
+    for one in found:
+        if one.operation.hears:
+            told.update(heard(one, headers))
+    return told or NOTHING_HEARD

@@ -92,7 +92,7 @@ class Till(Struct):
     def expect(self, expected: Usage) -> None:
         """What the route at hand will use that is not counted in tokens."""
         self.expects = expected
-        self.units = units_of(self.candidate.rows, expected)
+        self.units = 0 if expected is NOTHING else units_of(self.candidate.rows, expected)
 
     async def move(
         self, candidate: Candidate, ceiling: int, stream: bool, expected: Usage = NOTHING
