@@ -42,7 +42,14 @@ async def run(services: Services, ask: Ask, sink: Sink, record: Record) -> None:
             serve = partial(_serve, services, job, operation, sink, record)
             await submit(services, job, operation, sink, record, serve)
             return
-        await job.till.open(record.stream and job.talks)
+        written = job.till.hold(record.stream and job.talks)
+        try:  # as `open` has it, without its coroutine: every call waits here
+            error = await written
+        except asyncio.CancelledError:
+            job.till.left(written)
+            raise
+        if error is not None:
+            raise job.till.unheld()
         await _serve(services, job, operation, sink, record)
     finally:
         if job.ticket is not None:

@@ -63,15 +63,25 @@ class Till(Struct):
 
     async def open(self, stream: bool) -> None:
         """Set aside what the call may cost, durably; 402 if not even a short answer fits."""
+        written = self.hold(stream)
+        try:
+            error = await written
+        except asyncio.CancelledError:
+            self.left(written)
+            raise
+        if error is not None:
+            raise self.unheld()
+
+    def hold(self, stream: bool) -> asyncio.Future[Exception | None]:
+        """What `open` waits for: whoever waits by itself says how the waiting ended."""
         amount, estimate = self._wanted(stream)
         if self.later:
             estimate = 0  # whatever ends it before its end, nothing is charged
         for purse in self.purses:
             purse.held += amount
         self.held = amount
-        services = self.services
-        written = services.ledger.hold(
-            int(services.clock.time() * 1000),
+        return self.services.ledger.hold(
+            int(self.services.clock.time() * 1000),
             self.standing.who,
             self.call,
             amount,
@@ -79,15 +89,10 @@ class Till(Struct):
             self.tokens_in,
             estimate,
         )
-        try:
-            error = await written
-        except asyncio.CancelledError:
-            # The client left, but the hold is written all the same: it must not stay for ever.
-            services.ledger.tell(written, self._undo)
-            raise
-        if error is not None:
-            self._unheld()
-            raise storage_fault()
+
+    def left(self, written: asyncio.Future[Exception | None]) -> None:
+        """The client left, but the hold is written all the same: it must not stay for ever."""
+        self.services.ledger.tell(written, self._undo)
 
     def expect(self, expected: Usage) -> None:
         """What the route at hand will use that is not counted in tokens."""
@@ -141,7 +146,7 @@ class Till(Struct):
 
     def _undo(self, error: Exception | None) -> None:
         if error is not None:
-            self._unheld()
+            self.unheld()
         else:
             self.release(errors.CLIENT_CLOSED.status)
 
@@ -254,13 +259,14 @@ class Till(Struct):
         now = int(self.services.clock.time() * 1000)
         return self.services.ledger.extend(now, self.standing.who, self.call, amount, estimate)
 
-    def _unheld(self) -> None:
-        """The hold was not written: what it had set aside is free again."""
+    def unheld(self) -> Fault:
+        """The hold could not be written: what it had set aside is free again."""
         held, self.held = self.held, 0
         now = self.services.clock.time()
         for purse in self.purses:
             purse.room(now)  # its period may be over
             purse.held -= held
+        return storage_fault()
 
     def _room(self) -> int:
         now, least = self.services.clock.time(), NO_END
