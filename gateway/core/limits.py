@@ -92,7 +92,10 @@ class Bucket:
 
     def reserve(self, now: float, amount: int) -> Ticket | None:
         """Take all of `amount`, with a ticket to correct it by, or nothing."""
-        if self.room(now) < amount:
+        ends = self._ends
+        if ends and ends[0] <= now:
+            self._expire(now)
+        if self._limit - self._used < amount:
             return None
         return Ticket(self, self.put(now, amount), amount)
 
@@ -136,12 +139,17 @@ class Bucket:
 
     def reset(self, now: float) -> float:
         """Seconds until all of the limit is there again."""
-        if self.room(now) == self._limit:
-            return 0.0
+        return self.standing(now)[2]
+
+    def standing(self, now: float) -> tuple[int, int, float]:
+        """Its limit, what could be taken now, and the seconds until all of it is there again."""
+        limit, room = self._limit, self.room(now)
+        if room == limit:
+            return limit, room, 0.0
         slot = len(self._amounts) - 1
         while not self._amounts[slot]:  # corrected to nothing
             slot -= 1
-        return self._ends[slot] - now
+        return limit, room, self._ends[slot] - now
 
     def _expire(self, now: float) -> None:
         ends, amounts = self._ends, self._amounts
@@ -196,7 +204,7 @@ class Gauge:
 class Limits:
     """What one key may do: requests and tokens a minute, calls at once. None is no limit."""
 
-    __slots__ = ("__weakref__", "concurrency", "rpm", "tpm")
+    __slots__ = ("__weakref__", "any", "concurrency", "rpm", "tpm")
 
     def __init__(
         self, rpm: int | None = None, tpm: int | None = None, concurrency: int | None = None
@@ -204,23 +212,14 @@ class Limits:
         self.rpm = None if rpm is None else Bucket(rpm)
         self.tpm = None if tpm is None else Bucket(tpm)
         self.concurrency = Gauge(concurrency)
+        self.any = (rpm, tpm, concurrency) != (None, None, None)  # whether anything is limited
 
     def change(self, rpm: int | None, tpm: int | None, concurrency: int | None) -> None:
         """Set other limits and keep what has been counted under those that stay."""
         self.rpm = _changed(self.rpm, rpm)
         self.tpm = _changed(self.tpm, tpm)
         self.concurrency.limit = concurrency
-
-    @property
-    def limited(self) -> bool:
-        """True when requests or tokens are limited, so that headers have something to say."""
-        return self.rpm is not None or self.tpm is not None
-
-    @property
-    def any(self) -> bool:
-        """True when anything at all is limited."""
-        concurrency = self.concurrency.limit
-        return self.rpm is not None or self.tpm is not None or concurrency is not None
+        self.any = (rpm, tpm, concurrency) != (None, None, None)
 
     def idle(self, now: float) -> bool:
         """True when nothing is open or remembered: such limits can be forgotten and made anew."""
@@ -234,28 +233,29 @@ class Limits:
         Whoever is admitted calls `release` once, when the call is over, and `settle` when its
         tokens are known.
         """
-        rpm, tpm, concurrency = self.rpm, self.tpm, self.concurrency
-        if not concurrency.enter():
+        rpm, tpm, running = self.rpm, self.tpm, self.concurrency
+        if running.limit is not None and running.count >= running.limit:
             return self.refusal(now, tokens)
         if rpm is None or rpm.room(now) > 0:
             ticket = Ticket() if tpm is None else tpm.reserve(now, tokens)
             if ticket is not None:
+                running.count += 1
                 if rpm is not None:
                     rpm.put(now, 1)
                 return ticket
-        concurrency.leave()
         return self.refusal(now, tokens)
 
     def settle(self, ticket: Ticket, tokens: int) -> None:
         """Put what the call really used in place of its estimate."""
-        # The ticket's own bucket: the limit may have been lifted and set anew since.
-        bucket = ticket.bucket
+        bucket = ticket.bucket  # its own: the limit may have been lifted and set anew since
         if bucket is not None:
             bucket.correct(ticket, tokens)
 
     def release(self) -> None:
         """An admitted call is over."""
-        self.concurrency.leave()
+        running = self.concurrency
+        if running.count > 0:
+            running.count -= 1
 
     def refusal(self, now: float, tokens: int) -> Refusal:
         """Say why: first what no waiting mends, then what holds longest."""
@@ -288,6 +288,8 @@ def duration(seconds: float) -> str:
     """A time to wait as OpenAI writes it: `0s`, `20ms`, `1.234s`, `6m0s`; rounded up."""
     # A microsecond less: the difference of two moments is off by some trillionths.
     milliseconds = math.ceil(seconds * 1000 - 0.001)
+    if milliseconds == 60_000:  # what every call hears that has just been counted
+        return "1m0s"
     if milliseconds <= 0:
         return "0s"
     if milliseconds < 1000:
@@ -377,12 +379,9 @@ _TOKENS = tuple(f"x-ratelimit-{what}-tokens" for what in ("limit", "remaining", 
 
 
 def _headers(names: tuple[str, ...], bucket: Bucket, now: float) -> tuple[tuple[str, str], ...]:
-    limit, remaining, reset = names
-    return (
-        (limit, str(bucket.limit)),
-        (remaining, str(max(bucket.room(now), 0))),
-        (reset, duration(bucket.reset(now))),
-    )
+    limit, room, reset = bucket.standing(now)
+    left = str(room) if room > 0 else "0"
+    return (names[0], str(limit)), (names[1], left), (names[2], duration(reset))
 
 
 def _changed(bucket: Bucket | None, limit: int | None) -> Bucket | None:

@@ -13,7 +13,10 @@ NO_END = 1 << 62
 
 
 class Purse:
-    """`limit` is what may be spent in a period; None is no limit. Amounts are nanodollars."""
+    """`limit` is what may be spent in a period; None is no limit. Amounts are nanodollars.
+
+    Once a call is over, what it had `held` is free again, and what it cost is `spent`.
+    """
 
     __slots__ = ("__weakref__", "ends", "held", "limit", "name", "period", "spent")
 
@@ -45,11 +48,6 @@ class Purse:
     def take(self, amount: int) -> None:
         """Set money aside that `room` said is there."""
         self.held += amount
-
-    def give_back(self, held: int, charged: int) -> None:
-        """A call is over: what it had set aside is free again, what it cost is spent."""
-        self.held -= held
-        self.spent += charged
 
 
 def period_start(period: Period, now: float) -> int:

@@ -44,16 +44,14 @@ class Health:
         if not record.sent_upstream:
             return
         fault = record.fault
-        tries = record.tries if fault is None else record.tries[:-1]
-        for one in tries:
+        for one in record.tries if fault is None else record.tries[:-1]:
             if one["outcome"] not in _SAYS_NOTHING:
                 self._failed(str(one["provider"]), str(one["cause"]), now)
-        if fault is not None and fault.kind.blame == "client" and fault.kind.status != 429:
-            return
         if fault is not None:
-            self._failed(record.provider, fault.cause, now)
+            if fault.kind.blame != "client" or fault.kind.status == 429:
+                self._failed(record.provider, fault.cause, now)
             return
-        lately = self._of(record.provider)
+        lately = self._providers.get(record.provider) or self._of(record.provider)
         lately.outcomes.append(True)
         lately.last_success = now
 

@@ -79,8 +79,35 @@ class Log:
         self._put({"ts": time.time(), "level": level, "event": message} | about)
 
     def call(self, record: Record, now: float) -> None:
-        """The line of a finished call."""
-        self._put(_call_line(record, now))
+        """The line of a finished call, by position and without rounding functions: it is made once
+        a call.
+        """
+        started, finished, sent = record.started, record.finished, record.sent_upstream
+        first, usage, fault = record.first_byte, record.usage, record.fault
+        line = CallLine(
+            now,
+            "info" if fault is None else fault.kind.level,
+            "call",
+            record.id,
+            record.operation,
+            record.status,
+            record.key,
+            record.model,
+            record.route,
+            record.provider,
+            record.stream,
+            record.bytes_in,
+            record.bytes_out,
+            int((finished - started) * 1e6) / 1000,
+            int((first - started) * 1e6) / 1000 if first else None,
+            int(((record.upstream_done or finished) - sent) * 1e6) / 1000 if sent else None,
+            record.upstream_status,
+            0 if usage is None else usage.input,
+            0 if usage is None else usage.output,
+            0 if usage is None else usage.cached,
+            record.cause,
+        )
+        self._put(line)
 
     def close(self) -> None:
         """Write what waits, for a moment at most: a blocked output must not hold up the exit."""
@@ -128,35 +155,6 @@ def to_descriptor(descriptor: int) -> Callable[[bytes], None]:
             view = view[os.write(descriptor, view) :]
 
     return write
-
-
-def _call_line(record: Record, now: float) -> CallLine:
-    """By position and without rounding functions: this runs once a call."""
-    started, finished, sent = record.started, record.finished, record.sent_upstream
-    first, usage, fault = record.first_byte, record.usage, record.fault
-    return CallLine(
-        now,
-        "info" if fault is None else fault.kind.level,
-        "call",
-        record.id,
-        record.operation,
-        record.status,
-        record.key,
-        record.model,
-        record.route,
-        record.provider,
-        record.stream,
-        record.bytes_in,
-        record.bytes_out,
-        int((finished - started) * 1e6) / 1000,
-        int((first - started) * 1e6) / 1000 if first else None,
-        int(((record.upstream_done or finished) - sent) * 1e6) / 1000 if sent else None,
-        record.upstream_status,
-        0 if usage is None else usage.input,
-        0 if usage is None else usage.output,
-        0 if usage is None else usage.cached,
-        record.cause,
-    )
 
 
 _encode_lines = msgspec.json.Encoder(enc_hook=str).encode_lines

@@ -13,10 +13,11 @@ from gateway.core.estimate import input_tokens
 from gateway.core.limits import Ticket
 from gateway.core.purse import NO_END, Purse
 from gateway.core.routing.affinity import conversation_keys
+from gateway.core.routing.preferences import NO_PREFERENCES
 from gateway.core.task import Task
-from gateway.domain import Usage
+from gateway.domain import Key, Usage
 from gateway.errors import AUTHENTICATION_ERROR, INSUFFICIENT_SCOPE, Fault
-from gateway.pipeline.admit import authenticate, limited, reading_files
+from gateway.pipeline.admit import authenticate, limited, reading_files, recognised
 from gateway.pipeline.attempt import NOTHING_HEARD, Form, Order, expects, heard
 from gateway.pipeline.candidates import (
     Wanted,
@@ -38,6 +39,7 @@ if TYPE_CHECKING:
     from gateway.pipeline.tasks import Live, Tasks
 
 _USUAL_ANSWER = 1_024
+_UNREADABLE = (msgspec.DecodeError, UnicodeDecodeError, RecursionError, Fault)
 
 
 class Ask(Struct, frozen=True):
@@ -74,11 +76,13 @@ class Admitted(Struct):
     candidate: Candidate
     till: Till
     asked: JsonBody  # the body as the route at hand is sent it
+    candidates: list[Candidate]
+    wanted: Wanted
+    tokens: int = 0  # what it is likely to use of its key's tokens a minute
+    strict: bool = False  # the request or its key wants nothing lost
     ticket: Ticket | None = None
     keep: Callable[[bytes], None] | None = None
     heard: Mapping[str, str] = NOTHING_HEARD
-    candidates: list[Candidate] = []
-    wanted: Wanted | None = None
     keys: tuple[int, ...] = ()
     talks: bool = True
     form: Form | None = None
@@ -86,25 +90,52 @@ class Admitted(Struct):
     shown: Callable[[Task], bytes] | None = None
     handed: Handed | None = None
 
-    @property
-    def strict(self) -> bool:
-        """Whether the request or its key wants nothing lost."""
-        return self.wishes.strict or self.standing.key.strict
-
-    @property
-    def tokens(self) -> int:
-        """What the call is likely to use of its key's tokens a minute."""
-        if not self.talks:
-            return self.till.tokens_in
-        wishes = self.wishes
-        most = _USUAL_ANSWER if wishes.max_tokens is None else wishes.max_tokens
-        return self.till.tokens_in + min(most * wishes.answers, self.till.ceiling)
-
 
 async def admitted(services: Services, ask: Ask, record: Record) -> Admitted:
     """The call, once its key, its body, its model and its limits allow it."""
-    key = await authenticate(services, ask.secret, ask.address, ask.scope)
+    key = recognised(services, ask.secret, ask.address, ask.scope) or await authenticate(
+        services, ask.secret, ask.address, ask.scope
+    )
     record.key = key.id
+    if ask.files or key.session is not None:
+        _check_bounds(ask, key)
+    catalog, operation = services.catalog.current, ask.operation
+    standing = services.desk.known(key, catalog) or await services.desk.load(key, catalog)
+    if ask.files:
+        with reading_files(services, standing):
+            given = await ask.read_body()
+    else:
+        given = await ask.read_body()
+    body, wishes = _read(services, given, ask, record)
+    if not record.model:
+        record.model = usual_model(catalog, operation)
+    tokens_in = input_tokens(body.raw)
+    if standing.preferences is NO_PREFERENCES:
+        wanted = Wanted(operation, body, wishes.preferences, tokens_in)
+    else:
+        wanted = Wanted.by(standing, operation, body, wishes.preferences, tokens_in)
+    found = known_candidates(services, standing, wanted, record.model) or await _found(
+        services, standing, wanted, record
+    )
+    candidate = found[0]
+    job = _job(services, standing, found, wanted, wishes, record)
+    if operation not in TALKS:
+        job.model, job.shown = record.model, ask.shown
+    if TALKS.get(operation) != candidate.route.model.kind:
+        _measure(services, job, operation, given, record)
+    if len(found) > 1 or len(candidate.route.provider.credentials) > 1:
+        session = ask.headers.get("x-session-id") or key.session
+        job.keys = conversation_keys(body.raw, (standing.who[0], record.model), session)
+    if standing.limits.any or not key.n:
+        job.ticket = limited(services, standing, candidate, job.tokens, ask.address, record)
+    job.keep = ask.keep
+    if len(found) > 1 or candidate.operation.hears:
+        job.heard = _heard(found, ask.headers)
+    return job
+
+
+def _check_bounds(ask: Ask, key: Key) -> None:
+    """What a call may not do with no key, or with one that is for a single session."""
     if ask.files and not key.n:
         raise Fault(
             AUTHENTICATION_ERROR,
@@ -118,39 +149,16 @@ async def admitted(services: Services, ask: Ask, record: Record) -> Admitted:
             param="x-session-id",
             cause="other_session",
         )
-    catalog = services.catalog.current
-    standing = services.desk.known(key, catalog) or await services.desk.load(key, catalog)
-    if ask.files:
-        with reading_files(services, standing):
-            given = await ask.read_body()
-    else:
-        given = await ask.read_body()
-    body, wishes = _read(services, given, ask, record)
-    if not record.model:
-        record.model = usual_model(catalog, ask.operation)
-    tokens_in = input_tokens(body.raw)
-    wanted = Wanted.by(standing, ask.operation, body, wishes.preferences, tokens_in)
-    found = known_candidates(services, standing, wanted, record.model)
-    if found is None:
-        found = await candidates(services, standing, wanted, record.model)
-        warning = warning_of(services, record.model)
-        if warning is not None:
-            record.headers = (*record.headers, ("Warning", warning))
-    candidate = found[0]
-    job = _job(services, standing, candidate, body, wishes, record, tokens_in)
-    job.candidates, job.wanted = found, wanted
-    if ask.operation not in TALKS:
-        job.model, job.shown = record.model, ask.shown
-    if TALKS.get(ask.operation) != candidate.route.model.kind:
-        _measure(services, job, ask.operation, given, record)
-    if len(found) > 1 or len(candidate.route.provider.credentials) > 1:
-        session = ask.headers.get("x-session-id") or key.session
-        job.keys = conversation_keys(body.raw, (standing.who[0], record.model), session)
-    if standing.limits.any or not key.n:
-        job.ticket = limited(services, standing, candidate, job.tokens, ask.address, record)
-    job.keep = ask.keep
-    job.heard = _heard(found, ask.headers)
-    return job
+
+
+async def _found(
+    services: Services, standing: Standing, wanted: Wanted, record: Record
+) -> list[Candidate]:
+    found = await candidates(services, standing, wanted, record.model)
+    warning = warning_of(services, record.model)
+    if warning is not None:
+        record.headers = (*record.headers, ("Warning", warning))
+    return found
 
 
 def _read(
@@ -166,7 +174,10 @@ def _read(
     else:
         body = JsonBody.parse(given)
         record.bytes_in = len(given)
-    known = decoded(services, ask.operation, body, ask.decoder)
+    try:
+        known = ask.decoder.decode(body.raw)
+    except _UNREADABLE:
+        known = decoded(services, ask.operation, body, ask.decoder)  # it says what is wrong
     record.model = known.model
     record.stream = known.stream is True
     headers = ask.headers
@@ -177,13 +188,14 @@ def _read(
 def _job(
     services: Services,
     standing: Standing,
-    candidate: Candidate,
-    body: JsonBody,
+    found: list[Candidate],
+    wanted: Wanted,
     wishes: Wishes,
     record: Record,
-    tokens_in: int,
 ) -> Admitted:
+    candidate, body, tokens_in = found[0], wanted.body, wanted.tokens_in
     most = ceiling(wishes, candidate.route)
+    usual = (_USUAL_ANSWER if wishes.max_tokens is None else wishes.max_tokens) * wishes.answers
     purses = standing.purses
     if wishes.max_cost is not None:
         purses = (*purses, Purse("call", wishes.max_cost))
@@ -198,7 +210,18 @@ def _job(
         most,
     )
     theirs = without_ours(body, wishes) if wishes.ours else body
-    return Admitted(theirs, wishes, standing, candidate, till, theirs)
+    return Admitted(
+        theirs,
+        wishes,
+        standing,
+        candidate,
+        till,
+        theirs,
+        found,
+        wanted,
+        tokens_in + (usual if usual < most else most),
+        wishes.strict or standing.key.strict,
+    )
 
 
 def _measure(
@@ -206,6 +229,7 @@ def _measure(
 ) -> None:
     """For what is no talk of words: its files, and what it uses that is not counted in tokens."""
     job.talks = False
+    job.tokens = job.till.tokens_in
     job.form = given if isinstance(given, Form) else None
     job.till.least = NO_END
     job.till.expect(expects_on(services, job, operation, job.candidate, record))
@@ -220,6 +244,8 @@ def expects_on(
 
 def _heard(found: list[Candidate], headers: Mapping[str, str]) -> Mapping[str, str]:
     """What any of the adapters that may be asked wants to hear."""
-    if len(found) == 1:
-        return heard(found[0], headers)
-    return {name: told for one in found for name, told in heard(one, headers).items()}
+    told: dict[str, str] = {}
+    for one in found:
+        if one.operation.hears:
+            told.update(heard(one, headers))
+    return told or NOTHING_HEARD

@@ -9,12 +9,12 @@ from msgspec import Struct
 
 from gateway.domain import Credential, File, UpstreamRequest, Usage
 from gateway.errors import INVALID_REQUEST, Fault
-from gateway.pipeline.mishaps import Mishaps, sound_request, sound_usage
+from gateway.pipeline.mishaps import Mishaps, sound_usage
 from gateway.pipeline.operations import NOTHING, ONE_PICTURE, TALKS, expected
 from gateway.pipeline.record import Record
 from gateway.pipeline.services import Candidate, Services
 from gateway.ports import UpstreamReply
-from gateway.sdk import Call, JsonBody, Operation
+from gateway.sdk import Call, JsonBody
 
 NOTHING_HEARD: Mapping[str, str] = {}
 _ODD = re.compile(r"[^A-Za-z0-9_.\[\]*-]")
@@ -66,13 +66,25 @@ async def attempt(
     order: Order,
     record: Record,
 ) -> Attempt:
-    """Send the call to the candidate's provider and wait for the headers of its answer."""
-    credential, call, request = await written(services, candidate, credential, order, record)
+    """Send the call to the candidate's provider and wait for the headers of its answer.
+
+    As `written` has it, without its coroutine: every call passes here.
+    """
+    now, route, mishaps = services.clock.time(), candidate.route, services.mishaps
+    provider = route.provider
+    if candidate.adapter.login is not None:
+        credential = await services.logins.secrets(candidate.adapter, provider, credential, now)
+    call = call_of(candidate, order, now, record.id)
+    request = mishaps.written(provider.adapter, candidate.operation.build, call, credential)
+    if order.strict and request.adapted:
+        refuse_inexact(candidate, order, request)
+    record.route, record.provider = route.slug, provider.name
     order.body.forget_places()
     record.sent_upstream = services.clock.monotonic()
     reply = await services.upstream.send(request, candidate.channels[credential.name])
     record.upstream_status = reply.status
-    return Attempt(candidate, credential, call, reply, services.mishaps, fidelity(request))
+    told = fidelity(request) if request.adapted or request.translated else ""
+    return Attempt(candidate, credential, call, reply, mishaps, told)
 
 
 async def written(
@@ -100,19 +112,20 @@ async def written(
 def call_of(candidate: Candidate, order: Order, now: float, name: str = "") -> Call:
     """What the adapter is told."""
     route, form = candidate.route, order.form
+    files, boundary = ((), "") if form is None else (form.files, form.boundary)
     return Call(
-        operation=order.operation,
-        upstream=route.upstream,
-        base_url=route.provider.base_url,
-        body=order.body,
-        stream=order.stream,
-        region=route.region,
-        options=candidate.options,
-        now=now,
-        id=name,
-        headers=order.heard,
-        files=() if form is None else form.files,
-        boundary="" if form is None else form.boundary,
+        order.operation,
+        route.upstream,
+        route.provider.base_url,
+        order.body,
+        order.stream,
+        route.region,
+        candidate.options,
+        now,
+        name,
+        order.heard,
+        files,
+        boundary,
     )
 
 
@@ -162,8 +175,4 @@ def build(
 ) -> UpstreamRequest:
     """The adapter's request; one that raises or gives anything else fails its own route alone."""
     adapter = candidate.route.provider.adapter
-    return mishaps.guarded(adapter, _built, candidate.operation, call, credential)
-
-
-def _built(operation: Operation, call: Call, credential: Credential) -> UpstreamRequest:
-    return sound_request(operation.build(call, credential))
+    return mishaps.written(adapter, candidate.operation.build, call, credential)

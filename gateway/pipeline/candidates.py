@@ -60,7 +60,9 @@ def known_candidates(
     found = known.named.get((operation, model))
     if not isinstance(found, Several):
         return found
-    needs = NO_NEEDS if operation == "count_tokens" else wanted.needs
+    needs = NO_NEEDS
+    if operation != "count_tokens":
+        needs = needs_of(operation, wanted.body, wanted.tokens_in)
     routes = services.routing.order(found.plan, NO_PREFERENCES, needs, standing)
     kept = known.drawn.get((operation, id(routes)))
     if kept is not None and kept[0] is routes:

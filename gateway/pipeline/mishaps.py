@@ -12,9 +12,10 @@ from typing import ParamSpec, TypeVar
 
 from msgspec import Struct, structs
 
-from gateway.domain import UpstreamRequest, Usage
+from gateway.domain import Credential, UpstreamRequest, Usage
 from gateway.errors import UPSTREAM_ERROR, Fault, Kind
-from gateway.sdk import Frames, Progress, Reply
+from gateway.sdk import Call, Frames, Progress, Reply
+from gateway.sdk.adapter import Build
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -71,14 +72,29 @@ class Mishaps:
     def guarded(self, adapter: str, work: Callable[P, T], *args: P.args, **more: P.kwargs) -> T:
         """What an adapter's function gives; one that raises no sound Fault fails its call alone."""
         try:
-            try:
-                return work(*args, **more)
-            except Fault as fault:
-                raise sound_fault(fault) from None
-        except Fault:
-            raise
+            return work(*args, **more)
+        except Fault as fault:
+            raise self.told(adapter, fault) from None
         except (Exception, SystemExit) as error:
             raise self.failed(adapter, error) from error
+
+    def written(
+        self, adapter: str, build: Build, call: Call, credential: Credential
+    ) -> UpstreamRequest:
+        """The same for a request: every call passes here, so it is no function within another."""
+        try:
+            return sound_request(build(call, credential))
+        except Fault as fault:
+            raise self.told(adapter, fault) from None
+        except (Exception, SystemExit) as error:
+            raise self.failed(adapter, error) from error
+
+    def told(self, adapter: str, fault: Fault) -> Fault:
+        """A Fault that an adapter has raised, once it is sound."""
+        try:
+            return sound_fault(fault)
+        except (Exception, SystemExit) as error:
+            return self.failed(adapter, error)
 
 
 def place_of(error: BaseException) -> list[str]:

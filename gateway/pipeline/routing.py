@@ -46,7 +46,7 @@ class Routing:
         self._ranked: dict[str, Ranked] = {}  # by the figures of this turn
         self._turn = 0
         self._turns_at = 0.0
-        self._curious: set[asyncio.Future[None]] = set()
+        self.curious: set[asyncio.Future[None]] = set()  # calls that wait for word of others
 
     def plan(self, name: str, catalog: Routes) -> Plan:
         """What a model name stands for today, or a 404."""
@@ -102,23 +102,22 @@ class Routing:
 
     def told(self) -> None:
         """A call has been answered or has failed: others may have waited to hear it."""
-        if self._curious:
-            for one in self._curious:
-                if not one.done():
-                    one.set_result(None)
-            self._curious.clear()
+        for one in self.curious:
+            if not one.done():
+                one.set_result(None)
+        self.curious.clear()
 
     async def word(self, seconds: float) -> None:
         """Wait until any call has been answered or has failed, or for so long."""
         one = asyncio.get_running_loop().create_future()
-        self._curious.add(one)
+        self.curious.add(one)
         try:
             async with asyncio.timeout(seconds):
                 await one
         except TimeoutError:
             pass
         finally:
-            self._curious.discard(one)
+            self.curious.discard(one)
 
     def streamed(self, slug: str, tokens: int, seconds: float) -> None:
         """A stream of so many tokens took so long from its first piece to its end."""

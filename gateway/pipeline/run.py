@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable
+from functools import partial
 
 from gateway.core.body import JsonBody
 from gateway.core.money.amounts import NANOS
-from gateway.core.routing.causes import Outcome
 from gateway.errors import (
     CLIENT_CLOSED,
     INTERNAL_ERROR,
@@ -39,12 +39,17 @@ async def run(services: Services, ask: Ask, sink: Sink, record: Record) -> None:
     del ask  # a long stream need not carry what only its start needed
     try:
         if job.candidate.operation.job is not None:
-            await submit(
-                services, job, operation, sink, record,
-                lambda: _serve(services, job, operation, sink, record),
-            )  # fmt: skip
+            serve = partial(_serve, services, job, operation, sink, record)
+            await submit(services, job, operation, sink, record, serve)
             return
-        await job.till.open(record.stream and job.talks)
+        written = job.till.hold(record.stream and job.talks)
+        try:  # as `open` has it, without its coroutine: every call waits here
+            error = await written
+        except asyncio.CancelledError:
+            job.till.left(written)
+            raise
+        if error is not None:
+            raise job.till.unheld()
         await _serve(services, job, operation, sink, record)
     finally:
         if job.ticket is not None:
@@ -57,36 +62,59 @@ async def run(services: Services, ask: Ask, sink: Sink, record: Record) -> None:
 async def _serve(
     services: Services, job: Admitted, operation: str, sink: Sink, record: Record
 ) -> None:
-    """Try one route and credential after the other, until the call is answered or lost."""
-    attempts = Attempts(
-        services, job.candidates, job.tokens, record, lambda: _more(services, job), job.keys
-    )
+    """Try one route and credential after the other, until the call is answered or lost.
+
+    Each try is made right here and no coroutine deeper: every call waits at its bottom twice.
+    """
+    more = partial(_more, services, job)
+    attempts = Attempts(services, job.candidates, job.tokens, record, more, job.keys)
     meter = relay.Meter()
     try:
-        tried = await attempts.next()
+        tried = attempts.begin() or await attempts.next()
         while True:
             try:
-                await _tried(services, job, operation, tried, attempts, meter, sink, record)
-                return
-            except Fault as fault:
+                if tried.candidate is not job.candidate:
+                    await _turn_to(services, job, operation, tried.candidate, record)
+                job.asked = job.body
+                if job.talks and job.till.affords < job.till.ceiling:
+                    job.asked = _affordable(job, record)
+                order = Order(operation, job.asked, record.stream, job.strict, job.heard, job.form)
+                if record.stream and _may_not_linger(tried, attempts):
+                    await _in_time(services, job, order, attempts, tried, meter, sink, record)
+                else:
+                    tried.sent = await attempt(
+                        services, tried.candidate, tried.credential, order, record
+                    )
+                    await _answer(services, job, attempts, tried, tried.sent, meter, sink, record)
+            except (Fault, TimeoutError) as error:
+                fault = error if isinstance(error, Fault) else _too_slow()
                 final = sink.started or (job.handed is not None and in_doubt(fault))
                 if not attempts.failed(tried, fault, sent=final):
-                    raise
+                    raise fault from None
                 meter = relay.Meter()
                 tried = await attempts.next(fault)
+            except BaseException:
+                attempts.done(tried, "unknown")
+                raise
+            else:
+                attempts.done(tried, "ok" if record.fault is None else outcome_of(record.fault))
+                return
     except BaseException as error:
-        if isinstance(error, NotSentError):
-            record.sent_upstream = 0.0
-        if not job.till.settled:
-            durable = _broken(job, record, meter, _status_of(error))
-            if not isinstance(error, asyncio.CancelledError):
-                await durable
+        durable = _broken(job, record, meter, error)
+        if not (durable is None or isinstance(error, asyncio.CancelledError)):
+            await durable
         raise
 
 
 def _broken(
-    job: Admitted, record: Record, meter: relay.Meter, status: int
-) -> Awaitable[Exception | None]:
+    job: Admitted, record: Record, meter: relay.Meter, error: BaseException
+) -> Awaitable[Exception | None] | None:
+    """Settle a call that came to nothing good, unless that was done."""
+    if isinstance(error, NotSentError):
+        record.sent_upstream = 0.0
+    if job.till.settled:
+        return None
+    status = _status_of(error)
     if job.handed is not None:  # nothing came of it, as far as anybody will ever know
         return job.till.release(status)
     return settle.broken(
@@ -95,98 +123,54 @@ def _broken(
 
 
 async def _more(services: Services, job: Admitted) -> list[Candidate]:
-    assert job.wanted is not None
     return await fallbacks(services, job.standing, job.wanted, job.candidates[0])
 
 
-async def _tried(
+def _may_not_linger(tried: Try, attempts: Attempts) -> bool:
+    """Whether a stream may not keep everybody waiting for its first piece: another is there."""
+    return tried.candidate.route.provider.timeouts.first_token is not None and attempts.others
+
+
+async def _in_time(
     services: Services,
     job: Admitted,
-    operation: str,
-    tried: Try,
+    order: Order,
     attempts: Attempts,
+    tried: Try,
     meter: relay.Meter,
     sink: Sink,
     record: Record,
 ) -> None:
-    """One try: its money, its request, its answer. Whatever ends it, its credential is told."""
-    sent: Attempt | None = None
-    over: Outcome | None = "unknown"
-    try:
-        await _turn_to(services, job, operation, tried.candidate, record)
-        order = Order(operation, job.asked, record.stream, job.strict, job.heard, job.form)
-        async with _patience(tried, attempts, record) as guard:
-            sent = await attempt(services, tried.candidate, tried.credential, order, record)
-
-            def begun() -> None:
-                guard.reschedule(None)
-                attempts.answered(tried)
-
-            await _answer(services, job, sent, meter, sink, record, begun)
-        over = "ok" if record.fault is None else outcome_of(record.fault)
-    except TimeoutError:
-        over = None
-        raise Fault(
-            UPSTREAM_TIMEOUT,
-            "The provider did not begin its answer in time.",
-            cause="slow_start",
-        ) from None
-    except Fault:
-        over = None  # told by who decides what comes next
-        raise
-    finally:
-        if sent is not None:
-            # An unfinished answer is cut here, whether the client left or something failed.
-            sent.reply.close()
-            record.upstream_done = services.clock.monotonic()
-        if over is not None:
-            attempts.done(tried, over)
+    """A try that must have begun to answer by then."""
+    async with asyncio.timeout(tried.candidate.route.provider.timeouts.first_token) as hurry:
+        tried.hurry = hurry
+        tried.sent = await attempt(services, tried.candidate, tried.credential, order, record)
+        await _answer(services, job, attempts, tried, tried.sent, meter, sink, record)
 
 
-class _NoHurry:
-    """What a timeout is where there is none: every call passes here, so it does nothing."""
-
-    async def __aenter__(self) -> _NoHurry:
-        return self
-
-    async def __aexit__(self, *_: object) -> None:
-        """Let whatever ends it pass."""
-
-    def reschedule(self, when: float | None) -> None:
-        """There is nothing to put off."""
-
-
-_NO_HURRY = _NoHurry()
-
-
-def _patience(tried: Try, attempts: Attempts, record: Record) -> asyncio.Timeout | _NoHurry:
-    """How long a stream may keep everybody waiting for its first piece, if another is there."""
-    limit = tried.candidate.route.provider.timeouts.first_token
-    patient = limit is None or not record.stream or not attempts.others
-    return _NO_HURRY if patient else asyncio.timeout(limit)
+def _too_slow() -> Fault:
+    return Fault(
+        UPSTREAM_TIMEOUT, "The provider did not begin its answer in time.", cause="slow_start"
+    )
 
 
 async def _turn_to(
     services: Services, job: Admitted, operation: str, candidate: Candidate, record: Record
 ) -> None:
-    """Set aside what this route may cost, and ask for no longer an answer than that pays for."""
-    till = job.till
+    """Set aside what another route may cost."""
+    used = NOTHING if job.talks else expects_on(services, job, operation, candidate, record)
     sliced = record.stream and job.talks
-    if candidate is not job.candidate:
-        used = NOTHING if job.talks else expects_on(services, job, operation, candidate, record)
-        await till.move(candidate, ceiling(job.wishes, candidate.route), sliced, used)
-        job.candidate = candidate
-    job.asked = job.body
-    if job.talks:
-        most = till.most(sliced)
-        if most < till.ceiling:
-            job.asked = _lowered(job, record, most)
+    await job.till.move(candidate, ceiling(job.wishes, candidate.route), sliced, used)
+    job.candidate = candidate
 
 
-def _lowered(job: Admitted, record: Record, affordable: int) -> JsonBody:
+def _affordable(job: Admitted, record: Record) -> JsonBody:
     """The body with the ceiling that its money allows, if that is lower than what was asked."""
-    wishes = job.wishes
-    each = max(1, affordable // wishes.answers)
+    wishes, till = job.wishes, job.till
+    most = till.most(record.stream)
+    if most >= till.ceiling:
+        return job.body
+    each = max(1, most // wishes.answers)
     record.headers = (*record.headers, ("x-gateway-max-tokens", str(each)))
     asked = {name: None for name in _CEILINGS if name in job.body} | dict(wishes.ceilings)
     lower = {
@@ -198,22 +182,24 @@ def _lowered(job: Admitted, record: Record, affordable: int) -> JsonBody:
 async def _answer(
     services: Services,
     job: Admitted,
-    tried: Attempt,
+    attempts: Attempts,
+    tried: Try,
+    sent: Attempt,
     meter: relay.Meter,
     sink: Sink,
     record: Record,
-    begun: Callable[[], None],
 ) -> None:
     headers: Headers = (("x-gateway-route", job.candidate.route.slug), *record.headers)
     if record.tries:
         headers = (*headers, ("x-gateway-attempts", str(len(record.tries) + 1)))
-    if tried.fidelity:
-        headers = (*headers, ("x-gateway-fidelity", tried.fidelity))
+    if sent.fidelity:
+        headers = (*headers, ("x-gateway-fidelity", sent.fidelity))
     till = job.till
-    media = relay.media_type(tried)
-    if media is not None or (record.stream and await relay.is_stream(tried)):
+    media = None if sent.candidate.operation.media is None else relay.media_type(sent)
+    if media is not None or (record.stream and await relay.is_stream(sent)):
+        begun = partial(attempts.answered, tried)
         stream = relay.Stream(
-            tried, sink, headers, job.wishes, till, meter, record, services.clock, begun, media
+            sent, sink, headers, job.wishes, till, meter, record, services.clock, begun, media
         )
         await stream.run()
         fault = record.fault
@@ -232,14 +218,14 @@ async def _answer(
                 job.keep(meter.final)
         sink.end()
         return
-    reply = await relay.whole(tried, services.upstream)
-    begun()
+    reply = await relay.whole(sent, services.upstream)
+    attempts.answered(tried)
     if job.handed is not None:
         if reply.progress is None:
             raise upstream_error("The provider did not say how far its work is.", "bad_answer")
-        await answered(job, tried, reply.progress, headers)
+        await answered(job, sent, reply.progress, headers)
         return
-    produced = settle.answer_bytes(reply.body)
+    produced = max(0, len(reply.body) - settle.ENVELOPE)
     await settle.finished(till, record, job.candidate, reply.usage, 0, produced)
     record.first_byte = services.clock.monotonic()
     if job.keep is not None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 
 from msgspec import Struct
 
@@ -13,6 +13,7 @@ from gateway.core.routing.causes import Outcome, Verdict, classify
 from gateway.core.routing.pool import Pick, Pool, Refused
 from gateway.domain import Credential
 from gateway.errors import NO_UPSTREAM, Fault
+from gateway.pipeline.attempt import Attempt
 from gateway.pipeline.record import Record
 from gateway.pipeline.services import Candidate, Services
 
@@ -31,6 +32,8 @@ class Try(Struct):
     pool: Pool
     pick: Pick
     began: float
+    sent: Attempt | None = None  # once it has answered with headers
+    hurry: asyncio.Timeout | None = None  # until its answer has begun
 
 
 class Attempts:
@@ -81,8 +84,8 @@ class Attempts:
         self._only_asked = False
         self._elsewhere = False
         now = services.clock.monotonic()
-        timeouts = candidates[0].route.provider.timeouts
-        ends = now + min(timeouts.total, _DEADLINE)
+        total = candidates[0].route.provider.timeouts.total
+        ends = now + (total if total < _DEADLINE else _DEADLINE)
         self._tries = tries = Tries(self._routing.budget, ends, _MOST_TRIES)
         tries.first()
         if keys:
@@ -107,7 +110,7 @@ class Attempts:
         first = self._queue
         if last is not None:
             return await self._again(last)
-        found = self._begin(first[0]) or await self._any()
+        found = await self._any()
         if found is not None:
             return found
         if self._wait is not None and self._wait <= _PATIENCE:
@@ -148,7 +151,7 @@ class Attempts:
             self._queue += rest
         while True:
             while self._queue:
-                found = self._begin(self._queue[0])
+                found = self.begin()
                 if found is not None:
                     return found
                 self._queue = self._queue[1:]
@@ -170,13 +173,15 @@ class Attempts:
             and (candidate.asked or not self._only_asked)
         )
 
-    def _begin(self, candidate: Candidate) -> Try | None:
+    def begin(self) -> Try | None:
+        """Whoever comes first of those that are left, if they can take the call now."""
+        candidate = self._queue[0]
         route = candidate.route
         provider = route.provider
         pool = self._routing.pool(provider)
         sticky = self._sticky
         wanted = sticky.credential if sticky is not None and sticky.route == route.slug else None
-        excluded: list[str] = []
+        excluded: Sequence[str] = ()
         if self._excluded:
             excluded = [name for slug, name in self._excluded if slug == route.slug]
         for _ in range(_MOST_BEGUN):
@@ -200,16 +205,23 @@ class Attempts:
 
     def answered(self, tried: Try) -> None:
         """The answer has begun, and it is a good one."""
+        if tried.hurry is not None:
+            tried.hurry.reschedule(None)
         now = self._services.clock.monotonic()
         changes = tried.pool.answered(tried.pick, now, now - tried.began)
         if changes:
             self._routing.changed(tried.candidate.route.provider.name, changes)
-        self._routing.told()
+        if self._routing.curious:
+            self._routing.told()
 
     def done(self, tried: Try, outcome: Outcome, fault: Fault | None = None) -> None:
         """It is over, however it went."""
         record, usage = self._record, self._record.usage
         now = self._services.clock.monotonic()
+        if tried.sent is not None:
+            # An unfinished answer is cut here, whether the client left or something failed.
+            tried.sent.reply.close()
+            record.upstream_done = now
         changes = tried.pool.ended(
             tried.pick,
             now,
@@ -220,11 +232,13 @@ class Attempts:
         route = tried.candidate.route
         if changes:
             self._routing.changed(route.provider.name, changes)
-        self._routing.told()
+        if self._routing.curious:
+            self._routing.told()
         if outcome == "ok":
-            self._tries.succeeded()
+            if self._tries.paid:
+                self._tries.succeeded()
             if self._keys:
-                place = Place(route.slug, tried.pick.name)
+                place = Place(route.slug, tried.pick.seat.name)
                 self._routing.affinity.keep(now, self._keys, place)
             if record.stream and usage is not None:
                 self._routing.streamed(route.slug, usage.output, now - record.first_byte)

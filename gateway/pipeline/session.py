@@ -72,7 +72,7 @@ async def _served(services: Services, job: Admitted, ask: Ask, door: Door, recor
         services, job.candidates, job.tokens, record, lambda: _more(services, job), job.keys
     )
     try:
-        tried = await attempts.next()
+        tried = attempts.begin() or await attempts.next()
         while True:
             try:
                 opened = await _opened(services, job, tried, attempts, record)
@@ -90,7 +90,6 @@ async def _served(services: Services, job: Admitted, ask: Ask, door: Door, recor
 
 
 async def _more(services: Services, job: Admitted) -> list[Candidate]:
-    assert job.wanted is not None
     return await fallbacks(services, job.standing, job.wanted, job.candidates[0])
 
 

@@ -16,7 +16,7 @@ from gateway.pipeline.services import Candidate
 from gateway.pipeline.till import Till
 
 # What surrounds the text of an answer that came whole.
-_ENVELOPE = 600
+ENVELOPE = 600
 _USUAL_CONTEXT = 2_000_000
 _USUAL_OUTPUT = 200_000
 # What may be counted beyond ten times what was expected.
@@ -43,7 +43,8 @@ def finished(
             usage = _with_expected(till, usage)  # its wire counts none
     if usage is None:
         return _charge(till, record, 200, _own(till, events, produced), "no_usage")
-    usage = whole_input(usage, candidate)
+    if not candidate.adapter.cached_inside_input:
+        usage = whole_input(usage, candidate)
     problem = usage.problem or problem_of(usage) or _beyond(till, candidate.route, usage)
     if not problem and produced:
         if events:
@@ -149,19 +150,17 @@ def _behind(usage: Usage, produced: int) -> bool:
     return not usage.audio_output and output_tokens(0, produced) > 2 * usage.output
 
 
-def answer_bytes(body: bytes) -> int:
-    """About how much text an answer holds that came whole."""
-    return max(0, len(body) - _ENVELOPE)
-
-
 def _beyond(till: Till, route: Route, usage: Usage) -> str:
     """What is wrong with counts that no call to this route can reach; generous on both sides."""
-    context = route.context or route.model.context or _USUAL_CONTEXT
-    if usage.input > max(context, till.tokens_in) * 2:
+    model = route.model
+    context = route.context or model.context or _USUAL_CONTEXT
+    if usage.input > 2 * context and usage.input > 2 * till.tokens_in:
         return f"{usage.input} input tokens are more than the model can take"
-    most = max(till.ceiling, route.max_output or route.model.max_output or _USUAL_OUTPUT)
-    if usage.output > most * 2:
+    most = route.max_output or model.max_output or _USUAL_OUTPUT
+    if usage.output > 2 * most and usage.output > 2 * till.ceiling:
         return f"{usage.output} output tokens are more than the call could have"
+    if till.expects is NOTHING and not (usage.images or usage.characters or usage.milliseconds):
+        return ""
     return _beyond_units(till.expects, route, usage)
 
 

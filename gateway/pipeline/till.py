@@ -63,27 +63,41 @@ class Till(Struct):
 
     async def open(self, stream: bool) -> None:
         """Set aside what the call may cost, durably; 402 if not even a short answer fits."""
+        written = self.hold(stream)
+        try:
+            error = await written
+        except asyncio.CancelledError:
+            self.left(written)
+            raise
+        if error is not None:
+            raise self.unheld()
+
+    def hold(self, stream: bool) -> asyncio.Future[Exception | None]:
+        """What `open` waits for: whoever waits by itself says how the waiting ended."""
         amount, estimate = self._wanted(stream)
         if self.later:
             estimate = 0  # whatever ends it before its end, nothing is charged
         for purse in self.purses:
             purse.held += amount
         self.held = amount
-        written = self._hold(amount, estimate)
-        try:
-            error = await written
-        except asyncio.CancelledError:
-            # The client left, but the hold is written all the same: it must not stay for ever.
-            self.services.ledger.tell(written, self._undo)
-            raise
-        if error is not None:
-            self._return(0)
-            raise storage_fault()
+        return self.services.ledger.hold(
+            int(self.services.clock.time() * 1000),
+            self.standing.who,
+            self.call,
+            amount,
+            self.candidate.way,
+            self.tokens_in,
+            estimate,
+        )
+
+    def left(self, written: asyncio.Future[Exception | None]) -> None:
+        """The client left, but the hold is written all the same: it must not stay for ever."""
+        self.services.ledger.tell(written, self._undo)
 
     def expect(self, expected: Usage) -> None:
         """What the route at hand will use that is not counted in tokens."""
         self.expects = expected
-        self.units = units_of(self.candidate.rows, expected)
+        self.units = 0 if expected is NOTHING else units_of(self.candidate.rows, expected)
 
     async def move(
         self, candidate: Candidate, ceiling: int, stream: bool, expected: Usage = NOTHING
@@ -130,20 +144,9 @@ class Till(Struct):
             return self.ceiling
         return max(self.affords, self._affordable(self._room() + self.held, self.ceiling))
 
-    def _hold(self, amount: int, estimate: int) -> asyncio.Future[Exception | None]:
-        return self.services.ledger.hold(
-            self._moment(),
-            self.standing.who,
-            self.call,
-            amount,
-            self.candidate.way,
-            self.tokens_in,
-            estimate,
-        )
-
     def _undo(self, error: Exception | None) -> None:
         if error is not None:
-            self._return(0)
+            self.unheld()
         else:
             self.release(errors.CLIENT_CLOSED.status)
 
@@ -232,10 +235,15 @@ class Till(Struct):
         self, status: int, flag: int, charge: int, usage: Usage, receipt: bytes
     ) -> Awaitable[Exception | None]:
         self.settled = True
-        held = self.held
-        self._return(charge)
+        now = self.services.clock.time()
+        held, self.held = self.held, 0
+        for purse in self.purses:
+            if now >= purse.ends:  # a period that is over takes no charge of the next one with it
+                purse.room(now)
+            purse.held -= held
+            purse.spent += charge
         return self.services.ledger.settle(
-            self._moment(),
+            int(now * 1000),
             self.standing.who,
             self.call,
             held,
@@ -248,21 +256,24 @@ class Till(Struct):
         for purse in self.purses:
             purse.held += amount
         self.held += amount
-        return self.services.ledger.extend(
-            self._moment(), self.standing.who, self.call, amount, estimate
-        )
+        now = int(self.services.clock.time() * 1000)
+        return self.services.ledger.extend(now, self.standing.who, self.call, amount, estimate)
 
-    def _return(self, charged: int) -> None:
+    def unheld(self) -> Fault:
+        """The hold could not be written: what it had set aside is free again."""
         held, self.held = self.held, 0
         now = self.services.clock.time()
         for purse in self.purses:
-            if now >= purse.ends:  # a period that is over takes no charge of the next one with it
-                purse.room(now)
-            purse.give_back(held, charged)
+            purse.room(now)  # its period may be over
+            purse.held -= held
+        return storage_fault()
 
     def _room(self) -> int:
-        now = self.services.clock.time()
-        return min([purse.room(now) for purse in self.purses])
+        now, least = self.services.clock.time(), NO_END
+        for purse in self.purses:
+            if purse.limit is not None or now >= purse.ends:
+                least = min(least, purse.room(now))
+        return least
 
     def _quote(self, tokens_out: int) -> int:
         rows, scale = self.candidate.rows, self.standing.scale
@@ -271,9 +282,6 @@ class Till(Struct):
     def _affordable(self, room: int, most: int) -> int:
         rows, scale = self.candidate.rows, self.standing.scale
         return affordable_output(rows, self.tokens_in, room, most, scale, self.units)
-
-    def _moment(self) -> int:
-        return int(self.services.clock.time() * 1000)
 
     def _refusal(self, room: int, estimate: int) -> Fault:
         now = self.services.clock.time()

@@ -9,7 +9,12 @@ from msgspec import Struct
 
 from gateway.core.body import JsonBody, object_body
 from gateway.core.money.amounts import nanos_within
-from gateway.core.routing.preferences import NO_PREFERENCES, Preferences, preferences_of
+from gateway.core.routing.preferences import (
+    NO_PREFERENCES,
+    PREFERRING,
+    Preferences,
+    preferences_of,
+)
 from gateway.domain import Route
 from gateway.errors import invalid
 from gateway.pipeline.operations import TALKS
@@ -53,12 +58,14 @@ class Asked(Struct, frozen=True):
 
 def wishes_of(operation: str, body: JsonBody, known: Any, asked: Asked) -> Wishes:
     """Read them from the decoded request and its headers."""
-    given = known.max_cost
+    given, faithful = known.max_cost, known.fidelity
     wanted = asked.max_cost if given is None else given
     limit = None if wanted is None else _max_cost(wanted)
-    strict = _is_strict(known.fidelity) or _is_strict(asked.fidelity)
-    preferences = preferences_of(body)
-    ours = given is not None or known.fidelity is not None or preferences is not NO_PREFERENCES
+    strict = False
+    if faithful is not None or asked.fidelity is not None:
+        strict = _is_strict(faithful) or _is_strict(asked.fidelity)
+    preferences = preferences_of(body) if body.has_any(PREFERRING) else NO_PREFERENCES
+    ours = given is not None or faithful is not None or preferences is not NO_PREFERENCES
     if operation not in TALKS:
         webhook = getattr(known, "webhook", None) or getattr(known, "webhook_url", None)
         return Wishes(
@@ -74,14 +81,15 @@ def wishes_of(operation: str, body: JsonBody, known: Any, asked: Asked) -> Wishe
     show_cost = usage is not None and _asks(body, "usage") and usage.include is True
     ours = ours or usage is not None
     answers, most, ceilings = _LENGTH[operation](known)
-    shows = show_cost or (operation in _STREAM_OPTIONS and _shows_usage(body, known))
-    asks = show_cost and operation in _STREAM_OPTIONS and known.stream is True
+    shows, asks = show_cost, False
+    if operation in _STREAM_OPTIONS:
+        shows = show_cost or (known.stream_options is not None and _shows_usage(body, known))
+        asks = show_cost and known.stream is True
     return Wishes(shows, show_cost, limit, answers, most, ceilings, ours, asks, preferences, strict)
 
 
 def _shows_usage(body: JsonBody, known: Any) -> bool:
-    options = known.stream_options
-    return options is not None and _asks(body, "stream_options") and options.include_usage is True
+    return _asks(body, "stream_options") and known.stream_options.include_usage is True
 
 
 Length = tuple[int, int | None, Ceilings]

@@ -9,6 +9,7 @@ import hashlib
 import ipaddress
 import secrets
 import string
+from collections import OrderedDict
 from collections.abc import Sequence
 from sqlite3 import Row
 from typing import Any
@@ -66,7 +67,7 @@ class SqliteKeys:
         self._clock = clock
         self.prefix = prefix
         self._client_secrets = ClientSecrets(database, clock)
-        self._known: LRUCache[bytes, Key] = LRUCache(_CACHED_KEYS)
+        self._known: OrderedDict[bytes, Key] = OrderedDict()  # who has called last comes last
         # Apart from the known keys, so that a flood of guesses pushes no real key out.
         self._unknown: LRUCache[bytes, bool] = LRUCache(_CACHED_MISSES)
         self._changes = 0
@@ -76,13 +77,20 @@ class SqliteKeys:
         """Counts up with each change to any key."""
         return self._changes
 
+    def known(self, secret: bytes) -> Key | None:
+        """The key of this secret, where it has called before."""
+        digest = hashlib.sha256(secret).digest()
+        key = self._known.get(digest)
+        if key is not None:
+            self._known.move_to_end(digest)
+        return key
+
     async def find(self, secret: bytes) -> Key | None:
         """The key of this secret, revoked or not; None if there never was one."""
+        key = self.known(secret)
+        if key is not None:
+            return key
         digest = hashlib.sha256(secret).digest()
-        try:
-            return self._known[digest]
-        except KeyError:
-            pass
         if digest in self._unknown:
             return None
         changes = self._changes
@@ -98,6 +106,8 @@ class SqliteKeys:
                 self._unknown[digest] = True
             else:
                 self._known[digest] = found
+                if len(self._known) > _CACHED_KEYS:
+                    self._known.popitem(last=False)
         return found
 
     async def _derived(self, secret: bytes) -> Key | None:

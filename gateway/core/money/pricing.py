@@ -23,11 +23,12 @@ class Cost(Struct, frozen=True):
 
 def price_usage(rows: Rows, usage: Usage, scale: int = PLAIN) -> Cost:
     """What a call costs that used this much; `scale` is the group's multiplier."""
-    row = rows.at(usage.input, usage.size)
+    row = rows.at(usage.input, usage.size) if usage.size or rows.above else rows.base
     if row.whole and not usage.cached:
         # What nearly every call is: so much in, so much out, at one price each.
         fine = row.input_fine * usage.input + row.output_fine * usage.output
-        return Cost(rounded(fine, scale), row.whole % (usage.input, usage.output))
+        total = -(-fine // FINE) if scale == PLAIN else rounded(fine, scale)
+        return Cost(total, row.whole % (usage.input, usage.output))
     fine = 0
     lines: list[bytes] = []
     for rate, quantity in lines_of(row.rates, usage):

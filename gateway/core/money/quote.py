@@ -31,10 +31,12 @@ def quotes(
     rows: Rows, input_tokens: int, output_tokens: int, scale: int, units: int = 0
 ) -> tuple[int, int]:
     """The same for the input alone, and for both."""
-    row = rows.at(input_tokens, "")
+    row = rows.at(input_tokens, "") if rows.above else rows.base
     fine = row.input_fine * input_tokens + row.request_fine
-    more = row.dearest_output * output_tokens + units
-    return rounded(fine, scale), rounded(fine + more, scale)
+    both = fine + row.dearest_output * output_tokens + units
+    if scale == PLAIN:  # as `rounded` has it: every call is quoted
+        return -(-fine // FINE), -(-both // FINE)
+    return rounded(fine, scale), rounded(both, scale)
 
 
 def affordable_output(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections import OrderedDict
-from collections.abc import Hashable, Iterator, Sequence
+from collections.abc import Hashable, Sequence
 
 import msgspec
 from msgspec import UNSET, Raw, Struct, UnsetType
@@ -102,26 +102,30 @@ def conversation_keys(raw: bytes, seed: Hashable, session: str | None = None) ->
             text = b"" if name is UNSET else bytes(name)
             if text.startswith(b'"') and text != _EMPTY:
                 return (hash((seed, "name", text)),)
-        return tuple(_beginnings(talk, seed, marked=_MARK in raw))[-_MOST_KEYS:]
+        return tuple(_beginnings(talk, seed, marked=_MARK in raw)[-_MOST_KEYS:])
     except _BAD:
         return ()
 
 
-def _beginnings(talk: _Talk, seed: Hashable, *, marked: bool) -> Iterator[int]:
+def _beginnings(talk: _Talk, seed: Hashable, *, marked: bool) -> list[int]:
     """A hash of everything up to the end of each message, in the order providers cache it."""
     turns = talk.input if talk.messages is UNSET else talk.messages
     if turns is UNSET:
-        return
+        return []
     key = hash((seed, "talk"))
-    for part in (talk.tools, talk.system, talk.instructions):
-        key = hash((key, None if part is UNSET else _digest(bytes(part), marked=marked)))
+    for given in (talk.tools, talk.system, talk.instructions):
+        key = hash((key, None if given is UNSET else _digest(bytes(given), marked=marked)))
     try:
         messages = _items(turns)
     except msgspec.ValidationError:  # a text alone
         messages = [turns]
+    keys: list[int] = []
     for message in messages:
-        key = hash((key, _digest(bytes(message), marked=marked)))
-        yield key
+        part = bytes(message)
+        plain = not marked and len(part) <= 2 * _END
+        key = hash((key, hash(part) if plain else _digest(part, marked=marked)))
+        keys.append(key)
+    return keys
 
 
 def _digest(part: bytes, *, marked: bool) -> int:

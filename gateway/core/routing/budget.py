@@ -23,11 +23,6 @@ class RetryBudget:
     def __init__(self) -> None:
         self.saved = AT_START
 
-    def offered(self) -> None:
-        """A call has come in."""
-        saved = self.saved + PER_CALL
-        self.saved = saved if saved < MOST else MOST
-
     def take(self) -> bool:
         """Take a retry, if there is one."""
         if self.saved < 1.0:
@@ -50,8 +45,10 @@ class Tries(Struct):
     paid: int = 0
 
     def first(self) -> None:
-        """The first try, which is free."""
-        self.budget.offered()
+        """The first try, which is free; a call has come in."""
+        budget = self.budget
+        saved = budget.saved + PER_CALL
+        budget.saved = saved if saved < MOST else MOST
         self.made = 1
 
     def left(self, now: float) -> bool:

@@ -15,20 +15,16 @@ class Draw:
     is quicker to search: so the row costs no draw more than its share.
     """
 
-    __slots__ = ("_quiet", "_row", "_size", "_sums")
+    __slots__ = ("_quiet", "_row", "_size", "_sums", "total")
 
     def __init__(self, weights: Sequence[int]) -> None:
         self._size = 1 << max(len(weights) - 1, 0).bit_length()
         self._sums = [0] * (2 * self._size)
         self._row: list[int] | None = None
         self._quiet = 0  # draws since the last change
+        self.total = 0  # the sum of all weights; nothing can be drawn from zero
         for place, weight in enumerate(weights):
             self.set(place, weight)
-
-    @property
-    def total(self) -> int:
-        """The sum of all weights; nothing can be drawn from zero."""
-        return self._sums[1]
 
     def set(self, place: int, weight: int) -> None:
         """Give a place another weight."""
@@ -39,6 +35,7 @@ class Draw:
         while node:
             sums[node] += change
             node >>= 1
+        self.total = sums[1]
 
     def weight(self, place: int) -> int:
         """What a place weighs now."""

@@ -53,7 +53,9 @@ def _drawn(
         if seat is first or (exclude and seat.name in exclude):
             continue
         well = seat.well(now)
-        if not (well or seat.ready(now)) or not seat.account.fits(now, tokens):
+        account = seat.account
+        fits = account.endless or account.fits(now, tokens)
+        if not ((well or seat.ready(now)) and fits):
             left += _parked(seat, now)
             continue
         alone = total == seat.weight
@@ -101,9 +103,11 @@ def _best(tier: Tier, now: float, tokens: int, exclude: Collection[str]) -> Seat
 
 def _sticks(seat: Seat, now: float, tokens: int, exclude: Collection[str]) -> bool:
     """True when a conversation may stay: never on a seat that is away, and not on a crowded one."""
-    if seat.parked or seat.name in exclude or not seat.ready(now) or seat.probes():
+    if seat.parked or seat.name in exclude:
         return False
-    if not seat.account.fits(now, tokens):
+    if not seat.well(now) and (not seat.ready(now) or seat.probes()):
+        return False
+    if not (seat.account.endless or seat.account.fits(now, tokens)):
         return False
     fair = seat.lane.in_flight * seat.share / len(seat.tier.seats)
     return seat.in_flight <= _CROWD * fair + _CROWD_BESIDE

@@ -141,19 +141,26 @@ class Pool:
         if breaker.until and not breaker.ready(now):
             wait = breaker.until - now
             return Refused(wait if wait > 0 else CONCURRENCY_WAIT, "route")
-        seat = chosen(lane, now, self._chance, sticky, tokens, exclude)
-        if seat is not None:
+        seat = lane.alone
+        if (
+            seat is not None
+            and not (seat.parked or exclude)
+            and seat.well(now)
+            and (seat.account.endless or seat.account.fits(now, tokens))
+        ):
+            self._chance()  # a draw among one is a draw: luck goes on as among many
             return Pick(seat, tokens)
-        return _refusal(lane, now, tokens, exclude)
+        seat = chosen(lane, now, self._chance, sticky, tokens, exclude)
+        return _refusal(lane, now, tokens, exclude) if seat is None else Pick(seat, tokens)
 
     def began(self, pick: Pick, now: float) -> bool:
         """Count the call against every limit; False, and nothing, if others were quicker."""
         seat = pick.seat
-        own, whole, route = _breakers(seat)
+        account, lane = seat.account, seat.lane
+        own, whole, route = seat.breaker, account.breaker, lane.breaker
         closed = not (own.until or whole.until or route.until)
         if pick.ticket is not None or not (closed or (seat.ready(now) and route.ready(now))):
             return False
-        account = seat.account
         if account.endless:
             account.limits.concurrency.count += 1
             pick.ticket = _UNCOUNTED
@@ -168,7 +175,7 @@ class Pool:
         else:
             pick.turns = (own.began(now), whole.began(now), route.began(now))
         seat.in_flight += 1
-        seat.lane.in_flight += 1
+        lane.in_flight += 1
         return True
 
     def answered(self, pick: Pick, now: float, seconds: float) -> tuple[Change, ...]:
@@ -177,16 +184,19 @@ class Pool:
             return ()
         pick.heard = True
         seat = pick.seat
+        account = seat.account
         seat.measured(now, seconds)
-        if seat.account.parked:
-            seat.account.wake()
-        own, whole, route = _breakers(seat)
+        if account.parked:
+            account.wake()
+        own, whole, route = seat.breaker, account.breaker, seat.lane.breaker
         closed = not (own.until or whole.until or route.until)
         if closed and pick.turns == (own.turn, whole.turn, route.turn):
             # Nothing was wrong and nothing is: there is only something to count.
-            own.window.well(now)
-            whole.window.well(now)
-            route.window.well(now)
+            for window in (own.window, whole.window, route.window):  # as `Window.well` has it
+                if now >= window.ends:
+                    window.next_half(now)
+                window.good += 1
+                window.row = 0
             return ()
         changes = _told(pick, now, "ok", None)
         turns = pick.turns
@@ -214,8 +224,10 @@ class Pool:
         pick.ticket = None
         seat = pick.seat
         account = seat.account
-        account.limits.concurrency.leave()
-        if tokens is not None:
+        running = account.limits.concurrency
+        if running.count > 0:
+            running.count -= 1
+        if tokens is not None and ticket.bucket is not None:
             account.limits.settle(ticket, tokens)
         seat.in_flight -= 1
         seat.lane.in_flight -= 1

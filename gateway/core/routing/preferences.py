@@ -20,6 +20,7 @@ from gateway.errors import invalid
 
 # What of a request is meant for routing, and what else is the gateway's own: no upstream sees it.
 MEMBERS = ("provider", "models", "route")
+PREFERRING = frozenset(MEMBERS)
 OURS = (*MEMBERS, "usage", "max_cost", "fidelity")
 
 MOST_MODELS = 16

@@ -273,6 +273,7 @@ class Lane:
     """Everybody who can serve one route, in tiers, and the breaker of the route itself."""
 
     __slots__ = (
+        "alone",
         "breaker",
         "by_name",
         "in_flight",
@@ -298,6 +299,7 @@ class Lane:
         self.in_flight = 0
         self.seats = [Seat(account, self, chance) for account in accounts]
         self.by_name = {seat.name: seat for seat in self.seats}
+        self.alone = self.seats[0] if len(self.seats) == 1 else None  # where there is no choice
         self.most_tokens = max((_most_tokens(account.member) for account in accounts), default=0)
         ranks = sorted({account.member.tier for account in accounts})
         self.tiers = [
