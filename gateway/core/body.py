@@ -25,6 +25,7 @@ _CHECK_SLICE = 1 << 20
 # Possessive, so that a key of any length costs no memory for ways back into it.
 _MEMBER = re.compile(rb'\s*,?\s*"([^"\\]*+(?:\\.[^"\\]*+)*+)"\s*:\s*')
 _SPACE = b" \t\r\n"
+_AFTER = (b",", b"}", b" ", b"\n", b"\r", b"\t")  # what may follow a member
 _NOT_STRUCTURE = bytes(set(range(256)) - set(b'[]{}"'))
 _NOT_VALUES = bytes(set(range(256)) - set(b'[{,"'))
 _ONE_KIND = bytes.maketrans(b"{}", b"[]")
@@ -51,7 +52,8 @@ class JsonBody(Struct, eq=False):
     def _spans(self) -> dict[str, tuple[int, int]]:
         """Member name -> start and end of its value; a rewritten body finds out when asked."""
         if self._known is None:
-            self._known = _spans(self.raw, _decode_members(self.raw))
+            members = _decode_members(self.raw)
+            self._known = _compact_spans(self.raw, members) or _spans(self.raw, members)
         return self._known
 
     @classmethod
@@ -285,15 +287,11 @@ def _spans(raw: bytes, members: Mapping[str, msgspec.Raw]) -> dict[str, tuple[in
         end = start + len(value)
         # A second member of the same name shows as a value that is not the one decoded last,
         # or as a name met before.
-        if name in spans or raw[start:end] != value or not _ends_member(raw, end):
+        if name in spans or raw[start:end] != value or raw[end : end + 1] not in _AFTER:
             shown = name[:_SHOWN_NAME]
             raise invalid(f"The member '{shown}' appears twice in the request body.", shown)
         spans[name] = (start, end)
         at = end
-
-
-def _ends_member(raw: bytes, at: int) -> bool:
-    return raw[at : at + 1] in (b",", b"}", b" ", b"\n", b"\r", b"\t")
 
 
 def _unescaped(key: bytes) -> str:

@@ -50,6 +50,7 @@ async def run(services: Services, ask: Ask, sink: Sink, record: Record) -> None:
             raise
         if error is not None:
             raise job.till.unheld()
+        del written
         await _serve(services, job, operation, sink, record)
     finally:
         if job.ticket is not None:
@@ -86,8 +87,9 @@ async def _serve(
                         services, tried.candidate, tried.credential, order, record
                     )
                     await _answer(services, job, attempts, tried, tried.sent, meter, sink, record)
-            except (Fault, TimeoutError) as error:
-                fault = error if isinstance(error, Fault) else _too_slow()
+            except (Fault, TimeoutError) as fault:
+                if not isinstance(fault, Fault):
+                    fault = _too_slow()
                 final = sink.started or (job.handed is not None and in_doubt(fault))
                 if not attempts.failed(tried, fault, sent=final):
                     raise fault from None
