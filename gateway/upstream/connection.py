@@ -17,6 +17,7 @@ from gateway.upstream.reply import Reply
 
 Poll = Callable[[int], list[tuple[int, int]]]
 NEVER: Final = math.inf
+_USUAL = b"HTTP/1.1 2"  # how nearly every answer begins; with another status more may come before
 IDLE_SECONDS = 60.0
 
 
@@ -205,15 +206,17 @@ class Connection(asyncio.Protocol):
             self.poll = poller.poll
         return self.poll
 
-    def data_received(self, data: bytes) -> None:
+    def data_received(self, data: bytes) -> None:  # noqa: PLR0912 - runs for every chunk
         """Parse first, then hand over: no consumer runs inside the parser.
 
         In one piece: every chunk passes here, and one call more shows in the bench.
         """
         parser, reply = self._parser, self._reply
-        if reply is None and self._waiter is None:
-            self.cut()  # bytes that nobody asked for: never the next caller's answer
-            return
+        if reply is None:
+            if self._waiter is None:
+                self.cut()  # bytes that nobody asked for: never the next caller's answer
+                return
+            parser.modern = not self.answered and data.startswith(_USUAL)
         wrong = None
         feed = parser.feed  # a call of what lies in a slot is quicker from a name of one's own
         try:
@@ -284,7 +287,8 @@ class Connection(asyncio.Protocol):
                 return wrong
         self._waiter = None
         self._step = "idle"
-        self.since = self._now()
+        now = self._now
+        self.since = now()
         self.allowed = self._timeouts.idle
         self._reply = reply = Reply(
             parser.status, headers, self, self.where, self._loop, parser.delimited, decoder
@@ -313,10 +317,10 @@ class Connection(asyncio.Protocol):
             return
         if held:
             transport.resume_reading()
-        hint = self._hint
-        self.expires = self._now() + (IDLE_SECONDS if hint is None else _keep_alive(hint))
+        now, hint, on_free = self._now, self._hint, self._on_free
+        self.expires = now() + (IDLE_SECONDS if hint is None else _keep_alive(hint))
         self.used = True
-        self._on_free(self, True)
+        on_free(self, True)
 
     def _fail(self, fault: Fault) -> None:
         waiter, self._waiter = self._waiter, None

@@ -49,6 +49,7 @@ class ResponseParser:
         "feed",
         "head_done",
         "headers",
+        "modern",
         "on_body",
         "pieces",
         "reusable",
@@ -70,6 +71,7 @@ class ResponseParser:
         self.status = 0
         self.headers: dict[str, str] = {}
         self.head_done = False
+        self.modern = False  # known to be HTTP/1.1: as text, a version is dear to ask for
         self.complete = False
         self.delimited = True
         self.reusable = False
@@ -130,7 +132,8 @@ class ResponseParser:
         """Judge the head: interim answers are skipped, impossible ones refused."""
         parser = self._parser
         assert parser is not None
-        status, version = parser.get_status_code(), parser.get_http_version()
+        status = parser.get_status_code()
+        version = "1.1" if self.modern else parser.get_http_version()
         if version not in ("1.1", "1.0"):
             self._refuse("not an HTTP/1 answer")
         if 100 <= status < 200 and status != 101:
