@@ -15,6 +15,7 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from itertools import chain
 from time import monotonic
+from weakref import WeakKeyDictionary
 
 from gateway.store.database import Database
 
@@ -106,6 +107,7 @@ class GroupCommit:
         self._open = _Batch()
         self._full: deque[_Batch] = deque()
         self._untold: dict[Commit, Tell] = {}
+        self._unheard: WeakKeyDictionary[Commit, Exception | None] = WeakKeyDictionary()
         self._working = False
         self._closing = self._closed = False
         self._open_calls = 0
@@ -192,10 +194,12 @@ class GroupCommit:
 
     def tell(self, commit: Commit, tell: Tell) -> None:
         """Say how a row ended to somebody who was cancelled while waiting for it."""
-        if commit.cancelled():
-            self._untold[commit] = tell
-        else:
+        if not commit.cancelled():
             tell(commit.result())
+        elif commit in self._unheard:  # it was written before who waited for it came to say this
+            tell(self._unheard.pop(commit))
+        else:
+            self._untold[commit] = tell
 
     async def flush(self) -> Exception | None:
         """Wait until all that has been handed over so far is written; what keeps it from that.
@@ -304,6 +308,8 @@ class GroupCommit:
             tell = self._untold.pop(gone, None)
             if tell is not None:
                 tell(error)
+            else:
+                self._unheard[gone] = error
 
     async def _pay(self) -> bool:
         """Write all that is owed: what comes later may settle what it extends."""

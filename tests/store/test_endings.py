@@ -95,3 +95,32 @@ async def test_no_hold_is_granted_that_was_not_written(path: Path, clock: Any) -
     assert await asyncio.wait_for(ledger.flush(), 5) is not None or ledger.owed == 1
     assert [row["call"] for row in entries(path)] == [call, call + 1]
     await store.database.close()
+
+
+async def test_who_leaves_as_a_row_is_written_is_told_all_the_same(path: Path, clock: Any) -> None:
+    """A cancelled task runs only after all that the loop has before it: the commit may be that."""
+    store = await serving(path, clock)
+    store.database.write_at_once = lambda *_: False  # as in company
+    written = store.ledger._insert
+    told: list[Exception | None] = []
+
+    async def call() -> None:
+        held = store.ledger.hold(1, (1, 1, 0), store.books.first_call, 5, 1, 1, 1)
+        try:
+            await held
+        except asyncio.CancelledError:
+            store.ledger.tell(held, told.append)
+            raise
+
+    async def insert(rows: Any) -> None:
+        await written(rows)
+        calling.cancel()
+
+    store.ledger._insert = insert
+    calling = asyncio.create_task(call())
+    await asyncio.gather(calling, return_exceptions=True)
+    assert calling.cancelled()
+    assert told == [None]
+    assert not store.ledger._untold
+    store.ledger._insert = written
+    await store.close()
