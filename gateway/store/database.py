@@ -144,8 +144,8 @@ class Database:
         """Several statements that are durable together when the block ends, or not at all."""
         async with self._turn:
             self._hand_over()
-            await self._writer.execute("BEGIN IMMEDIATE")
             try:
+                await self._writer.execute("BEGIN IMMEDIATE")
                 yield self._writer
                 await self._writer.execute("COMMIT")
             except BaseException:
@@ -156,12 +156,12 @@ class Database:
     async def _undo(self) -> None:
         """Give up a transaction, unless it has ended by itself.
 
-        The file may be what failed. And a script goes on in its thread when who waits for it is
-        cancelled: it may be over before this comes to its turn, and the cancellation must go on.
+        The file may be what failed. And what the thread was given goes on when who waits for it is
+        cancelled: it may begin or end a transaction before this comes to its turn, whatever is to
+        be seen now, and the cancellation must go on.
         """
-        if self._writer.in_transaction:
-            with contextlib.suppress(sqlite3.Error):
-                await self._writer.execute("ROLLBACK")
+        with contextlib.suppress(sqlite3.Error):
+            await self._writer.execute("ROLLBACK")
 
     async def close(self) -> None:
         """Close the file and let others have it."""
