@@ -29,6 +29,9 @@ _STATEMENTS = 512
 _CACHE_KIB = 32_768  # what a second of calls at full speed writes is still there to be added up
 _FETCHED_AT_ONCE = 500
 _CHECKED_WHOLE = 64 << 20
+# How long a statement waits where another process, a shell say, is writing the file: in a thread.
+_PATIENT = "PRAGMA busy_timeout = 5000"
+_AT_ONCE = "PRAGMA busy_timeout = 0"
 
 
 class StoreError(Exception):
@@ -45,6 +48,7 @@ class Database:
         self._writer = writer
         self._inner = inner  # what the writer's thread works with
         self._seen_off = True  # whether the end of all that the thread was given has been seen
+        self._patient = True  # whether the writer would wait for another process
         self._reader: aiosqlite.Connection | None = None
         self._reports: aiosqlite.Connection | None = None
         self._lock = lock
@@ -91,22 +95,35 @@ class Database:
     async def write(self, sql: str, values: Sequence[Any] = ()) -> int:
         """One statement, durable when this returns; the number of rows it changed."""
         async with self._turn:
-            self._seen_off = False  # and stays so where this is cancelled: the statement still runs
+            self._hand_over()  # and so it stays where this is cancelled: the statement still runs
             cursor = await self._writer.execute(sql, values)
             self._seen_off = True
             return cursor.rowcount
 
     def write_at_once(self, sql: str, values: Sequence[Any] = ()) -> bool:
-        """The same on the spot, while everybody waits; False where anybody else may be writing."""
+        """The same on the spot, while everybody waits; False where anybody else may be writing.
+
+        Where another process is, it fails at once: the loop cannot stand still for as long.
+        """
         if not self._seen_off or self._turn.locked():
             return False
+        if self._patient:
+            self._inner.execute(_AT_ONCE)
+            self._patient = False
         self._inner.execute(sql, values)
         return True
+
+    def _hand_over(self) -> None:
+        """The thread is about to be given work, and can wait."""
+        if not self._patient:  # so all that it was given before is over
+            self._inner.execute(_PATIENT)
+            self._patient = True
+        self._seen_off = False
 
     async def insert(self, sql: str, values: Sequence[Any] = ()) -> int:
         """One row, durable when this returns; its number."""
         async with self._turn:
-            self._seen_off = False
+            self._hand_over()
             cursor = await self._writer.execute(sql, values)
             self._seen_off = True
             return cursor.lastrowid or 0
@@ -114,7 +131,7 @@ class Database:
     async def script(self, sql: str) -> None:
         """A script that holds its own transaction, in one visit to the database's thread."""
         async with self._turn:
-            self._seen_off = False
+            self._hand_over()
             try:
                 await self._writer.executescript(sql)
             except BaseException:
@@ -126,9 +143,9 @@ class Database:
     async def transaction(self) -> AsyncIterator[aiosqlite.Connection]:
         """Several statements that are durable together when the block ends, or not at all."""
         async with self._turn:
-            self._seen_off = False
-            await self._writer.execute("BEGIN IMMEDIATE")
+            self._hand_over()
             try:
+                await self._writer.execute("BEGIN IMMEDIATE")
                 yield self._writer
                 await self._writer.execute("COMMIT")
             except BaseException:
@@ -139,12 +156,12 @@ class Database:
     async def _undo(self) -> None:
         """Give up a transaction, unless it has ended by itself.
 
-        The file may be what failed. And a script goes on in its thread when who waits for it is
-        cancelled: it may be over before this comes to its turn, and the cancellation must go on.
+        The file may be what failed. And what the thread was given goes on when who waits for it is
+        cancelled: it may begin or end a transaction before this comes to its turn, whatever is to
+        be seen now, and the cancellation must go on.
         """
-        if self._writer.in_transaction:
-            with contextlib.suppress(sqlite3.Error):
-                await self._writer.execute("ROLLBACK")
+        with contextlib.suppress(sqlite3.Error):
+            await self._writer.execute("ROLLBACK")
 
     async def close(self) -> None:
         """Close the file and let others have it."""
@@ -195,7 +212,7 @@ async def _connect_reader(path: Path) -> aiosqlite.Connection:
         f"file:{quote(str(path))}?mode=ro", uri=True, isolation_level=None
     )
     connection.row_factory = sqlite3.Row
-    await connection.execute("PRAGMA busy_timeout = 5000")
+    await connection.execute(_PATIENT)
     await connection.execute("PRAGMA query_only = ON")
     await connection.execute("PRAGMA trusted_schema = OFF")
     return connection
@@ -203,7 +220,7 @@ async def _connect_reader(path: Path) -> aiosqlite.Connection:
 
 async def _prepare(connection: aiosqlite.Connection, path: Path, sync: Sync) -> None:
     connection.row_factory = sqlite3.Row
-    await connection.execute("PRAGMA busy_timeout = 5000")
+    await connection.execute(_PATIENT)
     await connection.execute("PRAGMA trusted_schema = OFF")
     version = await _pragma(connection, "user_version")
     owner = await _pragma(connection, "application_id")

@@ -7,6 +7,7 @@ import sqlite3
 from collections.abc import AsyncIterator
 from contextlib import closing
 from pathlib import Path
+from time import monotonic
 from typing import Any
 
 import pytest
@@ -102,6 +103,43 @@ async def test_a_cancelled_statement_still_runs(serving: Store, path: Path) -> N
     assert ended.result() is None
     await serving.books.roll()
     assert verify(path).problems == []
+
+
+async def test_a_transaction_cancelled_as_it_begins_is_given_up(serving: Store, path: Path) -> None:
+    """What is written after it would be no more durable than it."""
+
+    async def nothing() -> None:
+        async with serving.database.transaction():
+            pass
+
+    beginning = asyncio.create_task(nothing())
+    asyncio.get_running_loop().call_soon(beginning.cancel)
+    await asyncio.gather(beginning, return_exceptions=True)
+    assert beginning.cancelled()
+    before, first = rows_in(path), serving.books.first_call
+    assert await hold(serving, first) is None
+    assert settle(serving, first).result() is None
+    assert rows_in(path) == before + 2
+    await nothing()
+
+
+async def test_the_loop_does_not_wait_for_another_process(serving: Store, path: Path) -> None:
+    """A shell that writes the file may keep a call, for a while, but nobody else."""
+    # The thread holds on to its last cursor: one that has rows left would have SQLite not wait.
+    await serving.database.write("DELETE FROM replays WHERE at < 0")
+    first = serving.books.first_call
+    for call in (first, first + 1):
+        assert hold(serving, call).done()
+        with closing(sqlite3.connect(path, isolation_level=None)) as shell:
+            shell.execute("BEGIN IMMEDIATE")
+            began = monotonic()
+            ended = settle(serving, call)
+            assert monotonic() - began < 2.5
+            assert not ended.done()
+            while not serving.database._turn.locked():  # noqa: ASYNC110 - nobody tells of it
+                await asyncio.sleep(0)
+            shell.execute("ROLLBACK")
+        assert await ended is None
 
 
 async def test_a_slow_disk_keeps_nobody(serving: Store, monkeypatch: pytest.MonkeyPatch) -> None:
