@@ -86,6 +86,61 @@ async def test_many_requests_at_once_leave_others_their_turn(
     assert order == ["request", "other"] * 10
 
 
+async def test_who_reads_no_answers_is_given_no_more(
+    gateway: Gateway, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What is asked behind an answer that waits in memory is served once that has been read."""
+    much = b"x" * (16 << 20)
+    served = 0
+
+    async def handle(_: object, connection: Connection) -> bool:
+        nonlocal served
+        served += 1
+        assert connection.transport is not None
+        connection.transport.write(much)
+        return True
+
+    monkeypatch.setattr(gateway.server.room, "handle", handle)
+    async with await RawClient.open(gateway.server.port) as client:
+        client.writer.transport.pause_reading()
+        client.send(ALIVE * 3)
+        while not served or not only(gateway)._paused:
+            await asyncio.sleep(0)
+        for _ in range(20):
+            await asyncio.sleep(0)
+        assert served == 1
+        client.writer.transport.resume_reading()
+        await asyncio.wait_for(client.reader.readexactly(3 * len(much)), 20)
+        assert served == 3
+
+
+async def test_who_reads_no_answers_may_leave(
+    gateway: Gateway, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nothing waits for one who is gone, and nothing more is served."""
+    served = 0
+
+    async def handle(_: object, connection: Connection) -> bool:
+        nonlocal served
+        served += 1
+        assert connection.transport is not None
+        connection.transport.write(b"x" * (16 << 20))
+        return True
+
+    monkeypatch.setattr(gateway.server.room, "handle", handle)
+    client = await RawClient.open(gateway.server.port)
+    client.writer.transport.pause_reading()
+    client.send(ALIVE * 3)
+    while not served or not only(gateway)._paused:
+        await asyncio.sleep(0)
+    task = only(gateway)._task_handler
+    assert task is not None
+    client.abort()
+    await asyncio.wait({task}, timeout=10)
+    assert task.cancelled()
+    assert served == 1
+
+
 UNREAD = b"PUT /v1/chat/completions HTTP/1.1\r\nHost: x\r\nContent-Length: 5\r\n\r\n12"
 
 
