@@ -13,6 +13,7 @@ from gateway.web.connection import Connection
 from gateway.web.exchange import Exchange as Served
 from tests.fake_upstream import Exchange, FakeUpstream, chunk, head
 from tests.harness import Gateway, running
+from tests.pipeline.beyond_stage import parts, wav
 from tests.rawclient import RawClient, chat, request
 
 ALIVE = b"GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n"
@@ -267,6 +268,33 @@ async def test_a_body_that_comes_before_it_is_read(
         room.sweep(room.loop.time() + 20)
         client.send(ALIVE)
         assert (await client.answer()).status == 200
+
+
+async def test_half_a_head_behind_a_form(gateway: Gateway, fake: FakeUpstream) -> None:
+    """It has its deadline like any other: the form's body, once read, is nobody's any more."""
+    release = asyncio.Event()
+
+    async def handler(exchange: Exchange) -> None:
+        await exchange.gate(release)
+        await exchange.send_json(200, {"text": "x"})
+
+    fake.handler = handler
+    kind, body = parts({"model": "ears-slug"}, {"file": wav(1_000)})
+    path, room = "/v1/audio/transcriptions", gateway.server.room
+    async with await RawClient.open(gateway.server.port) as client:
+        client.send(request(body, gateway.key, path=path, headers={"Content-Type": kind}))
+        while not fake.requests:
+            await asyncio.sleep(0)
+        connection = only(gateway)
+        client.send(b"GET /healthz HTTP/1.1\r\n")
+        while not connection._head_since:
+            await asyncio.sleep(0)
+        release.set()
+        assert (await client.answer()).status == 200
+        while connection._request_in_progress:
+            await asyncio.sleep(0)
+        room.sweep(room.loop.time() + 20)
+        assert (await client.answer()).status == 408
 
 
 async def test_closing_while_a_body_is_read(tmp_path, fake: FakeUpstream) -> None:
