@@ -130,7 +130,7 @@ class Connection(web.RequestHandler):
         if len(self._messages) >= self._max_msg_queue_size and not self._buffer_paused:
             self._pause_reading_for_buffer()
 
-    async def start(self) -> None:
+    async def start(self) -> None:  # noqa: PLR0912 - runs for every request
         """Serve one request after the other, all in the connection's own task.
 
         It stands in for aiohttp's loop, which makes a task, a request and a writer for each.
@@ -146,6 +146,8 @@ class Connection(web.RequestHandler):
                     await self._waiter
                 finally:
                     self._waiter = None
+            if self._paused and self.transport is not None:  # who reads nothing is told no more
+                await self._drain_helper()
             request, self.content = messages.popleft()
             self._request_in_progress = True
             self._head_since = 0.0

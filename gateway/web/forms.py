@@ -15,7 +15,7 @@ from secrets import randbits, token_hex
 from typing import Any
 
 import msgspec
-from aiohttp import web
+from aiohttp import EMPTY_PAYLOAD, web
 
 from gateway.core.body import JsonBody, decode_as
 from gateway.core.multipart import Event, Parser, PartBegun, PartData, PartEnded, boundary_of
@@ -161,6 +161,7 @@ class FormReader:
             ) from None
         finally:
             self._connection.reading_body(None)
+        self._connection.content = EMPTY_PAYLOAD  # what comes from now on is the next one's head
         parser.end()
         return Form(self._body(), tuple(_file(*one) for one in self._files), token_hex(24))
 

@@ -13,6 +13,7 @@ from gateway.web.connection import Connection
 from gateway.web.exchange import Exchange as Served
 from tests.fake_upstream import Exchange, FakeUpstream, chunk, head
 from tests.harness import Gateway, running
+from tests.pipeline.beyond_stage import parts, wav
 from tests.rawclient import RawClient, chat, request
 
 ALIVE = b"GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n"
@@ -84,6 +85,61 @@ async def test_many_requests_at_once_leave_others_their_turn(
         client.send(ALIVE * 10)
         assert [(await client.answer()).status for _ in range(10)] == [200] * 10
     assert order == ["request", "other"] * 10
+
+
+async def test_who_reads_no_answers_is_given_no_more(
+    gateway: Gateway, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What is asked behind an answer that waits in memory is served once that has been read."""
+    much = b"x" * (16 << 20)
+    served = 0
+
+    async def handle(_: object, connection: Connection) -> bool:
+        nonlocal served
+        served += 1
+        assert connection.transport is not None
+        connection.transport.write(much)
+        return True
+
+    monkeypatch.setattr(gateway.server.room, "handle", handle)
+    async with await RawClient.open(gateway.server.port) as client:
+        client.writer.transport.pause_reading()
+        client.send(ALIVE * 3)
+        while not served or not only(gateway)._paused:
+            await asyncio.sleep(0)
+        for _ in range(20):
+            await asyncio.sleep(0)
+        assert served == 1
+        client.writer.transport.resume_reading()
+        await asyncio.wait_for(client.reader.readexactly(3 * len(much)), 20)
+        assert served == 3
+
+
+async def test_who_reads_no_answers_may_leave(
+    gateway: Gateway, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nothing waits for one who is gone, and nothing more is served."""
+    served = 0
+
+    async def handle(_: object, connection: Connection) -> bool:
+        nonlocal served
+        served += 1
+        assert connection.transport is not None
+        connection.transport.write(b"x" * (16 << 20))
+        return True
+
+    monkeypatch.setattr(gateway.server.room, "handle", handle)
+    client = await RawClient.open(gateway.server.port)
+    client.writer.transport.pause_reading()
+    client.send(ALIVE * 3)
+    while not served or not only(gateway)._paused:
+        await asyncio.sleep(0)
+    task = only(gateway)._task_handler
+    assert task is not None
+    client.abort()
+    await asyncio.wait({task}, timeout=10)
+    assert task.cancelled()
+    assert served == 1
 
 
 UNREAD = b"PUT /v1/chat/completions HTTP/1.1\r\nHost: x\r\nContent-Length: 5\r\n\r\n12"
@@ -212,6 +268,33 @@ async def test_a_body_that_comes_before_it_is_read(
         room.sweep(room.loop.time() + 20)
         client.send(ALIVE)
         assert (await client.answer()).status == 200
+
+
+async def test_half_a_head_behind_a_form(gateway: Gateway, fake: FakeUpstream) -> None:
+    """It has its deadline like any other: the form's body, once read, is nobody's any more."""
+    release = asyncio.Event()
+
+    async def handler(exchange: Exchange) -> None:
+        await exchange.gate(release)
+        await exchange.send_json(200, {"text": "x"})
+
+    fake.handler = handler
+    kind, body = parts({"model": "ears-slug"}, {"file": wav(1_000)})
+    path, room = "/v1/audio/transcriptions", gateway.server.room
+    async with await RawClient.open(gateway.server.port) as client:
+        client.send(request(body, gateway.key, path=path, headers={"Content-Type": kind}))
+        while not fake.requests:
+            await asyncio.sleep(0)
+        connection = only(gateway)
+        client.send(b"GET /healthz HTTP/1.1\r\n")
+        while not connection._head_since:
+            await asyncio.sleep(0)
+        release.set()
+        assert (await client.answer()).status == 200
+        while connection._request_in_progress:
+            await asyncio.sleep(0)
+        room.sweep(room.loop.time() + 20)
+        assert (await client.answer()).status == 408
 
 
 async def test_closing_while_a_body_is_read(tmp_path, fake: FakeUpstream) -> None:
