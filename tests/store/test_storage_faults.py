@@ -18,7 +18,7 @@ from pathlib import Path
 import pytest
 
 from gateway.domain import FLAGS
-from gateway.store import Store
+from gateway.store import Store, database
 from gateway.store.database import StoreError
 from gateway.store.ledger import ADJUST, TOP_UP
 from tests.fake_upstream import LAST_CHUNK, Exchange, FakeUpstream, chunk, event_bytes, head
@@ -351,10 +351,12 @@ async def test_another_process_writes_for_a_moment(tmp_path: Path) -> None:
         assert charges(entries(gateway.server.settings.db, who.account)) == [CHARGE] * 21
 
 
-async def test_another_process_writes_for_too_long(tmp_path: Path) -> None:
+async def test_another_process_writes_for_too_long(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Past the busy timeout it is a fault of storage: 503, and all is well when it ends."""
+    monkeypatch.setattr(database, "_PATIENT", "PRAGMA busy_timeout = 100")
     async with scene(tmp_path) as (gateway, fake, who, _):
-        await gateway.server.store.database._writer.execute("PRAGMA busy_timeout = 100")
         async with locked(gateway.server.settings.db):
             answer = await ask(gateway.server.port, request(BODY, who.secret))
             assert answer.status == 503
@@ -362,11 +364,13 @@ async def test_another_process_writes_for_too_long(tmp_path: Path) -> None:
         assert (await ask(gateway.server.port, request(BODY, who.secret))).status == 200
 
 
-async def test_a_stop_while_another_process_writes_says_what_it_could_not(tmp_path: Path) -> None:
+async def test_a_stop_while_another_process_writes_says_what_it_could_not(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """A charge that is on its way to the file when the server stops is not forgotten."""
+    monkeypatch.setattr(database, "_PATIENT", "PRAGMA busy_timeout = 500")
     async with scene(tmp_path) as (gateway, _, who, provider):
         store = gateway.server.store
-        await store.database._writer.execute("PRAGMA busy_timeout = 500")
         async with await RawClient.open(gateway.server.port) as client:
             client.send(request(STREAM, who.secret))
             await client.head()
