@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import itertools
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
 from types import SimpleNamespace
 from typing import Any
 
@@ -199,29 +199,29 @@ def test_the_quick_way_is_the_general_one(
     asyncio.run(both())
 
 
-@pytest.mark.parametrize("piece", USUAL)
-async def test_what_is_usual_takes_it(piece: bytes, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Once the answer has begun, the general way is not asked about any of them."""
+@pytest.fixture
+async def begun(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Stage]:
+    """A stream whose answer has begun, and that has no general way any more."""
     stage = Stage(True, Wishes())
     task = asyncio.create_task(stage.feed([stream(TEXT)]))
     await asyncio.sleep(0)
     await asyncio.sleep(0)
     monkeypatch.delattr(Stream, "_untouched")
-    stage.receive(piece)
-    assert stage.seen[-1] == b"<%x|%b>" % (len(piece), piece)
+    yield stage
     task.cancel()
+
+
+@pytest.mark.parametrize("piece", USUAL)
+async def test_what_is_usual_takes_it(piece: bytes, begun: Stage) -> None:
+    """Once the answer has begun, the general way is not asked about any of them."""
+    begun.receive(piece)
+    assert begun.seen[-1] == b"<%x|%b>" % (len(piece), piece)
 
 
 @pytest.mark.parametrize("piece", [piece for piece in ODD if len(piece) > 6])
-async def test_what_is_odd_does_not(piece: bytes, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_what_is_odd_does_not(piece: bytes, begun: Stage) -> None:
     """What must be looked at more closely is handed on untouched."""
-    stage = Stage(True, Wishes())
-    task = asyncio.create_task(stage.feed([stream(TEXT)]))
-    await asyncio.sleep(0)
-    await asyncio.sleep(0)
-    monkeypatch.delattr(Stream, "_untouched")
-    before = stage.state()
+    before = begun.state()
     with pytest.raises(AttributeError):
-        stage.receive(piece)
-    assert stage.state() == before
-    task.cancel()
+        begun.receive(piece)
+    assert begun.state() == before
