@@ -12,6 +12,7 @@ from collections import deque
 from collections.abc import Awaitable, Callable
 from logging import Logger
 from typing import Any, cast
+from weakref import WeakValueDictionary
 
 from aiohttp import EMPTY_PAYLOAD, StreamReader, web
 from aiohttp.http import HttpProcessingError
@@ -20,7 +21,8 @@ from msgspec import Struct
 
 from gateway import errors
 from gateway.errors import Fault
-from gateway.web.reading import Request
+from gateway.web.heads import Framing, Heads
+from gateway.web.reading import Content, Request, Whole
 from gateway.web.replying import raw_reply
 
 _BAD_HTTP = [(ERROR, EMPTY_PAYLOAD)]
@@ -43,9 +45,11 @@ class Connection(web.RequestHandler):
 
     __slots__ = (
         "_blocked_since",
+        "_body",
         "_body_bytes",
         "_body_reader",
         "_body_since",
+        "_framing",
         "_go_on",
         "_head_since",
         "_hold",
@@ -66,7 +70,9 @@ class Connection(web.RequestHandler):
             lingering_time=2.0,
         )
         self._room = room
-        self.content: StreamReader = EMPTY_PAYLOAD  # the body, until it has been read
+        self.content: Content = EMPTY_PAYLOAD  # the body, until it has been read
+        self._framing = Framing(room.heads)
+        self._body: StreamReader | None = None  # whose more is due, unless the parser sees to it
         self._refused = False
         self._served = False
         self._head_since = 0.0
@@ -103,6 +109,7 @@ class Connection(web.RequestHandler):
         if self._refused:
             return
         self._room.connections.discard(self)
+        self._framing.known = None
         self._hold = self._go_on = None
         super().connection_lost(exc)
 
@@ -114,6 +121,43 @@ class Connection(web.RequestHandler):
         if self._upgraded or self._payload_parser is not None or self._parser is None:
             super().data_received(data)
             return
+        if self._body is not None:
+            data = self._fill(self._body, data)
+            if not data:
+                return
+        begin = 0 if self._messages or self._reading_paused else self._framing.repeated(data)
+        if begin:
+            self._take(data, begin)
+        else:
+            self._parse(data)
+
+    def _take(self, data: bytes, begin: int) -> None:
+        """A request whose head the parser has seen before; of its body more may be due."""
+        known = self._framing.known
+        assert known is not None
+        content: Content
+        if self._framing.due:
+            self._body = content = StreamReader(self, self._read_bufsize, loop=self._loop)
+            content.feed_data(data[begin:])
+        else:
+            content = Whole(data[begin:], known.secret)
+        self._messages.append((cast("Any", known.request), cast("Any", content)))
+        if self._waiter is not None and not self._waiter.done():
+            self._waiter.set_result(None)
+
+    def _fill(self, body: StreamReader, data: bytes) -> bytes:
+        """Read on in the body of such a request; what comes behind it."""
+        due = self._framing.due
+        body.feed_data(data[:due])
+        self._framing.due = max(due - len(data), 0)
+        if len(data) >= due:
+            self._body = None
+            body.feed_eof()
+        return data[due:]
+
+    def _parse(self, data: bytes) -> None:
+        assert self._parser is not None
+        head = self._framing.follow(data)
         try:
             found, self._upgraded, tail = self._parser.feed_data(data)
         except HttpProcessingError:
@@ -124,6 +168,8 @@ class Connection(web.RequestHandler):
             if self.content is EMPTY_PAYLOAD and not self._head_since:
                 self._head_since = self._loop.time()
             return
+        if head and found is not _BAD_HTTP:
+            self._framing.learn(head, *found[0])
         self._messages.extend(found)
         if self._waiter is not None and not self._waiter.done():
             self._waiter.set_result(None)
@@ -136,7 +182,7 @@ class Connection(web.RequestHandler):
         It stands in for aiohttp's loop, which makes a task, a request and a writer for each.
         """
         handle, loop, parser = self._room.handle, self._loop, self._parser
-        messages = cast("deque[tuple[Request, StreamReader]]", self._messages)
+        messages = cast("deque[tuple[Request, Content]]", self._messages)
         assert parser is not None
         keep_alive = True
         while keep_alive and not self._close and not self._force_close:
@@ -238,8 +284,9 @@ class Connection(web.RequestHandler):
 
     async def _clear_away(self) -> None:
         """Deal with what a request has left unread."""
-        if not self.content.is_eof():
-            await self._linger(self.content)
+        content = self.content
+        if isinstance(content, StreamReader) and not content.is_eof():
+            await self._linger(content)
         self.content = EMPTY_PAYLOAD
         if self._upgraded:
             self._speak_http_again()
@@ -318,6 +365,7 @@ class Room:
         self.server = web.Server(cast("Any", handle), handler_cancellation=True)
         self.connections: set[Connection] = set()
         self.refused = 0
+        self.heads: Heads = WeakValueDictionary()
         self._timer: asyncio.TimerHandle | None = None
 
     def open(self) -> None:

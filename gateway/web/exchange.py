@@ -15,7 +15,7 @@ from gateway.errors import invalid
 from gateway.pipeline.admit import authenticate
 from gateway.pipeline.record import Record
 from gateway.web.connection import Connection
-from gateway.web.reading import Request, read_json, secret_of
+from gateway.web.reading import Request, Whole, read_json, secret_of
 from gateway.web.replays import once
 from gateway.web.replying import HttpSink
 from gateway.web.site import Site
@@ -46,7 +46,8 @@ class Exchange(Struct, frozen=True):
 
     def secret(self) -> bytes | None:
         """The client's key, if it sent one."""
-        return secret_of(self.request)
+        content = self.connection.content
+        return content.secret if isinstance(content, Whole) else secret_of(self.request)
 
     def address(self) -> str | None:
         """Where the call comes from, past the proxies that the operator trusts."""

@@ -15,7 +15,7 @@ from secrets import randbits, token_hex
 from typing import Any
 
 import msgspec
-from aiohttp import EMPTY_PAYLOAD, web
+from aiohttp import EMPTY_PAYLOAD, StreamReader, web
 
 from gateway.core.body import JsonBody, decode_as
 from gateway.core.multipart import Event, Parser, PartBegun, PartData, PartEnded, boundary_of
@@ -141,6 +141,7 @@ class FormReader:
             raise self._too_large()
         answer_expectation(request, self._connection)
         content = self._connection.content
+        assert isinstance(content, StreamReader)  # only JSON comes whole
         self._connection.reading_body(content)
         size = 0
         try:

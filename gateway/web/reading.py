@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from aiohttp import EMPTY_PAYLOAD, StreamReader, hdrs, web
 from aiohttp.http import RawRequestMessage
+from msgspec import Struct
 
 from gateway import errors
 from gateway.errors import Fault, invalid
@@ -16,7 +17,21 @@ if TYPE_CHECKING:
 
 Request = RawRequestMessage  # the head; the body is the connection's `content`
 
-_JSON = frozenset({"application/json", "application/json; charset=utf-8"})
+
+class Whole(Struct):
+    """What came at once behind a head that was known already: the body, and the head's key."""
+
+    body: bytes
+    secret: bytes
+
+    def is_eof(self) -> bool:
+        """Nothing more of it is due."""
+        return True
+
+
+Content = StreamReader | Whole
+
+JSON_TYPES = frozenset({"application/json", "application/json; charset=utf-8"})
 _KEY_HEADERS = ("x-api-key", "api-key", "x-goog-api-key")
 _CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
 _WINDOWS = {"gzip": 31, "x-gzip": 31, "deflate": 15}
@@ -48,25 +63,23 @@ def secret_of(request: Request) -> bytes | None:
 
 async def read_json(request: Request, connection: Connection, limit: int) -> bytes:
     """A JSON body within `limit` bytes, decoded from its content encoding."""
+    content = connection.content
+    if isinstance(content, Whole):
+        connection.content = EMPTY_PAYLOAD
+        if len(content.body) > limit:
+            raise _too_large(limit)
+        return content.body
     headers = request.headers
     media = headers.get(hdrs.CONTENT_TYPE)
-    if media not in _JSON:
+    if media not in JSON_TYPES:
         _check_type(media)
     encoding = headers.get(hdrs.CONTENT_ENCODING, "identity")
     if encoding != "identity":
         encoding = _known(encoding)
-    content = connection.content
-    if content is EMPTY_PAYLOAD:
-        body = b""
-    elif content._eof:  # noqa: SLF001 - small bodies come with their head, and then it is five
-        body = b"".join(content._buffer)  # noqa: SLF001 - calls fewer than to ask the reader
-        if len(body) > limit:
-            raise _too_large(limit)
-    else:
-        if announced(request) > limit:
-            raise _too_large(limit)
-        answer_expectation(request, connection)
-        body = await _read(content, connection, limit)
+    if announced(request) > limit:
+        raise _too_large(limit)
+    answer_expectation(request, connection)
+    body = await _read(content, connection, limit)
     connection.content = EMPTY_PAYLOAD
     return body if encoding == "identity" else _inflated(body, encoding, limit)
 

@@ -28,7 +28,7 @@ from gateway.schemas import (
 )
 from gateway.web.exchange import Exchange
 from gateway.web.forms import FormReader
-from gateway.web.reading import read_json, secret_of
+from gateway.web.reading import read_json
 from gateway.web.replays import RecordingSink
 
 MIB = 1 << 20
@@ -67,7 +67,7 @@ class Inference(Struct, frozen=True):
         """The call as the pipeline takes it."""
         return Ask(
             operation=self.operation,
-            secret=secret_of(exchange.request),
+            secret=exchange.secret(),
             decoder=self.decoder,
             read_body=read_body,
             address=exchange.address,

@@ -1,0 +1,125 @@
+"""Heads that come again: an SDK's differ from one request to the next in the body's length alone.
+
+The parser has read the first of them and found nothing wrong; one that is the same byte for byte,
+but for the digits of Content-Length, need not be read again. That holds for usual heads only: a
+POST of plain JSON with one bearer key, on a connection that stays. All else is the parser's.
+"""
+
+from __future__ import annotations
+
+import re
+from weakref import WeakValueDictionary
+
+from aiohttp import StreamReader, hdrs
+from msgspec import Struct
+from multidict import CIMultiDict, CIMultiDictProxy
+
+from gateway.errors import Fault
+from gateway.web.reading import JSON_TYPES, Request, secret_of
+
+_UNKNOWN = -1  # and stays so
+_SMALL = 1 << 16  # a longer body costs so much that its head does not count
+_TRIES = 8  # heads unlike the one before, until a client is taken for one that never repeats one
+_LONGEST = 4096
+_LENGTH = re.compile(rb"\r\ncontent-length:[ \t]*([0-9]{1,9})\r\n", re.IGNORECASE)
+_UNUSUAL = (hdrs.EXPECT, hdrs.CONTENT_ENCODING, "Idempotency-Key")
+
+
+class Head(Struct, weakref=True):
+    """A head around the digits of its Content-Length, which `request` knows nothing of."""
+
+    before: bytes
+    after: bytes
+    request: Request
+    secret: bytes
+
+
+Heads = WeakValueDictionary[bytes, Head]  # those of all connections: a client's say the same
+
+
+class Framing:
+    """Where one connection's requests begin and end, as long as that is plain to see."""
+
+    __slots__ = ("_shared", "_unlike", "due", "known")
+
+    def __init__(self, shared: Heads) -> None:
+        self._shared = shared
+        self.known: Head | None = None  # of the request before, if it was a usual one
+        self.due = 0  # of a body; once that is not known, all that comes is the parser's
+        self._unlike = 0
+
+    def repeated(self, data: bytes) -> int:
+        """Where the body begins behind the head that is known; 0 if anything else comes."""
+        known = self.known
+        if known is None or self.due or not data.startswith(known.before):
+            return 0
+        start = len(known.before)
+        end = data.find(b"\r", start, start + 10)
+        digits = data[start:end]
+        if end < 0 or not digits.isdigit() or not data.startswith(known.after, end):
+            return 0
+        begin = end + len(known.after)
+        length = int(digits)
+        due = begin + length - len(data)
+        if due < 0 or not 0 < length <= _SMALL:
+            return 0
+        self.due = due
+        self._unlike = 0
+        return begin
+
+    def follow(self, data: bytes) -> bytes:
+        """Keep count of what the parser is given; a head that it is about to see whole."""
+        if self.due or not data:
+            self.due = max(self.due - len(data), _UNKNOWN)
+            return b""
+        end = data.find(b"\r\n\r\n") + 4
+        head = data[:end]
+        length = _length_after(head) if end > 3 and self._unlike < _TRIES else _UNKNOWN
+        self.due = _UNKNOWN if length == _UNKNOWN else max(end + length - len(data), _UNKNOWN)
+        return head if length > 0 and self.due != _UNKNOWN else b""
+
+    def learn(self, head: bytes, request: Request, body: StreamReader) -> None:
+        """Remember a head that may come again, if the parser saw in it what was seen here."""
+        self.known = None
+        if body.is_eof() != (self.due == 0):
+            self.due = _UNKNOWN
+            return
+        self._unlike += 1
+        known = _learnt(head, request) if self._unlike < _TRIES else None
+        if known is not None:
+            self.known = self._shared.setdefault(known.before + known.after, known)
+
+
+def _length_after(head: bytes) -> int:
+    """How long a body the head announces, where it does so in the one plain way."""
+    lower = head.lower()
+    if b"transfer-encoding" in lower or b"upgrade" in lower:
+        return _UNKNOWN
+    if b"content-length" not in lower:
+        return 0
+    found = _LENGTH.search(lower)
+    return int(found[1]) if found else _UNKNOWN
+
+
+def _learnt(head: bytes, request: Request) -> Head | None:
+    """The head as it may come again; None for one that is not usual."""
+    headers = request.headers
+    found = _LENGTH.search(head)
+    if (
+        found is None
+        or len(head) > _LONGEST
+        or request.method != "POST"
+        or headers.get(hdrs.CONTENT_TYPE) not in JSON_TYPES
+        or any(name in headers for name in _UNUSUAL)
+    ):
+        return None
+    try:
+        secret = secret_of(request)
+    except Fault:
+        return None
+    if secret is None:
+        return None
+    rest = CIMultiDict(headers)
+    del rest[hdrs.CONTENT_LENGTH]
+    again = request._replace(headers=CIMultiDictProxy(rest), raw_headers=())
+    return Head(head[: found.start(1)], head[found.end(1) :], again, secret)
