@@ -17,8 +17,9 @@ from pathlib import Path
 from bench_lib import choosing, install, ledger, measure, peers, processes, profile, report, runs
 from bench_lib.foreign import LiteLLM, Portkey
 
-PEERS = ("gateway", "unwritten", "caddy", "nginx", "bare", "portkey", "litellm")
+PEERS = ("gateway", "unwritten", "distributed", "caddy", "nginx", "bare", "portkey", "litellm")
 LOCAL = peers.ROOT / ".bench"
+SYSTEM_PYTHON = LOCAL / "system-python"
 QUICK = runs.Plan(rounds=1, warm=1.0, window=3.0, held=1000, starts=3)
 
 
@@ -82,6 +83,7 @@ def make_peers(options: argparse.Namespace, setting: peers.Setting) -> list[peer
     every: list[peers.Peer] = [
         peers.Gateway(setting, options.gateway_root.resolve()),
         peers.Unwritten(setting, options.gateway_root.resolve()),
+        peers.Distributed(setting, options.gateway_root.resolve(), SYSTEM_PYTHON),
         peers.Caddy(setting),
         peers.Nginx(setting),
         peers.Bare(setting),
@@ -209,7 +211,9 @@ def run(options: argparse.Namespace) -> None:
     plan, cores = plan_of(options), processes.cores()
     files = processes.raise_limits()
     if options.install:
-        install.install(set(options.only.split(",")), options.litellm_venv, options.portkey_dir)
+        names = set(options.only.split(","))
+        root = options.gateway_root.resolve()
+        install.install(names, root, SYSTEM_PYTHON, options.litellm_venv, options.portkey_dir)
     if files < 2 * plan.held + 500:
         plan = runs.Plan(**{**asdict(plan), "held": (files - 500) // 2})
         say(f"only {files} open files allowed: {plan.held} held streams")

@@ -8,6 +8,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+SYSTEM = Path("/usr/bin/python3")
 APT = {"caddy": "caddy", "nginx": "nginx", "wrk": "wrk"}
 
 
@@ -47,9 +48,21 @@ def _apt(names: set[str]) -> None:
         _run("apt-get", "install", "-y", "-q", "--no-install-recommends", package)
 
 
-def install(names: set[str], litellm: Path, portkey: Path) -> None:
+def _system_python(venv: Path, root: Path) -> None:
+    """The gateway's dependencies for the interpreter that came with the system."""
+    if not SYSTEM.exists() or SYSTEM.resolve() == Path(sys.executable).resolve():
+        print("bench: no other Python came with the system", file=sys.stderr)
+        return
+    _run(str(SYSTEM), "-m", "venv", "--without-pip", str(venv))
+    pip = [sys.executable, "-m", "pip", "--python", str(venv / "bin/python")]
+    _run(*pip, "install", "-q", "--disable-pip-version-check", str(root))
+
+
+def install(names: set[str], root: Path, system: Path, litellm: Path, portkey: Path) -> None:
     """Install what is absent among the named peers (and wrk)."""
     _apt(names | {"wrk"})
+    if "distributed" in names and not (system / "bin/python").exists():
+        _system_python(system, root)
     if "litellm" in names and not (litellm / "bin/litellm").exists():
         _run(sys.executable, "-m", "venv", str(litellm))
         _run(str(litellm / "bin/pip"), "install", "-q", "litellm[proxy]")

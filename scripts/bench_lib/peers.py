@@ -237,6 +237,7 @@ groups:
     def __init__(self, setting: Setting, root: Path = ROOT) -> None:
         super().__init__(setting)
         self.root = root
+        self.python = sys.executable
         self.env = {"PYTHONPATH": str(root), "PYTHONDONTWRITEBYTECODE": ""}
 
     def prepare(self) -> None:
@@ -251,9 +252,9 @@ groups:
             "catalog.yaml", self.CATALOG.format(base_url=self.setting.base_url, price=self.PRICE)
         )
         self.database = self.directory / "bench.sqlite"
-        self.cli = self.server = [sys.executable, "-m", "gateway.cli"]
+        self.cli = self.server = [self.python, "-m", "gateway.cli"]
         self.version = output(
-            sys.executable,
+            self.python,
             "-c",
             "import gateway; print(gateway.__version__)",
             cwd=self.root,
@@ -293,5 +294,23 @@ class Unwritten(Gateway):
 
     def prepare(self) -> None:
         super().prepare()
-        self.server = [sys.executable, "-m", "bench_lib.unwritten"]
+        self.server = [self.python, "-m", "bench_lib.unwritten"]
         self.env["PYTHONPATH"] = f"{self.root}{os.pathsep}{LIBRARY}"
+
+
+class Distributed(Gateway):
+    """The same in the distribution's interpreter, which is built with profiles as a rule."""
+
+    name = "distributed"
+    title = "the same, the system's Python"
+
+    def __init__(self, setting: Setting, root: Path, venv: Path) -> None:
+        super().__init__(setting, root)
+        self.python = str(venv / "bin/python")
+
+    def prepare(self) -> None:
+        if not Path(self.python).exists():
+            raise AbsentError("no environment of the system's Python here (--install makes one)")
+        super().prepare()
+        told = "import sys; print('on CPython', sys.version.split()[0])"
+        self.version += " " + output(self.python, "-c", told)
