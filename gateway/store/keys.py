@@ -11,6 +11,7 @@ import secrets
 import string
 from collections import OrderedDict
 from collections.abc import Sequence
+from functools import lru_cache
 from sqlite3 import Row
 from typing import Any
 
@@ -59,6 +60,12 @@ _SELECT = (
 )
 
 
+@lru_cache(maxsize=512)  # who calls again sends the same secret, which its connection holds anyway
+def _digest(secret: bytes) -> bytes:
+    """What is kept of a secret."""
+    return hashlib.sha256(secret).digest()
+
+
 class SqliteKeys:
     """The `Keys` port over a database file."""
 
@@ -79,7 +86,7 @@ class SqliteKeys:
 
     def known(self, secret: bytes) -> Key | None:
         """The key of this secret, where it has called before."""
-        digest = hashlib.sha256(secret).digest()
+        digest = _digest(secret)
         key = self._known.get(digest)
         if key is not None:
             self._known.move_to_end(digest)
@@ -90,7 +97,7 @@ class SqliteKeys:
         key = self.known(secret)
         if key is not None:
             return key
-        digest = hashlib.sha256(secret).digest()
+        digest = _digest(secret)
         if digest in self._unknown:
             return None
         changes = self._changes
