@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from decimal import Decimal
+from hashlib import sha256
 from typing import Literal, Protocol, TypeAlias
 
 from msgspec import UNSET, Struct, UnsetType, field
@@ -232,6 +233,11 @@ class Maker(Struct, frozen=True, array_like=True):
     n: int
     budget: int
     period: Period
+
+
+def digest_of(secret: bytes) -> bytes:
+    """What is kept of a client's secret, and what it is found by."""
+    return sha256(secret).digest()
 
 
 class Key(Struct, frozen=True):

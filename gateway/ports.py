@@ -161,8 +161,10 @@ class Keys(Protocol):
         """Counts up with each change to any key: what was found before may be out of date."""
         ...
 
-    def known(self, secret: bytes) -> Key | None:
-        """The key of this secret where it has called before: at once, as nearly all have."""
+    def known(self, digest: bytes) -> Key | None:
+        """The key by its secret's digest, where it has called before: at once, as nearly all
+        have.
+        """
         ...
 
     async def find(self, secret: bytes) -> Key | None: ...

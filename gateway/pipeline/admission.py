@@ -55,6 +55,7 @@ class Ask(Struct, frozen=True):
     files: bool = False  # the body is a form, which may be as long as files are
     scope: str = "inference"
     shown: Callable[[Task], bytes] | None = None  # how a task is shown that the call began
+    digest: bytes | None = None  # of the secret, where it is at hand
 
 
 class Handed(Struct):
@@ -93,7 +94,7 @@ class Admitted(Struct):
 
 async def admitted(services: Services, ask: Ask, record: Record) -> Admitted:
     """The call, once its key, its body, its model and its limits allow it."""
-    key = recognised(services, ask.secret, ask.address, ask.scope) or await authenticate(
+    key = recognised(services, ask.digest, ask.address, ask.scope) or await authenticate(
         services, ask.secret, ask.address, ask.scope
     )
     record.key = key.id

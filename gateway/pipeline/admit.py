@@ -19,10 +19,10 @@ _HOW = "Send it as 'Authorization: Bearer <key>'."
 
 
 def recognised(
-    services: Services, secret: bytes | None, address: Callable[[], str | None], scope: str
+    services: Services, digest: bytes | None, address: Callable[[], str | None], scope: str
 ) -> Key | None:
     """What `authenticate` finds, without waiting, for a key that has called before; else None."""
-    key = None if secret is None else services.keys.known(secret)
+    key = None if digest is None else services.keys.known(digest)
     if key is None or key.opens_until is not None:
         return None
     vouch(services, key, address, scope)

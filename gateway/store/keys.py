@@ -11,7 +11,6 @@ import secrets
 import string
 from collections import OrderedDict
 from collections.abc import Sequence
-from functools import lru_cache
 from sqlite3 import Row
 from typing import Any
 
@@ -30,7 +29,7 @@ from gateway.core.derived import (
     verify,
 )
 from gateway.core.money.amounts import nanos_of
-from gateway.domain import DEFAULT_SCOPES, SCOPES, Child, Key, KeyChange, Maker, Period
+from gateway.domain import DEFAULT_SCOPES, SCOPES, Child, Key, KeyChange, Maker, Period, digest_of
 from gateway.ports import Clock
 from gateway.store.accounts import DEFAULT_ACCOUNT, account_of
 from gateway.store.client_secrets import ClientSecrets, is_client_secret
@@ -60,12 +59,6 @@ _SELECT = (
 )
 
 
-@lru_cache(maxsize=512)  # who calls again sends the same secret, which its connection holds anyway
-def _digest(secret: bytes) -> bytes:
-    """What is kept of a secret."""
-    return hashlib.sha256(secret).digest()
-
-
 class SqliteKeys:
     """The `Keys` port over a database file."""
 
@@ -84,9 +77,8 @@ class SqliteKeys:
         """Counts up with each change to any key."""
         return self._changes
 
-    def known(self, secret: bytes) -> Key | None:
-        """The key of this secret, where it has called before."""
-        digest = _digest(secret)
+    def known(self, digest: bytes) -> Key | None:
+        """The key whose secret has this digest, where it has called before."""
         key = self._known.get(digest)
         if key is not None:
             self._known.move_to_end(digest)
@@ -94,10 +86,10 @@ class SqliteKeys:
 
     async def find(self, secret: bytes) -> Key | None:
         """The key of this secret, revoked or not; None if there never was one."""
-        key = self.known(secret)
+        digest = digest_of(secret)
+        key = self.known(digest)
         if key is not None:
             return key
-        digest = _digest(secret)
         if digest in self._unknown:
             return None
         changes = self._changes
@@ -201,7 +193,7 @@ class SqliteKeys:
             "account": await self._account_number(account),
             "parent": parent,
             "name": name,
-            "digest": hashlib.sha256(secret.encode()).digest(),
+            "digest": digest_of(secret.encode()),
             "public": public_of(secret),
             "prefix": secret[: len(self.prefix) + _SHOWN],
             "allow": _list(allow),

@@ -110,6 +110,7 @@ class Connection(web.RequestHandler):
             return
         self._room.connections.discard(self)
         self._framing.known = None
+        self._body = None
         self._hold = self._go_on = None
         super().connection_lost(exc)
 
@@ -140,7 +141,7 @@ class Connection(web.RequestHandler):
             self._body = content = StreamReader(self, self._read_bufsize, loop=self._loop)
             content.feed_data(data[begin:])
         else:
-            content = Whole(data[begin:], known.secret)
+            content = Whole(data[begin:], known.secret, known.digest)
         self._messages.append((cast("Any", known.request), cast("Any", content)))
         if self._waiter is not None and not self._waiter.done():
             self._waiter.set_result(None)

@@ -10,7 +10,7 @@ import orjson
 from msgspec import Struct
 from multidict import MultiMapping
 
-from gateway.domain import Key
+from gateway.domain import Key, digest_of
 from gateway.errors import invalid
 from gateway.pipeline.admit import authenticate
 from gateway.pipeline.record import Record
@@ -46,8 +46,15 @@ class Exchange(Struct, frozen=True):
 
     def secret(self) -> bytes | None:
         """The client's key, if it sent one."""
+        return secret_of(self.request)
+
+    def presented(self) -> tuple[bytes | None, bytes | None]:
+        """The client's key, if it sent one, and its digest."""
         content = self.connection.content
-        return content.secret if isinstance(content, Whole) else secret_of(self.request)
+        if isinstance(content, Whole):
+            return content.secret, content.digest
+        secret = secret_of(self.request)
+        return secret, None if secret is None else digest_of(secret)
 
     def address(self) -> str | None:
         """Where the call comes from, past the proxies that the operator trusts."""

@@ -2,7 +2,7 @@
 
 The parser has read the first of them and found nothing wrong; one that is the same byte for byte,
 but for the digits of Content-Length, need not be read again. That holds for usual heads only: a
-POST of plain JSON with one bearer key, on a connection that stays. All else is the parser's.
+POST of plain JSON with a key. All else is the parser's.
 """
 
 from __future__ import annotations
@@ -14,15 +14,16 @@ from aiohttp import StreamReader, hdrs
 from msgspec import Struct
 from multidict import CIMultiDict, CIMultiDictProxy
 
+from gateway.domain import digest_of
 from gateway.errors import Fault
 from gateway.web.reading import JSON_TYPES, Request, secret_of
 
 _UNKNOWN = -1  # and stays so
 _SMALL = 1 << 16  # a longer body costs so much that its head does not count
 _TRIES = 8  # heads unlike the one before, until a client is taken for one that never repeats one
-_LONGEST = 4096
+_LONGEST = 2048
 _LENGTH = re.compile(rb"\r\ncontent-length:[ \t]*([0-9]{1,9})\r\n", re.IGNORECASE)
-_UNUSUAL = (hdrs.EXPECT, hdrs.CONTENT_ENCODING, "Idempotency-Key")
+_UNUSUAL = (hdrs.EXPECT, hdrs.UPGRADE, hdrs.CONTENT_ENCODING, "Idempotency-Key")
 
 
 class Head(Struct, weakref=True):
@@ -32,9 +33,11 @@ class Head(Struct, weakref=True):
     after: bytes
     request: Request
     secret: bytes
+    digest: bytes
 
 
-Heads = WeakValueDictionary[bytes, Head]  # those of all connections: a client's say the same
+# Those of all connections: a client's say the same.
+Heads = WeakValueDictionary[tuple[bytes, bytes], Head]
 
 
 class Framing:
@@ -44,7 +47,7 @@ class Framing:
 
     def __init__(self, shared: Heads) -> None:
         self._shared = shared
-        self.known: Head | None = None  # of the request before, if it was a usual one
+        self.known: Head | None = None  # the last that was a usual one
         self.due = 0  # of a body; once that is not known, all that comes is the parser's
         self._unlike = 0
 
@@ -70,32 +73,49 @@ class Framing:
     def follow(self, data: bytes) -> bytes:
         """Keep count of what the parser is given; a head that it is about to see whole."""
         if self.due or not data:
-            self.due = max(self.due - len(data), _UNKNOWN)
+            self.due -= len(data)
+            head = b""
+        else:
+            end = data.find(b"\r\n\r\n") + 4
+            head = data[:end] if end > 3 else b""
+            length = _length_after(head)
+            self.due = _UNKNOWN if length == _UNKNOWN else end + length - len(data)
+        if self.due < 0:
+            self._give_up()
             return b""
-        end = data.find(b"\r\n\r\n") + 4
-        head = data[:end]
-        length = _length_after(head) if end > 3 and self._unlike < _TRIES else _UNKNOWN
-        self.due = _UNKNOWN if length == _UNKNOWN else max(end + length - len(data), _UNKNOWN)
-        return head if length > 0 and self.due != _UNKNOWN else b""
+        return head
 
     def learn(self, head: bytes, request: Request, body: StreamReader) -> None:
         """Remember a head that may come again, if the parser saw in it what was seen here."""
-        self.known = None
-        if body.is_eof() != (self.due == 0):
-            self.due = _UNKNOWN
+        length = _length_after(head)
+        if (
+            request.upgrade
+            or request.chunked
+            or body.is_eof() != (self.due == 0)
+            or int(request.headers.get(hdrs.CONTENT_LENGTH, 0)) != length
+        ):
+            self._give_up()
             return
-        self._unlike += 1
-        known = _learnt(head, request) if self._unlike < _TRIES else None
+        if not length:
+            return
+        known = _learnt(head, request)
         if known is not None:
-            self.known = self._shared.setdefault(known.before + known.after, known)
+            known = self._shared.setdefault((known.before, known.after), known)
+        if known is not self.known:  # a long body behind the same head is no reason to give up
+            self._unlike += 1
+            self.known = known
+        if self._unlike == _TRIES:
+            self._give_up()
+
+    def _give_up(self) -> None:
+        self.due = _UNKNOWN
+        self.known = None
 
 
 def _length_after(head: bytes) -> int:
     """How long a body the head announces, where it does so in the one plain way."""
     lower = head.lower()
-    if b"transfer-encoding" in lower or b"upgrade" in lower:
-        return _UNKNOWN
-    if b"content-length" not in lower:
+    if head and b"content-length" not in lower:
         return 0
     found = _LENGTH.search(lower)
     return int(found[1]) if found else _UNKNOWN
@@ -122,4 +142,4 @@ def _learnt(head: bytes, request: Request) -> Head | None:
     rest = CIMultiDict(headers)
     del rest[hdrs.CONTENT_LENGTH]
     again = request._replace(headers=CIMultiDictProxy(rest), raw_headers=())
-    return Head(head[: found.start(1)], head[found.end(1) :], again, secret)
+    return Head(head[: found.start(1)], head[found.end(1) :], again, secret, digest_of(secret))

@@ -67,6 +67,45 @@ async def test_more_requests_than_may_wait(gateway: Gateway) -> None:
         assert [(await client.answer()).status for _ in range(301)] == [200] * 301
 
 
+async def test_a_long_body_behind_others_waits(gateway: Gateway, fake: FakeUpstream) -> None:
+    """What is held of it does not grow with each request before it that is read and answered."""
+    answered = asyncio.Semaphore(0)
+
+    async def handler(exchange: Exchange) -> None:
+        await answered.acquire()
+        await exchange.send_json(200, {})
+
+    async def flood() -> None:
+        while True:
+            client.send(b"x" * (1 << 17))
+            await client.writer.drain()
+
+    fake.handler = handler
+    async with await RawClient.open(gateway.server.port) as client:
+        client.send(request(chat(), gateway.key))
+        await gateway_busy(fake)
+        long = request(b"", gateway.key, headers={"Content-Length": str(30 << 20)})
+        client.send(request(chat(), gateway.key) * 6 + long)
+        flooding = asyncio.create_task(flood())
+        (connection,) = gateway.server.room.connections
+        while not connection._reading_paused:
+            await asyncio.sleep(0)
+        held = connection._messages[-1][1]._size
+        for _ in range(6):
+            answered.release()
+            assert (await client.answer()).status == 200
+            assert connection._reading_paused
+            assert connection._messages[-1][1]._size == held
+        flooding.cancel()
+        answered.release()
+
+
+async def gateway_busy(fake: FakeUpstream) -> None:
+    """Wait until a call is at its provider."""
+    while not fake.requests:
+        await asyncio.sleep(0)
+
+
 async def test_many_requests_at_once_leave_others_their_turn(
     gateway: Gateway, monkeypatch: pytest.MonkeyPatch
 ) -> None:

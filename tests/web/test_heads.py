@@ -9,10 +9,13 @@ from typing import Any, cast
 from weakref import WeakValueDictionary
 
 import pytest
-from aiohttp import EMPTY_PAYLOAD
+from aiohttp import EMPTY_PAYLOAD, StreamReader
+from aiohttp.http import HttpVersion11, RawRequestMessage
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
+from multidict import CIMultiDict, CIMultiDictProxy
 from openai import AsyncOpenAI
+from yarl import URL
 
 from gateway.errors import Fault
 from gateway.web import heads
@@ -32,6 +35,8 @@ HEADS = [
     USUAL.replace(b": %d", b": 00%d"),
     USUAL.replace(b": %d", b": %d "),
     USUAL.replace(b": %d", b": +%d"),
+    USUAL.replace(b": %d", b": 00000000%d"),
+    USUAL.replace(b"POST /v1/chat/completions", b"CONNECT x:1"),
     USUAL.replace(b"\r\n\r\n", b"\r\ncontent-length: 1\r\n\r\n"),
     USUAL.replace(b"\r\n\r\n", b"\r\nX: content-length\r\n\r\n"),
     USUAL.replace(b"\r\n\r\n", b"\r\nTransfer-Encoding: chunked\r\n\r\n"),
@@ -89,7 +94,7 @@ class Wire(asyncio.Transport):
     def __init__(self) -> None:
         super().__init__()
         self.written = b""
-        self.closed = False
+        self.closed = self.paused = False
 
     def get_extra_info(self, name: str, default: Any = None) -> Any:
         return default
@@ -106,10 +111,10 @@ class Wire(asyncio.Transport):
     abort = close
 
     def pause_reading(self) -> None:
-        pass
+        self.paused = True
 
     def resume_reading(self) -> None:
-        pass
+        self.paused = False
 
 
 async def served(pieces: list[bytes], quick: bool) -> tuple[Any, ...]:
@@ -131,7 +136,20 @@ async def served(pieces: list[bytes], quick: bool) -> tuple[Any, ...]:
             while piece := await content.readany():
                 body += piece
         connection.content = EMPTY_PAYLOAD
-        seen.append((asked.method, asked.path, told, secret, body, asked.should_close))
+        seen.append(
+            (
+                asked.version,
+                asked.upgrade,
+                asked.chunked,
+                str(asked.url),
+                asked.method,
+                asked.path,
+                told,
+                secret,
+                body,
+                asked.should_close,
+            )
+        )
         return not asked.should_close
 
     room = Room(Guards(), asyncio.get_running_loop(), handle)
@@ -162,6 +180,7 @@ ONCE = USUAL % 2 + b"{}"
 
 
 @example([ONCE, HEADS[-2], ONCE, b"0\r\n\r\n"])  # chunks are due, and no head
+@example([ONCE, ONCE.replace(b": 2", b": +2")])
 @example([ONCE[:3], ONCE[3:], ONCE[3:]])  # half a head is none
 @example([ONCE + USUAL % 9 + b"{}", ONCE, ONCE])  # seven bytes of the next are this one's body
 @settings(max_examples=600, deadline=None, suppress_health_check=[HealthCheck.too_slow])
@@ -199,13 +218,103 @@ async def ignored(asked: Request, connection: Connection) -> bool:
     return True
 
 
-def test_the_parser_has_the_last_word() -> None:
-    """Where it saw another end than was seen here, nothing is taken past it any more."""
+PARSED = RawRequestMessage(
+    "POST", "/", HttpVersion11, CIMultiDictProxy(CIMultiDict({"Content-Length": "3"})), (), False,
+    None, False, False, URL("/"),
+)  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"upgrade": True},
+        {"chunked": True},
+        {"headers": CIMultiDictProxy(CIMultiDict({"Content-Length": "4"}))},
+        {},
+    ],
+    ids=["upgrade", "chunked", "length", "end"],
+)
+def test_the_parser_has_the_last_word(change: dict[str, Any]) -> None:
+    """Where it saw anything else than was seen here, nothing is taken past it any more."""
     framing = heads.Framing(WeakValueDictionary())
+    body = StreamReader(cast("Any", None), 1, loop=cast("Any", object()))
     head = framing.follow(USUAL % 3 + b"{}")
     assert (head, framing.due) == (USUAL % 3, 1)
-    framing.learn(head, cast("Any", None), EMPTY_PAYLOAD)
+    framing.learn(head, PARSED._replace(**change), body if change else EMPTY_PAYLOAD)
     assert (framing.known, framing.due) == (None, heads._UNKNOWN)
+
+
+@pytest.mark.parametrize(
+    ("between", "kept"),
+    [
+        (b"GET /v1/models HTTP/1.1\r\nHost: x\r\n\r\n", True),
+        (USUAL % 41 + b"x" * 41, True),  # too long, but for the same
+        (USUAL.replace(b"Authorization: Bearer sk-1\r\n", b"") % 2 + b"{}", False),
+        (USUAL.replace(b"application/json", b"text/plain") % 2 + b"{}", False),
+        (ONCE * 2, False),  # no telling what else comes
+    ],
+    ids=["get", "long", "no key", "no json", "pipelined"],
+)
+async def test_what_comes_between(between: bytes, kept: bool) -> None:
+    """The last usual head is remembered, unless something else may be meant by what follows."""
+    room = Room(Guards(), asyncio.get_running_loop(), ignored)
+    connection = Connection(room)
+    connection.connection_made(Wire())
+    for piece in (ONCE, *[between] * (heads._TRIES + 1)):
+        connection.data_received(piece)
+        for _ in range(4):
+            await asyncio.sleep(0)
+    assert (connection._framing.known is not None) is kept
+    connection.connection_lost(None)
+    await asyncio.sleep(0)
+
+
+def test_a_long_body_is_the_parsers() -> None:
+    """It knows how to stop reading while nobody takes it."""
+    framing = heads.Framing(WeakValueDictionary())
+    before, after = USUAL.split(b"%d")
+    framing.known = heads.Head(before, after, PARSED, b"", b"")
+    assert framing.repeated(USUAL % (heads._SMALL + 1)) == 0
+    assert framing.repeated(USUAL % heads._SMALL) == len(USUAL % heads._SMALL)
+
+
+async def test_what_is_kept_of_a_lost_connection() -> None:
+    """Neither its head nor the body that was due: they would hold it, and each other."""
+    room = Room(Guards(), asyncio.get_running_loop(), ignored)
+    connection = Connection(room)
+    connection.connection_made(Wire())
+    connection.data_received(ONCE)
+    for _ in range(4):
+        await asyncio.sleep(0)
+    connection.data_received(ONCE[:-1])
+    assert connection._body is not None
+    connection.connection_lost(None)
+    assert (connection._body, connection._framing.known) == (None, None)
+    await asyncio.sleep(0)
+
+
+async def test_repeated_heads_wait_in_line() -> None:
+    """Who sends request after request while the first is served fills the same short queue."""
+    gate = asyncio.Event()
+
+    async def handle(asked: Request, connection: Connection) -> bool:
+        await gate.wait()
+        return True
+
+    room = Room(Guards(), asyncio.get_running_loop(), handle)
+    connection, wire = Connection(room), Wire()
+    connection.connection_made(wire)
+    sent = 0
+    for _ in range(100):
+        if not wire.paused:
+            connection.data_received(ONCE)
+            sent += 1
+        await asyncio.sleep(0)
+    assert wire.paused
+    assert sent == connection._max_msg_queue_size + 1  # the one that is served
+    gate.set()
+    connection.connection_lost(None)
+    await asyncio.sleep(0)
 
 
 def counted(monkeypatch: pytest.MonkeyPatch) -> list[bytes]:

@@ -304,6 +304,15 @@ async def test_expect_continue(gateway: Gateway, fake: FakeUpstream) -> None:
         assert (await client.head()).status == 100
         client.send(raw[cut:])
         assert (await client.answer()).status == 200
+    async with await RawClient.open(gateway.server.port) as client:
+        client.send(raw)  # and waits for nothing
+        assert (await client.answer()).status == 200
+    async with await RawClient.open(gateway.server.port) as client:
+        client.send(raw[:cut].replace(b"HTTP/1.1", b"HTTP/1.0"))  # which knows of no such answer
+        while not any(one._body_since for one in gateway.server.room.connections):
+            await asyncio.sleep(0)
+        client.send(raw[cut:])
+        assert (await client.answer()).status == 200
     big = {"Expect": "100-continue", "Content-Length": str(10**9)}
     raw = request(b"", gateway.key, headers=big)
     async with await RawClient.open(gateway.server.port) as client:

@@ -65,13 +65,15 @@ class Inference(Struct, frozen=True):
 
     def ask(self, exchange: Exchange, read_body: ReadAny) -> Ask:
         """The call as the pipeline takes it."""
+        secret, digest = exchange.presented()
         return Ask(
             operation=self.operation,
-            secret=exchange.secret(),
+            secret=secret,
             decoder=self.decoder,
             read_body=read_body,
             address=exchange.address,
             headers=exchange.request.headers,
+            digest=digest,
         )
 
     def _comes_in_parts(self, exchange: Exchange) -> bool:

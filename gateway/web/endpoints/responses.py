@@ -65,13 +65,15 @@ class Responses(Inference, frozen=True):
     def ask(self, exchange: Exchange, read_body: ReadAny) -> Ask:
         """The call as the pipeline takes it."""
         conversation = Conversation(exchange, read_body)
+        secret, digest = exchange.presented()
         return Ask(
             operation=self.operation,
-            secret=exchange.secret(),
+            secret=secret,
             decoder=self.decoder,
             read_body=conversation.read,
             address=exchange.address,
             headers=exchange.request.headers,
+            digest=digest,
             keep=conversation.keep,
         )
 
