@@ -10,7 +10,7 @@ from typing import Literal, Protocol, TypeAlias
 from msgspec import UNSET, Struct, UnsetType, field
 
 
-class Usage(Struct, frozen=True):
+class Usage(Struct, frozen=True, gc=False):
     """What one call used, as its provider counted it.
 
     The token counts from `cached` to `image_input` are parts of `input`; `reasoning`,
@@ -315,7 +315,7 @@ class Encoded(Struct, frozen=True):
 Piece: TypeAlias = bytes | File | Encoded
 
 
-class UpstreamRequest(Struct, frozen=True):
+class UpstreamRequest(Struct, frozen=True, gc=False):
     """One HTTP request to a provider, fully written by an adapter.
 
     Where files are a part of it, `pieces` stand for the body: they are sent one after the other,

@@ -119,6 +119,14 @@ class JsonBody(Struct, eq=False):
         # The model's name alone, as in nearly every call.
         return JsonBody(b"".join((raw[: place[0]], new, raw[place[1] :])))
 
+    def raw_with(self, name: str, value: bytes) -> bytes:
+        """The bytes with one member set: what `replace` comes to where every call passes."""
+        place = (self._known or self._spans).get(name)
+        if place is None:
+            return self._spliced({name: value}).raw
+        raw, (start, end) = self.raw, place
+        return b"".join((raw[:start], value, raw[end:]))
+
     def rename(self, names: Mapping[str, str]) -> JsonBody:
         """A body with members renamed; one whose new name is already taken is dropped."""
         present = [name for name in names if name in self._spans]

@@ -124,15 +124,12 @@ def _builder(path: str, quirks: Quirks) -> Build:
 
     def build(call: Call, credential: Credential) -> UpstreamRequest:
         # What `adapted` does where a host has no quirks, as most have none: every call pays this.
-        changes: dict[str, bytes | None] = {"model": msgspec.json.encode(call.upstream)}
+        body, model = call.body, msgspec.json.encode(call.upstream)
         if call.stream and asks_usage and call.operation not in PICTURES:
-            changes["stream_options"] = with_stream_usage(call.body)
-        return UpstreamRequest(
-            method="POST",
-            url=call.base_url + path,
-            headers=bearer(credential) + headers,
-            body=call.body.replace(changes).raw,
-        )
+            raw = body.replace({"model": model, "stream_options": with_stream_usage(body)}).raw
+        else:
+            raw = body.raw_with("model", model)
+        return UpstreamRequest("POST", call.base_url + path, bearer(credential) + headers, raw)
 
     return build
 

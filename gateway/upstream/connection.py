@@ -12,7 +12,7 @@ from gateway.domain import Timeouts
 from gateway.errors import Fault
 from gateway.upstream import faults
 from gateway.upstream.decoding import DecodingError, decoder_for
-from gateway.upstream.parsing import NO_HEADERS, REFUSALS, ResponseParser
+from gateway.upstream.parsing import NO_HEADERS, REFUSALS, ResponseParser, whole_answer
 from gateway.upstream.reply import Reply
 
 Poll = Callable[[int], list[tuple[int, int]]]
@@ -90,7 +90,6 @@ class Connection(asyncio.Protocol):
         transport = self._transport
         if transport is None:
             raise faults.reset(self.where)
-        self._parser.begin()
         self._timeouts = timeouts
         self.total = total
         self._step = "first_byte"
@@ -206,17 +205,14 @@ class Connection(asyncio.Protocol):
             self.poll = poller.poll
         return self.poll
 
-    def data_received(self, data: bytes) -> None:  # noqa: PLR0912 - runs for every chunk
+    def data_received(self, data: bytes) -> None:
         """Parse first, then hand over: no consumer runs inside the parser.
 
         In one piece: every chunk passes here, and one call more shows in the bench.
         """
         parser, reply = self._parser, self._reply
-        if reply is None:
-            if self._waiter is None:
-                self.cut()  # bytes that nobody asked for: never the next caller's answer
-                return
-            parser.modern = not self.answered and data.startswith(_USUAL)
+        if reply is None and not self._unread(data):
+            return
         wrong = None
         feed = parser.feed  # a call of what lies in a slot is quicker from a name of one's own
         try:
@@ -266,9 +262,31 @@ class Connection(asyncio.Protocol):
 
     # --- inside ---
 
+    def _unread(self, data: bytes) -> bool:
+        """Whether what comes before a reply has begun is left for the parser to read."""
+        waiter = self._waiter
+        if waiter is None:
+            self.cut()  # bytes that nobody asked for: never the next caller's answer
+            return False
+        if self.answered:
+            return True
+        self.answered = True
+        whole = whole_answer(data)
+        if whole is None or waiter.done():
+            parser = self._parser
+            parser.begin()
+            parser.modern = data.startswith(_USUAL)
+            return True
+        headers, body = whole
+        self._waiter = None
+        self._hint = headers.get("keep-alive")
+        reply = Reply(200, headers, None, self.where, self._loop, held=[body], done=True)
+        waiter.set_result(reply)
+        self._give_back()
+        return False
+
     def _begin_reply(self, wrong: str | None, size: int) -> str | None:
         """Whoever waits is given the answer once its head is complete; what is wrong with it."""
-        self.answered = True
         parser, waiter = self._parser, self._waiter
         assert waiter is not None
         if not parser.head_done:
@@ -302,13 +320,19 @@ class Connection(asyncio.Protocol):
         if reply is None:
             return
         reply.finish(last)
+        parser = self._parser
+        if parser.reusable and not parser.surplus:
+            self._give_back()
+        else:
+            self._bury()
+
+    def _give_back(self) -> None:
+        """What was asked is answered: the next may have the connection if it is still good."""
         held = self.allowed == NEVER
         self.allowed = self.total = NEVER
-        parser, transport = self._parser, self._transport
+        transport = self._transport
         if (
-            not parser.reusable
-            or parser.surplus
-            or transport is None
+            transport is None
             or transport.is_closing()
             or transport.get_write_buffer_size()
             or self._half_sent

@@ -2,6 +2,7 @@
 
 llhttp (through httptools) refuses what is ambiguous on the wire: both lengths, duplicate lengths,
 bad chunk sizes, bare CR or LF, control bytes in headers. The rest of our demands stand here.
+`whole_answer` reads what is usual about short answers, and leaves all else to the parser.
 """
 
 from __future__ import annotations
@@ -19,6 +20,12 @@ _MOST_NAMES = 512
 
 # Names of headers as they come, and as they are kept: most are the same in every answer.
 _names: dict[bytes, str] = {}
+# The same as text, for those names that say nothing of an answer's framing or encoding.
+_harmless: dict[str, str] = {}
+_WEIGHTY = frozenset({
+    "content-encoding", "proxy-connection", "trailer", "transfer-encoding", "upgrade",
+})  # fmt: skip
+_STARTS = "HTTP/1.1 200 OK"
 
 NO_HEADERS: dict[str, str] = {}  # of an answer whose headers are somebody else's now
 REFUSALS = (httptools.HttpParserError, httptools.HttpParserUpgrade)
@@ -30,6 +37,36 @@ def _released(_data: bytes) -> None:
 
 class _Stop(Exception):  # noqa: N818 - stops the C parser; never leaves this module
     """Raised inside a callback so that the parser reads no further."""
+
+
+def whole_answer(data: bytes) -> tuple[dict[str, str], bytes] | None:
+    """Headers and body of a success that lies whole in `data`; None where the parser must judge.
+
+    The parser costs a call of Python per header and per event. What is taken here, it would take as
+    well: names that it has passed before, each once; values in print; the one exact length.
+    """
+    head, _, body = data.partition(b"\r\n\r\n")
+    text = head.decode("latin-1")
+    if not body or len(text) > MAX_HEAD or "hunked" in text:
+        return None
+    start, *lines = text.split("\r\n")
+    headers: dict[str, str] = {}
+    try:
+        for line in lines:
+            name, _, value = line.partition(": ")
+            if value < "!" or not value.isprintable():  # nothing, or a space in front
+                return None
+            headers[_harmless[name]] = value
+    except KeyError:
+        return None
+    if (
+        start != _STARTS
+        or not len(headers) == len(lines) <= MAX_HEADERS
+        or headers.get("content-length") != f"{len(body)}"
+        or headers.get("connection", "keep-alive") != "keep-alive"
+    ):
+        return None
+    return headers, body
 
 
 class ResponseParser:
@@ -170,4 +207,6 @@ def _learned(name: bytes) -> str:
     key = name.decode("latin-1").lower()
     if len(_names) < _MOST_NAMES and len(name) <= 64:
         _names[name] = key
+        if key not in _WEIGHTY:
+            _harmless[name.decode("latin-1")] = key
     return key

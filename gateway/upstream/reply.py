@@ -43,22 +43,22 @@ class Reply(Struct, eq=False):
     decoder: Decoder | None = None
     # Who takes the body straight off the wire; None while nobody does and pieces are kept.
     deliver: Callable[[bytes], None] | None = None
+    held: list[bytes] | None = None
+    done: bool = False  # the wire has reached its end
     _waiter: asyncio.Future[None] | None = None
-    _held: list[bytes] | None = None
     _held_bytes: int = 0
     _brimming: bool = False
     _paused: bool = False
     _taken: bool = False
-    _done: bool = False
     _error: Exception | None = None
 
     # --- the consumer's side: ports.UpstreamReply ---
 
     async def read(self, limit: int) -> bytes:
         """The whole body; more than `limit` bytes is a fault."""
-        if self._done and not self._taken and self._error is None and self.decoder is None:
+        if self.done and not self._taken and self._error is None and self.decoder is None:
             self._taken = True  # it came with its head, as short answers do
-            held, self._held = self._held or (), None
+            held, self.held = self.held or (), None
             whole = held[0] if len(held) == 1 else b"".join(held)
             if len(whole) > limit:
                 raise faults.oversize(self.where, limit)
@@ -89,7 +89,7 @@ class Reply(Struct, eq=False):
         self._taken = True
         try:
             self._attach(receive)
-            if not self._done:
+            if not self.done:
                 self._waiter = self.loop.create_future()
                 await self._waiter
         except BaseException:
@@ -123,8 +123,8 @@ class Reply(Struct, eq=False):
     def close(self) -> None:
         """Cut an unfinished answer; a finished one has gone back to the pool by itself."""
         self._taken = True
-        self._held = None
-        if not self._done:
+        self.held = None
+        if not self.done:
             self.give_up(faults.closed(self.where))
 
     # --- the source's side ---
@@ -132,8 +132,8 @@ class Reply(Struct, eq=False):
     def finish(self, last: bytes = b"") -> None:
         """The wire reached its end, a clean one unless an error was set before."""
         if last:
-            self._held = [last] if self._held is None else [*self._held, last]
-        self._done = True
+            self.held = [last] if self.held is None else [*self.held, last]
+        self.done = True
         self.source = None
         waiter = self._waiter
         if waiter is not None and not waiter.done():
@@ -141,7 +141,7 @@ class Reply(Struct, eq=False):
 
     def fail(self, error: Exception) -> None:
         """The wire died or broke; what arrived before is still handed over first."""
-        if not self._done:
+        if not self.done:
             self._error = error
             self.finish()
 
@@ -150,7 +150,7 @@ class Reply(Struct, eq=False):
     def _attach(self, receive: Callable[[bytes], None]) -> None:
         """Hand over what came before the consumer did, then push directly."""
         push = receive if self.decoder is None else self._decoding(self.decoder, receive)
-        held, self._held = self._held or (), None
+        held, self.held = self.held or (), None
         for data in held:
             push(data)
         self.deliver = push
@@ -171,9 +171,9 @@ class Reply(Struct, eq=False):
 
     def keep(self, data: bytes) -> None:
         """A piece of the body that nobody takes yet."""
-        if self._held is None:
-            self._held = []
-        self._held.append(data)
+        if self.held is None:
+            self.held = []
+        self.held.append(data)
         self._held_bytes += len(data)
         if self._held_bytes > HIGH_WATER and self.source is not None:
             self._brimming = True

@@ -244,7 +244,9 @@ def test_replacing_changes_only_the_named_bytes(
         changed = JsonBody.parse(parsed.replace({name: new}).raw)
         start = parsed._spans[name][0]
         assert changed.raw == raw[:start] + new + raw[start + len(members[name]) :]
+        assert parsed.raw_with(name, new) == changed.raw
     added = parsed.replace({"added member": new})
+    assert parsed.raw_with("added member", new) == added.raw
     assert JsonBody.parse(added.raw).get("added member") == new
     kept = raw[: raw.rindex(b"}")].rstrip(b" \t\r\n")
     assert added.raw.startswith(kept)
