@@ -18,7 +18,7 @@ from gateway.domain import Credential, Usage
 from gateway.errors import CLIENT_CLOSED, INTERNAL_ERROR, Fault, upstream_error
 from gateway.pipeline import settle
 from gateway.pipeline.admission import Admitted, Ask, admitted
-from gateway.pipeline.attempt import Order, fidelity, written
+from gateway.pipeline.attempt import Order, fidelity, logged_in, written
 from gateway.pipeline.candidates import fallbacks
 from gateway.pipeline.conversation import Conversation
 from gateway.pipeline.greeting import greeted
@@ -103,9 +103,10 @@ async def _opened(
             await job.till.move(candidate, _FIRST_TOKENS, False, _FIRST)
             job.candidate = candidate
         order = Order("realtime", job.body, True, job.strict, job.heard)
-        credential, call, request = await written(
-            services, candidate, tried.credential, order, record
-        )
+        credential = tried.credential
+        if candidate.adapter.login is not None:
+            credential = await logged_in(services, candidate, credential)
+        call, request = written(services, candidate, credential, order, record)
         begin = candidate.operation.session
         dialogue = None
         if begin is not None:

@@ -14,12 +14,11 @@ from gateway.errors import Fault, invalid
 from gateway.pipeline.admit import authenticate
 from gateway.pipeline.attempt import (
     Order,
-    build,
     call_of,
     expects,
     fidelity,
     heard,
-    refuse_inexact,
+    inexact,
 )
 from gateway.pipeline.candidates import Wanted, candidates, decoded, usual_model
 from gateway.pipeline.services import Candidate, Services
@@ -58,7 +57,8 @@ async def explain(exchange: Exchange) -> None:
     )
     request = _request(candidate, order, services)
     used = expects(candidate, order, services.mishaps, services.clock.time())
-    refuse_inexact(candidate, order, request)
+    if order.strict and request.adapted:
+        raise inexact(candidate, request)
     route = candidate.route
     explanation = {
         "object": "explanation",
@@ -94,7 +94,8 @@ def _request(candidate: Candidate, order: Order, services: Services) -> Upstream
         secrets |= dict.fromkeys(login.gives, _MASK)
     masked: Credential = structs.replace(credential, secrets=secrets)
     call = call_of(candidate, order, services.clock.time())
-    return build(candidate, call, masked, services.mishaps)
+    build = candidate.operation.build
+    return services.mishaps.written(candidate.route.provider.adapter, build, call, masked)
 
 
 def _shown(request: UpstreamRequest) -> dict[str, Any]:
