@@ -23,6 +23,7 @@ from gateway.pipeline.candidates import (
     Wanted,
     candidates,
     decoded,
+    fallbacks,
     known_candidates,
     usual_model,
     warning_of,
@@ -89,6 +90,10 @@ class Admitted(Struct):
     model: str = ""
     shown: Callable[[Task], bytes] | None = None
     handed: Handed | None = None
+
+    def more(self) -> Awaitable[list[Candidate]]:
+        """Where it may go when all that its name means has failed."""
+        return fallbacks(self.till.services, self.standing, self.wanted, self.candidates[0])
 
 
 async def admitted(services: Services, ask: Ask, record: Record) -> Admitted:

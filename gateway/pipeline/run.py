@@ -19,7 +19,6 @@ from gateway.errors import (
 from gateway.pipeline import relay, settle
 from gateway.pipeline.admission import Admitted, Ask, admitted, expects_on
 from gateway.pipeline.attempt import Attempt, Order, attempt
-from gateway.pipeline.candidates import fallbacks
 from gateway.pipeline.costs import cost_in_body
 from gateway.pipeline.operations import NOTHING
 from gateway.pipeline.record import Record
@@ -67,8 +66,7 @@ async def _serve(
 
     Each try is made right here and no coroutine deeper: every call waits at its bottom twice.
     """
-    more = partial(_more, services, job)
-    attempts = Attempts(services, job.candidates, job.tokens, record, more, job.keys)
+    attempts = Attempts(services, job.candidates, job.tokens, record, job.more, job.keys)
     meter = relay.Meter()
     try:
         tried = attempts.begin() or await attempts.next()
@@ -122,10 +120,6 @@ def _broken(
     return settle.broken(
         job.till, record, job.candidate, meter.usage, meter.events, meter.produced, status
     )
-
-
-async def _more(services: Services, job: Admitted) -> list[Candidate]:
-    return await fallbacks(services, job.standing, job.wanted, job.candidates[0])
 
 
 def _may_not_linger(tried: Try, attempts: Attempts) -> bool:
