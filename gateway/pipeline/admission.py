@@ -33,7 +33,7 @@ from gateway.pipeline.operations import TALKS
 from gateway.pipeline.record import Record
 from gateway.pipeline.services import Candidate, Services
 from gateway.pipeline.till import Till
-from gateway.pipeline.wishes import Asked, Wishes, ceiling, wishes_of, without_ours
+from gateway.pipeline.wishes import Wishes, ceiling, wishes_of, without_ours
 from gateway.ports import Headers
 
 if TYPE_CHECKING:
@@ -185,9 +185,7 @@ def _read(
         known = decoded(services, ask.operation, body, ask.decoder)  # it says what is wrong
     record.model = known.model
     record.stream = known.stream is True
-    headers = ask.headers
-    asked = Asked(headers.get("x-max-cost"), headers.get("x-gateway-fidelity"))
-    return body, wishes_of(ask.operation, body, known, asked)
+    return body, wishes_of(ask.operation, body, known, ask.headers)
 
 
 def _job(

@@ -22,7 +22,7 @@ from gateway.pipeline.attempt import (
 )
 from gateway.pipeline.candidates import Wanted, candidates, decoded, usual_model
 from gateway.pipeline.services import Candidate, Services
-from gateway.pipeline.wishes import Asked, wishes_of, without_ours
+from gateway.pipeline.wishes import wishes_of, without_ours
 from gateway.web.endpoints.quote import DECODERS, operation_of, priced
 from gateway.web.exchange import JSON, Exchange
 
@@ -42,8 +42,7 @@ async def explain(exchange: Exchange) -> None:
     operation = _operation(exchange, body)
     known = decoded(services, operation, body, DECODERS[operation])
     headers = exchange.request.headers
-    asked = Asked(headers.get("x-max-cost"), headers.get("x-gateway-fidelity"))
-    wishes = wishes_of(operation, body, known, asked)
+    wishes = wishes_of(operation, body, known, headers)
     wanted = Wanted.by(standing, operation, body, wishes.preferences, input_tokens(raw))
     model = known.model or usual_model(catalog, operation)
     found = await candidates(services, standing, wanted, model)
