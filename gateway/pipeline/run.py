@@ -221,13 +221,14 @@ async def _answer(
             raise upstream_error("The provider did not say how far its work is.", "bad_answer")
         await answered(job, sent, reply.progress, headers)
         return
-    produced = max(0, len(reply.body) - settle.ENVELOPE)
+    size = len(reply.body)
+    produced = size - settle.ENVELOPE if size > settle.ENVELOPE else 0
     await settle.finished(till, record, job.candidate, reply.usage, 0, produced)
     record.first_byte = services.clock.monotonic()
     if job.keep is not None:
         job.keep(reply.body)
     body = cost_in_body(reply.body, till.charged) if job.wishes.show_cost else reply.body
-    cost = ("x-gateway-cost", f"{till.charged // NANOS}.{till.charged % NANOS:09d}")
+    cost = ("x-gateway-cost", f"{till.charged // NANOS}.{str(till.charged % NANOS).zfill(9)}")
     sink.reply(200, [("Content-Type", reply.content_type), *headers, cost], body)
 
 

@@ -252,16 +252,16 @@ class Attempts:
             # What a login gave may be over before its time: the next call gets it anew.
             services = self._services
             services.logins.forget(route.provider, tried.credential, services.clock.time())
-        self._record.tries.append(
-            {
-                "route": route.slug,
-                "provider": route.provider.name,
-                "cause": fault.cause,
-                "outcome": verdict.outcome,
-                "status": self._record.upstream_status,
-                "ms": int((self._services.clock.monotonic() - tried.began) * 1000),
-            }
-        )
+        record = self._record
+        failure: dict[str, str | int] = {
+            "route": route.slug,
+            "provider": route.provider.name,
+            "cause": fault.cause,
+            "outcome": verdict.outcome,
+            "status": record.upstream_status,
+            "ms": int((self._services.clock.monotonic() - tried.began) * 1000),
+        }
+        record.tries = (*record.tries, failure)
         if verdict.again == "never":
             return False
         self._narrow(tried, verdict)

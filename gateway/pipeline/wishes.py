@@ -132,11 +132,12 @@ def without_ours(body: JsonBody, wishes: Wishes) -> JsonBody:
 
 def ceiling(wishes: Wishes, route: Route) -> int:
     """The most output tokens the call can have, over all its answers."""
-    known = route.max_output or route.model.max_output
-    if wishes.max_tokens is None:
+    known, each = route.max_output or route.model.max_output, wishes.max_tokens
+    if each is None:
         each = known or _USUAL_CEILING
     else:
-        each = min(wishes.max_tokens, known or route.context or route.model.context or _MOST_EVER)
+        most = known or route.context or route.model.context or _MOST_EVER
+        each = each if each < most else most
     return each * wishes.answers
 
 
