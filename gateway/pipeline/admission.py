@@ -76,7 +76,6 @@ class Admitted(Struct):
     standing: Standing
     candidate: Candidate
     till: Till
-    asked: JsonBody  # the body as the route at hand is sent it
     candidates: list[Candidate]
     wanted: Wanted
     tokens: int = 0  # what it is likely to use of its key's tokens a minute
@@ -212,14 +211,12 @@ def _job(
         purses,
         most,
     )
-    theirs = without_ours(body, wishes) if wishes.ours else body
     return Admitted(
-        theirs,
+        without_ours(body, wishes) if wishes.ours else body,
         wishes,
         standing,
         candidate,
         till,
-        theirs,
         found,
         wanted,
         tokens_in + (usual if usual < most else most),

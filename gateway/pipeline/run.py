@@ -74,10 +74,10 @@ async def _serve(
             try:
                 if tried.candidate is not job.candidate:
                     await _turn_to(services, job, operation, tried.candidate, record)
-                job.asked = job.body
+                body = job.body
                 if job.talks and job.till.affords < job.till.ceiling:
-                    job.asked = _affordable(job, record)
-                order = Order(operation, job.asked, record.stream, job.strict, job.heard, job.form)
+                    body = _affordable(job, record)
+                order = Order(operation, body, record.stream, job.strict, job.heard, job.form)
                 if record.stream and _may_not_linger(tried, attempts):
                     await _in_time(services, job, order, attempts, tried, meter, sink, record)
                 else:

@@ -17,7 +17,7 @@ from gateway.pipeline.attempt import Attempt
 from gateway.pipeline.record import Record
 from gateway.pipeline.services import Candidate, Services
 
-_MOST_BEGUN = 3
+_BEGINNINGS = range(3)  # others may be quicker
 _MOST_TRIES = 6
 _DEADLINE = 600.0
 _PATIENCE = 2.0  # seconds that a call waits for a credential that will be back by then
@@ -184,16 +184,9 @@ class Attempts:
         excluded: Sequence[str] = ()
         if self._excluded:
             excluded = [name for slug, name in self._excluded if slug == route.slug]
-        for _ in range(_MOST_BEGUN):
+        for _ in _BEGINNINGS:
             now = self._services.clock.monotonic()
-            pick = pool.pick(
-                now,
-                upstream=route.upstream,
-                region=route.region,
-                sticky=wanted,
-                tokens=self._tokens,
-                exclude=excluded,
-            )
+            pick = pool.pick(now, route.upstream, route.region, wanted, self._tokens, excluded)
             if isinstance(pick, Refused):
                 if pick.wait is not None:
                     known = self._wait
@@ -222,13 +215,9 @@ class Attempts:
             # An unfinished answer is cut here, whether the client left or something failed.
             tried.sent.reply.close()
             record.upstream_done = now
-        changes = tried.pool.ended(
-            tried.pick,
-            now,
-            outcome,
-            retry_after=None if fault is None else fault.retry_after,
-            tokens=None if usage is None else usage.input + usage.output,
-        )
+        wait = None if fault is None else fault.retry_after
+        tokens = None if usage is None else usage.input + usage.output
+        changes = tried.pool.ended(tried.pick, now, outcome, wait, tokens)
         route = tried.candidate.route
         if changes:
             self._routing.changed(route.provider.name, changes)

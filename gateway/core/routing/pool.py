@@ -128,7 +128,6 @@ class Pool:
     def pick(
         self,
         now: float,
-        *,
         upstream: str = "",
         region: str | None = None,
         sticky: str | None = None,
@@ -208,10 +207,9 @@ class Pool:
         pick: Pick,
         now: float,
         outcome: Outcome,
-        *,
-        seconds: float | None = None,
         retry_after: float | None = None,
         tokens: int | None = None,
+        seconds: float | None = None,
     ) -> tuple[Change, ...]:
         """The call is over; say how, and what it really used of the tokens.
 
