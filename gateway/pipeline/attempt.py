@@ -29,7 +29,7 @@ class Form(Struct, frozen=True):
     boundary: str = ""
 
 
-class Order(Struct, frozen=True):
+class Order(Struct, frozen=True, gc=False):
     """What is wanted of a provider, whichever it will be."""
 
     operation: str

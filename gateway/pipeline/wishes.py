@@ -33,7 +33,7 @@ _COUNTED_IN = ("embeddings", "moderations", "rerank")  # what comes out is not c
 Ceilings = tuple[tuple[str, int | None], ...]
 
 
-class Wishes(Struct, frozen=True):
+class Wishes(Struct, frozen=True, gc=False):
     """How usage is shown, what the call may cost, and how long its answer may be."""
 
     show_usage: bool = False

@@ -14,7 +14,7 @@ from gateway.core.money.rows import FINE, PLAIN, Rate, Rows
 from gateway.domain import Usage
 
 
-class Cost(Struct, frozen=True):
+class Cost(Struct, frozen=True, gc=False):
     """A call's cost in nanodollars, and the lines it adds up from as a receipt has them."""
 
     total: int

@@ -42,7 +42,7 @@ class Refused(Struct, frozen=True):
     why: Because
 
 
-class Pick(Struct):
+class Pick(Struct, gc=False):
     """A choice, and from `began` to `ended` the call that was made of it."""
 
     seat: Seat
