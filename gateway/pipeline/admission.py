@@ -123,9 +123,8 @@ async def admitted(services: Services, ask: Ask, record: Record) -> Admitted:
     )
     candidate = found[0]
     job = _job(services, standing, found, wanted, wishes, record)
-    if operation not in TALKS:
+    if operation not in TALKS or TALKS[operation] != candidate.route.model.kind:
         job.model, job.shown = record.model, ask.shown
-    if TALKS.get(operation) != candidate.route.model.kind:
         _measure(services, job, operation, given, record)
     if len(found) > 1 or len(candidate.route.provider.credentials) > 1:
         session = ask.headers.get("x-session-id") or key.session

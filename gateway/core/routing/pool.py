@@ -191,11 +191,9 @@ class Pool:
         closed = not (own.until or whole.until or route.until)
         if closed and pick.turns == (own.turn, whole.turn, route.turn):
             # Nothing was wrong and nothing is: there is only something to count.
-            for window in (own.window, whole.window, route.window):  # as `Window.well` has it
-                if now >= window.ends:
-                    window.next_half(now)
-                window.good += 1
-                window.row = 0
+            own.window.well(now)
+            whole.window.well(now)
+            route.window.well(now)
             return ()
         changes = _told(pick, now, "ok", None)
         turns = pick.turns
