@@ -39,7 +39,7 @@ _decode_members: Callable[[bytes], dict[str, msgspec.Raw]] = msgspec.json.Decode
 ).decode
 
 
-class JsonBody(Struct, eq=False):
+class JsonBody(Struct, eq=False, gc=False):
     """An immutable JSON object: raw bytes and the span of each member's value."""
 
     raw: bytes

@@ -23,6 +23,7 @@ from gateway.pipeline.candidates import (
     Wanted,
     candidates,
     decoded,
+    fallbacks,
     known_candidates,
     usual_model,
     warning_of,
@@ -32,7 +33,7 @@ from gateway.pipeline.operations import TALKS
 from gateway.pipeline.record import Record
 from gateway.pipeline.services import Candidate, Services
 from gateway.pipeline.till import Till
-from gateway.pipeline.wishes import Asked, Wishes, ceiling, wishes_of, without_ours
+from gateway.pipeline.wishes import Wishes, ceiling, wishes_of, without_ours
 from gateway.ports import Headers
 
 if TYPE_CHECKING:
@@ -76,7 +77,6 @@ class Admitted(Struct):
     standing: Standing
     candidate: Candidate
     till: Till
-    asked: JsonBody  # the body as the route at hand is sent it
     candidates: list[Candidate]
     wanted: Wanted
     tokens: int = 0  # what it is likely to use of its key's tokens a minute
@@ -90,6 +90,10 @@ class Admitted(Struct):
     model: str = ""
     shown: Callable[[Task], bytes] | None = None
     handed: Handed | None = None
+
+    def more(self) -> Awaitable[list[Candidate]]:
+        """Where it may go when all that its name means has failed."""
+        return fallbacks(self.till.services, self.standing, self.wanted, self.candidates[0])
 
 
 async def admitted(services: Services, ask: Ask, record: Record) -> Admitted:
@@ -120,9 +124,8 @@ async def admitted(services: Services, ask: Ask, record: Record) -> Admitted:
     )
     candidate = found[0]
     job = _job(services, standing, found, wanted, wishes, record)
-    if operation not in TALKS:
+    if operation not in TALKS or TALKS[operation] != candidate.route.model.kind:
         job.model, job.shown = record.model, ask.shown
-    if TALKS.get(operation) != candidate.route.model.kind:
         _measure(services, job, operation, given, record)
     if len(found) > 1 or len(candidate.route.provider.credentials) > 1:
         session = ask.headers.get("x-session-id") or key.session
@@ -181,9 +184,7 @@ def _read(
         known = decoded(services, ask.operation, body, ask.decoder)  # it says what is wrong
     record.model = known.model
     record.stream = known.stream is True
-    headers = ask.headers
-    asked = Asked(headers.get("x-max-cost"), headers.get("x-gateway-fidelity"))
-    return body, wishes_of(ask.operation, body, known, asked)
+    return body, wishes_of(ask.operation, body, known, ask.headers)
 
 
 def _job(
@@ -210,14 +211,12 @@ def _job(
         purses,
         most,
     )
-    theirs = without_ours(body, wishes) if wishes.ours else body
     return Admitted(
-        theirs,
+        without_ours(body, wishes) if wishes.ours else body,
         wishes,
         standing,
         candidate,
         till,
-        theirs,
         found,
         wanted,
         tokens_in + (usual if usual < most else most),

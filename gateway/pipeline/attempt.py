@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Awaitable, Mapping
 
 from msgspec import Struct
 
@@ -29,7 +29,7 @@ class Form(Struct, frozen=True):
     boundary: str = ""
 
 
-class Order(Struct, frozen=True):
+class Order(Struct, frozen=True, gc=False):
     """What is wanted of a provider, whichever it will be."""
 
     operation: str
@@ -66,47 +66,43 @@ async def attempt(
     order: Order,
     record: Record,
 ) -> Attempt:
-    """Send the call to the candidate's provider and wait for the headers of its answer.
-
-    As `written` has it, without its coroutine: every call passes here.
-    """
-    now, route, mishaps = services.clock.time(), candidate.route, services.mishaps
-    provider = route.provider
+    """Send the call to the candidate's provider and wait for the headers of its answer."""
     if candidate.adapter.login is not None:
-        credential = await services.logins.secrets(candidate.adapter, provider, credential, now)
-    call = call_of(candidate, order, now, record.id)
-    request = mishaps.written(provider.adapter, candidate.operation.build, call, credential)
-    if order.strict and request.adapted:
-        refuse_inexact(candidate, order, request)
-    record.route, record.provider = route.slug, provider.name
+        credential = await logged_in(services, candidate, credential)
+    call, request = written(services, candidate, credential, order, record)
     order.body.forget_places()
     record.sent_upstream = services.clock.monotonic()
     reply = await services.upstream.send(request, candidate.channels[credential.name])
     record.upstream_status = reply.status
     told = fidelity(request) if request.adapted or request.translated else ""
-    return Attempt(candidate, credential, call, reply, mishaps, told)
+    return Attempt(candidate, credential, call, reply, services.mishaps, told)
 
 
-async def written(
+def logged_in(
+    services: Services, candidate: Candidate, credential: Credential
+) -> Awaitable[Credential]:
+    """What requests are signed with, where the credential is no key but gives one."""
+    now = services.clock.time()
+    return services.logins.secrets(candidate.adapter, candidate.route.provider, credential, now)
+
+
+def written(
     services: Services,
     candidate: Candidate,
     credential: Credential,
     order: Order,
     record: Record,
-) -> tuple[Credential, Call, UpstreamRequest]:
-    """The request as the candidate's adapter writes it, once its credential is fit to sign it."""
+) -> tuple[Call, UpstreamRequest]:
+    """The request as the candidate's adapter writes it, and what that was told."""
     route = candidate.route
-    now = services.clock.time()
-    if candidate.adapter.login is not None:
-        credential = await services.logins.secrets(
-            candidate.adapter, route.provider, credential, now
-        )
-    call = call_of(candidate, order, now, record.id)
-    request = build(candidate, call, credential, services.mishaps)
-    refuse_inexact(candidate, order, request)
-    record.route = route.slug
-    record.provider = route.provider.name
-    return credential, call, request
+    provider = route.provider
+    call = call_of(candidate, order, services.clock.time(), record.id)
+    build = candidate.operation.build
+    request = services.mishaps.written(provider.adapter, build, call, credential)
+    if order.strict and request.adapted:
+        raise inexact(candidate, request)
+    record.route, record.provider = route.slug, provider.name
+    return call, request
 
 
 def call_of(candidate: Candidate, order: Order, now: float, name: str = "") -> Call:
@@ -154,13 +150,11 @@ def fidelity(request: UpstreamRequest) -> str:
     return f"adapted; fields={','.join(names)}" + (f",and_{more}_more" if more else "")
 
 
-def refuse_inexact(candidate: Candidate, order: Order, request: UpstreamRequest) -> None:
-    """Where nothing may be lost, say what would be."""
+def inexact(candidate: Candidate, request: UpstreamRequest) -> Fault:
+    """Where nothing may be lost, what would be."""
     names = request.adapted
-    if not (order.strict and names):
-        return
     listed = ", ".join([_ODD.sub("_", name)[:80] for name in names[:_MOST_NAMED]])
-    raise Fault(
+    return Fault(
         INVALID_REQUEST,
         f"'{candidate.route.slug}' cannot take all of this request as it was meant, and 'fidelity' "
         "is 'strict'. "
@@ -168,11 +162,3 @@ def refuse_inexact(candidate: Candidate, order: Order, request: UpstreamRequest)
         param=_ODD.sub("_", names[0])[:80],
         cause="not_exact",
     )
-
-
-def build(
-    candidate: Candidate, call: Call, credential: Credential, mishaps: Mishaps
-) -> UpstreamRequest:
-    """The adapter's request; one that raises or gives anything else fails its own route alone."""
-    adapter = candidate.route.provider.adapter
-    return mishaps.written(adapter, candidate.operation.build, call, credential)

@@ -23,7 +23,7 @@ from gateway.pipeline.services import Candidate, Services, Several
 from gateway.sdk.dialects import serving
 
 
-class Wanted(Struct, frozen=True):
+class Wanted(Struct, frozen=True, gc=False):
     """What of a request decides where it may go."""
 
     operation: str

@@ -34,6 +34,6 @@ class Record(Struct):
     number: int = 0
     charged: int = 0
     flag: int = 0
-    tries: list[dict[str, str | int]] = []  # those that failed, where there was more than one
+    tries: tuple[dict[str, str | int], ...] = ()  # those that failed, where there was more than one
     sequence: int = 0  # where an event of the gateway's own would stand in the stream
     headers: Headers = ()  # what every answer of the call says, be it an error

@@ -19,7 +19,6 @@ from gateway.errors import (
 from gateway.pipeline import relay, settle
 from gateway.pipeline.admission import Admitted, Ask, admitted, expects_on
 from gateway.pipeline.attempt import Attempt, Order, attempt
-from gateway.pipeline.candidates import fallbacks
 from gateway.pipeline.costs import cost_in_body
 from gateway.pipeline.operations import NOTHING
 from gateway.pipeline.record import Record
@@ -67,33 +66,31 @@ async def _serve(
 
     Each try is made right here and no coroutine deeper: every call waits at its bottom twice.
     """
-    more = partial(_more, services, job)
-    attempts = Attempts(services, job.candidates, job.tokens, record, more, job.keys)
-    meter = relay.Meter()
+    attempts = Attempts(services, job.candidates, job.tokens, record, job.more, job.keys)
     try:
         tried = attempts.begin() or await attempts.next()
         while True:
             try:
                 if tried.candidate is not job.candidate:
                     await _turn_to(services, job, operation, tried.candidate, record)
-                job.asked = job.body
+                body = job.body
                 if job.talks and job.till.affords < job.till.ceiling:
-                    job.asked = _affordable(job, record)
-                order = Order(operation, job.asked, record.stream, job.strict, job.heard, job.form)
+                    body = _affordable(job, record)
+                order = Order(operation, body, record.stream, job.strict, job.heard, job.form)
                 if record.stream and _may_not_linger(tried, attempts):
-                    await _in_time(services, job, order, attempts, tried, meter, sink, record)
+                    await _in_time(services, job, order, attempts, tried, sink, record)
                 else:
                     tried.sent = await attempt(
                         services, tried.candidate, tried.credential, order, record
                     )
-                    await _answer(services, job, attempts, tried, tried.sent, meter, sink, record)
+                    await _answer(services, job, attempts, tried, tried.sent, sink, record)
             except (Fault, TimeoutError) as fault:
                 if not isinstance(fault, Fault):
                     fault = _too_slow()
                 final = sink.started or (job.handed is not None and in_doubt(fault))
                 if not attempts.failed(tried, fault, sent=final):
                     raise fault from None
-                meter = relay.Meter()
+                attempts.meter = None
                 tried = await attempts.next(fault)
             except BaseException:
                 attempts.done(tried, "unknown")
@@ -102,7 +99,7 @@ async def _serve(
                 attempts.done(tried, "ok" if record.fault is None else outcome_of(record.fault))
                 return
     except BaseException as error:
-        durable = _broken(job, record, meter, error)
+        durable = _broken(job, record, attempts.meter or relay.Meter(), error)
         if not (durable is None or isinstance(error, asyncio.CancelledError)):
             await durable
         raise
@@ -124,10 +121,6 @@ def _broken(
     )
 
 
-async def _more(services: Services, job: Admitted) -> list[Candidate]:
-    return await fallbacks(services, job.standing, job.wanted, job.candidates[0])
-
-
 def _may_not_linger(tried: Try, attempts: Attempts) -> bool:
     """Whether a stream may not keep everybody waiting for its first piece: another is there."""
     return tried.candidate.route.provider.timeouts.first_token is not None and attempts.others
@@ -139,7 +132,6 @@ async def _in_time(
     order: Order,
     attempts: Attempts,
     tried: Try,
-    meter: relay.Meter,
     sink: Sink,
     record: Record,
 ) -> None:
@@ -147,7 +139,7 @@ async def _in_time(
     async with asyncio.timeout(tried.candidate.route.provider.timeouts.first_token) as hurry:
         tried.hurry = hurry
         tried.sent = await attempt(services, tried.candidate, tried.credential, order, record)
-        await _answer(services, job, attempts, tried, tried.sent, meter, sink, record)
+        await _answer(services, job, attempts, tried, tried.sent, sink, record)
 
 
 def _too_slow() -> Fault:
@@ -187,7 +179,6 @@ async def _answer(
     attempts: Attempts,
     tried: Try,
     sent: Attempt,
-    meter: relay.Meter,
     sink: Sink,
     record: Record,
 ) -> None:
@@ -199,6 +190,7 @@ async def _answer(
     till = job.till
     media = None if sent.candidate.operation.media is None else relay.media_type(sent)
     if media is not None or (record.stream and await relay.is_stream(sent)):
+        meter = attempts.meter = relay.Meter()
         begun = partial(attempts.answered, tried)
         stream = relay.Stream(
             sent, sink, headers, job.wishes, till, meter, record, services.clock, begun, media
@@ -227,13 +219,14 @@ async def _answer(
             raise upstream_error("The provider did not say how far its work is.", "bad_answer")
         await answered(job, sent, reply.progress, headers)
         return
-    produced = max(0, len(reply.body) - settle.ENVELOPE)
+    size = len(reply.body)
+    produced = size - settle.ENVELOPE if size > settle.ENVELOPE else 0
     await settle.finished(till, record, job.candidate, reply.usage, 0, produced)
     record.first_byte = services.clock.monotonic()
     if job.keep is not None:
         job.keep(reply.body)
     body = cost_in_body(reply.body, till.charged) if job.wishes.show_cost else reply.body
-    cost = ("x-gateway-cost", f"{till.charged // NANOS}.{till.charged % NANOS:09d}")
+    cost = ("x-gateway-cost", f"{till.charged // NANOS}.{str(till.charged % NANOS).zfill(9)}")
     sink.reply(200, [("Content-Type", reply.content_type), *headers, cost], body)
 
 

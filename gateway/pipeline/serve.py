@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
+from typing import TYPE_CHECKING
 
 from msgspec import Struct
 
@@ -17,7 +18,10 @@ from gateway.pipeline.attempt import Attempt
 from gateway.pipeline.record import Record
 from gateway.pipeline.services import Candidate, Services
 
-_MOST_BEGUN = 3
+if TYPE_CHECKING:
+    from gateway.pipeline.relay import Meter
+
+_BEGINNINGS = range(3)  # others may be quicker
 _MOST_TRIES = 6
 _DEADLINE = 600.0
 _PATIENCE = 2.0  # seconds that a call waits for a credential that will be back by then
@@ -58,6 +62,7 @@ class Attempts:
         "_too_small",
         "_tries",
         "_wait",
+        "meter",
     )
 
     def __init__(
@@ -83,6 +88,7 @@ class Attempts:
         self._too_small = -1
         self._only_asked = False
         self._elsewhere = False
+        self.meter: Meter | None = None  # of the stream that is being relayed
         now = services.clock.monotonic()
         total = candidates[0].route.provider.timeouts.total
         ends = now + (total if total < _DEADLINE else _DEADLINE)
@@ -184,16 +190,9 @@ class Attempts:
         excluded: Sequence[str] = ()
         if self._excluded:
             excluded = [name for slug, name in self._excluded if slug == route.slug]
-        for _ in range(_MOST_BEGUN):
+        for _ in _BEGINNINGS:
             now = self._services.clock.monotonic()
-            pick = pool.pick(
-                now,
-                upstream=route.upstream,
-                region=route.region,
-                sticky=wanted,
-                tokens=self._tokens,
-                exclude=excluded,
-            )
+            pick = pool.pick(now, route.upstream, route.region, wanted, self._tokens, excluded)
             if isinstance(pick, Refused):
                 if pick.wait is not None:
                     known = self._wait
@@ -222,13 +221,9 @@ class Attempts:
             # An unfinished answer is cut here, whether the client left or something failed.
             tried.sent.reply.close()
             record.upstream_done = now
-        changes = tried.pool.ended(
-            tried.pick,
-            now,
-            outcome,
-            retry_after=None if fault is None else fault.retry_after,
-            tokens=None if usage is None else usage.input + usage.output,
-        )
+        wait = None if fault is None else fault.retry_after
+        tokens = None if usage is None else usage.input + usage.output
+        changes = tried.pool.ended(tried.pick, now, outcome, wait, tokens)
         route = tried.candidate.route
         if changes:
             self._routing.changed(route.provider.name, changes)
@@ -252,16 +247,16 @@ class Attempts:
             # What a login gave may be over before its time: the next call gets it anew.
             services = self._services
             services.logins.forget(route.provider, tried.credential, services.clock.time())
-        self._record.tries.append(
-            {
-                "route": route.slug,
-                "provider": route.provider.name,
-                "cause": fault.cause,
-                "outcome": verdict.outcome,
-                "status": self._record.upstream_status,
-                "ms": int((self._services.clock.monotonic() - tried.began) * 1000),
-            }
-        )
+        record = self._record
+        failure: dict[str, str | int] = {
+            "route": route.slug,
+            "provider": route.provider.name,
+            "cause": fault.cause,
+            "outcome": verdict.outcome,
+            "status": record.upstream_status,
+            "ms": int((self._services.clock.monotonic() - tried.began) * 1000),
+        }
+        record.tries = (*record.tries, failure)
         if verdict.again == "never":
             return False
         self._narrow(tried, verdict)

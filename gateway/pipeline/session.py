@@ -18,8 +18,7 @@ from gateway.domain import Credential, Usage
 from gateway.errors import CLIENT_CLOSED, INTERNAL_ERROR, Fault, upstream_error
 from gateway.pipeline import settle
 from gateway.pipeline.admission import Admitted, Ask, admitted
-from gateway.pipeline.attempt import Order, fidelity, written
-from gateway.pipeline.candidates import fallbacks
+from gateway.pipeline.attempt import Order, fidelity, logged_in, written
 from gateway.pipeline.conversation import Conversation
 from gateway.pipeline.greeting import greeted
 from gateway.pipeline.keeping import watch
@@ -68,9 +67,7 @@ async def converse(services: Services, ask: Ask, door: Door, record: Record) -> 
 
 
 async def _served(services: Services, job: Admitted, ask: Ask, door: Door, record: Record) -> None:
-    attempts = Attempts(
-        services, job.candidates, job.tokens, record, lambda: _more(services, job), job.keys
-    )
+    attempts = Attempts(services, job.candidates, job.tokens, record, job.more, job.keys)
     try:
         tried = attempts.begin() or await attempts.next()
         while True:
@@ -89,10 +86,6 @@ async def _served(services: Services, job: Admitted, ask: Ask, door: Door, recor
     await _relayed(services, job, ask, door, opened, tried, attempts, record)
 
 
-async def _more(services: Services, job: Admitted) -> list[Candidate]:
-    return await fallbacks(services, job.standing, job.wanted, job.candidates[0])
-
-
 async def _opened(
     services: Services, job: Admitted, tried: Try, attempts: Attempts, record: Record
 ) -> Opened:
@@ -103,9 +96,10 @@ async def _opened(
             await job.till.move(candidate, _FIRST_TOKENS, False, _FIRST)
             job.candidate = candidate
         order = Order("realtime", job.body, True, job.strict, job.heard)
-        credential, call, request = await written(
-            services, candidate, tried.credential, order, record
-        )
+        credential = tried.credential
+        if candidate.adapter.login is not None:
+            credential = await logged_in(services, candidate, credential)
+        call, request = written(services, candidate, credential, order, record)
         begin = candidate.operation.session
         dialogue = None
         if begin is not None:

@@ -45,7 +45,7 @@ def finished(
         return _charge(till, record, 200, _own(till, events, produced), "no_usage")
     if not candidate.adapter.cached_inside_input:
         usage = whole_input(usage, candidate)
-    problem = usage.problem or problem_of(usage) or _beyond(till, candidate.route, usage)
+    problem = problem_of(usage) or _beyond(till, candidate.route, usage)
     if not problem and produced:
         if events:
             problem = plausible(usage, produced, events)
@@ -77,7 +77,7 @@ def broken(
         return till.release(status)
     if usage is not None:
         usage = whole_input(usage, candidate)
-        if not (usage.problem or problem_of(usage) or _beyond(till, candidate.route, usage)):
+        if not (problem_of(usage) or _beyond(till, candidate.route, usage)):
             if record.operation not in TALKS:
                 return _charge(till, record, status, _with_expected(till, usage))
             if not _behind(usage, produced):
@@ -103,7 +103,7 @@ def _made(till: Till, record: Record, candidate: Candidate, usage: Usage | None)
         counted = row.input_fine or row.dearest_output
         return _charge(till, record, 200, _own(till, 0, 0), "no_usage" if counted else "")
     usage = whole_input(usage, candidate)
-    problem = usage.problem or problem_of(usage) or _beyond(till, candidate.route, usage)
+    problem = problem_of(usage) or _beyond(till, candidate.route, usage)
     if problem:
         return _charge(till, record, 200, _own(till, 0, 0, usage.raw), "bad_usage", problem)
     return _charge(till, record, 200, _with_expected(till, usage))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from msgspec import Struct
@@ -33,7 +33,7 @@ _COUNTED_IN = ("embeddings", "moderations", "rerank")  # what comes out is not c
 Ceilings = tuple[tuple[str, int | None], ...]
 
 
-class Wishes(Struct, frozen=True):
+class Wishes(Struct, frozen=True, gc=False):
     """How usage is shown, what the call may cost, and how long its answer may be."""
 
     show_usage: bool = False
@@ -49,21 +49,14 @@ class Wishes(Struct, frozen=True):
     webhook: str | None = None  # who is to be told of the end of what goes on by itself
 
 
-class Asked(Struct, frozen=True):
-    """What a request's headers ask of the gateway."""
-
-    max_cost: str | None = None
-    fidelity: str | None = None
-
-
-def wishes_of(operation: str, body: JsonBody, known: Any, asked: Asked) -> Wishes:
+def wishes_of(operation: str, body: JsonBody, known: Any, headers: Mapping[str, str]) -> Wishes:
     """Read them from the decoded request and its headers."""
     given, faithful = known.max_cost, known.fidelity
-    wanted = asked.max_cost if given is None else given
+    wanted = headers.get("x-max-cost") if given is None else given
     limit = None if wanted is None else _max_cost(wanted)
-    strict = False
-    if faithful is not None or asked.fidelity is not None:
-        strict = _is_strict(faithful) or _is_strict(asked.fidelity)
+    asked, strict = headers.get("x-gateway-fidelity"), False
+    if faithful is not None or asked is not None:
+        strict = _is_strict(faithful) or _is_strict(asked)
     preferences = preferences_of(body) if body.has_any(PREFERRING) else NO_PREFERENCES
     ours = given is not None or faithful is not None or preferences is not NO_PREFERENCES
     if operation not in TALKS:
@@ -139,11 +132,12 @@ def without_ours(body: JsonBody, wishes: Wishes) -> JsonBody:
 
 def ceiling(wishes: Wishes, route: Route) -> int:
     """The most output tokens the call can have, over all its answers."""
-    known = route.max_output or route.model.max_output
-    if wishes.max_tokens is None:
+    known, each = route.max_output or route.model.max_output, wishes.max_tokens
+    if each is None:
         each = known or _USUAL_CEILING
     else:
-        each = min(wishes.max_tokens, known or route.context or route.model.context or _MOST_EVER)
+        most = known or route.context or route.model.context or _MOST_EVER
+        each = each if each < most else most
     return each * wishes.answers
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import tracemalloc
 
 import pytest
 
@@ -62,3 +63,14 @@ def test_hostile_bytes_take_no_time() -> None:
         b'"url":"' + b"\\/" * 10**6,
     ):
         assert input_tokens(raw) > 0
+
+
+@pytest.mark.parametrize("start", [b"data:image/png;base64,", b""])
+def test_a_picture_takes_no_memory(start: bytes) -> None:
+    """Its bytes are walked over, and no way back into them is kept."""
+    raw = b'{"url":"' + start + b"iVBORw0KGgo+" * 100_000 + b'"}'
+    tracemalloc.start()
+    assert input_tokens(raw) // 100 == 300
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 200_000

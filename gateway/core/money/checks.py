@@ -15,9 +15,13 @@ def problem_of(usage: Usage) -> str:
         return usage.problem
     if not (0 <= usage.input < _LIMIT and 0 <= usage.output < _LIMIT):
         return "a count is out of range"
-    if usage == Usage(usage.input, usage.output, raw=usage.raw):
-        return ""
-    return _parts(usage)
+    parts = (
+        usage.cached, usage.cache_write, usage.cache_write_1h, usage.reasoning, usage.audio_input,
+        usage.audio_output, usage.cached_audio, usage.image_input, usage.image_output, usage.images,
+        usage.characters, usage.milliseconds, usage.audio_input_ms, usage.audio_output_ms,
+        usage.requests,
+    )  # fmt: skip
+    return _parts(usage, parts) if any(parts) else ""
 
 
 def plausible(usage: Usage, produced: int, events: int) -> str:
@@ -31,13 +35,7 @@ def plausible(usage: Usage, produced: int, events: int) -> str:
     return ""
 
 
-def _parts(usage: Usage) -> str:
-    counts = (
-        usage.cached, usage.cache_write, usage.cache_write_1h, usage.reasoning, usage.audio_input,
-        usage.audio_output, usage.cached_audio, usage.image_input, usage.image_output, usage.images,
-        usage.characters, usage.milliseconds, usage.audio_input_ms, usage.audio_output_ms,
-        usage.requests,
-    )  # fmt: skip
+def _parts(usage: Usage, counts: tuple[int, ...]) -> str:
     if not all(0 <= count < _LIMIT for count in counts):
         return "a count is out of range"
     if usage.cached + usage.cache_write + usage.cache_write_1h > usage.input:

@@ -14,7 +14,7 @@ from gateway.core.money.rows import FINE, PLAIN, Rate, Rows
 from gateway.domain import Usage
 
 
-class Cost(Struct, frozen=True):
+class Cost(Struct, frozen=True, gc=False):
     """A call's cost in nanodollars, and the lines it adds up from as a receipt has them."""
 
     total: int
@@ -26,14 +26,16 @@ def price_usage(rows: Rows, usage: Usage, scale: int = PLAIN) -> Cost:
     row = rows.at(usage.input, usage.size) if usage.size or rows.above else rows.base
     if row.whole and not usage.cached:
         # What nearly every call is: so much in, so much out, at one price each.
-        fine = row.input_fine * usage.input + row.output_fine * usage.output
-        total = -(-fine // FINE) if scale == PLAIN else rounded(fine, scale)
+        if row.nanos is not None and scale == PLAIN:
+            total = row.nanos[0] * usage.input + row.nanos[1] * usage.output
+        else:
+            total = rounded(row.input_fine * usage.input + row.output_fine * usage.output, scale)
         return Cost(total, row.whole % (usage.input, usage.output))
     fine = 0
     lines: list[bytes] = []
     for rate, quantity in lines_of(row.rates, usage):
         fine += rate.fine * quantity
-        lines.append(b"%b%d%b" % (rate.before, quantity, rate.after))
+        lines.append(rate.line % quantity)
     return Cost(rounded(fine, scale), b",".join(lines))
 
 
@@ -85,8 +87,9 @@ def unit_counts(usage: Usage) -> tuple[tuple[str, int], ...]:
 
 def _timed(rates: Mapping[str, Rate], sound: str, tokens: int) -> int:
     """Tokens of sound that is sold by its length: they are not sold once more."""
-    timed = f"{sound}_per_minute" in rates and f"{sound}_per_mtok" not in rates
-    return tokens if timed else 0
+    if tokens and f"{sound}_per_minute" in rates and f"{sound}_per_mtok" not in rates:
+        return tokens
+    return 0
 
 
 def _input_parts(rates: Mapping[str, Rate], usage: Usage) -> list[tuple[str, int]]:
@@ -107,8 +110,8 @@ def _input_parts(rates: Mapping[str, Rate], usage: Usage) -> list[tuple[str, int
     left = usage.input - _timed(rates, "audio_input", usage.audio_input - usage.cached_audio)
     found: list[tuple[str, int]] = []
     for name, quantity in parts:
-        part = min(quantity, left)
-        if part > 0 and name in rates:
+        if quantity > 0 and left > 0 and name in rates:
+            part = min(quantity, left)
             left -= part
             found.append((name, part))
     return found

@@ -32,10 +32,11 @@ def quotes(
 ) -> tuple[int, int]:
     """The same for the input alone, and for both."""
     row = rows.at(input_tokens, "") if rows.above else rows.base
+    if row.nanos is not None and scale == PLAIN and not units:
+        estimate = row.nanos[0] * input_tokens
+        return estimate, estimate + row.nanos[2] * output_tokens
     fine = row.input_fine * input_tokens + row.request_fine
     both = fine + row.dearest_output * output_tokens + units
-    if scale == PLAIN:  # as `rounded` has it: every call is quoted
-        return -(-fine // FINE), -(-both // FINE)
     return rounded(fine, scale), rounded(both, scale)
 
 

@@ -38,9 +38,7 @@ class Rate(Struct, frozen=True):
 
     name: str
     fine: int
-    price: str
-    before: bytes
-    after: bytes
+    line: bytes  # of a receipt, but for how many
 
 
 class Row(Struct, frozen=True):
@@ -52,6 +50,9 @@ class Row(Struct, frozen=True):
     request_fine: int
     dearest_output: int
     whole: bytes  # a receipt's lines where input and output tokens are all there is to price
+    # Input, output and dearest output in nanodollars a token, where these are whole and all there
+    # is to a quote: so they are for nearly every price, and such sums are quick.
+    nanos: tuple[int, int, int] | None
 
 
 class Rows(Struct, frozen=True):
@@ -155,15 +156,21 @@ def _row(lines: Mapping[str, Decimal]) -> Row:
     request = rates.get("per_request")
     whole = b""
     if input_rate is not None and output_rate is not None and not rates.keys() - _TOKENS:
-        pair = (input_rate, output_rate)
-        whole = b",".join([rate.before + b"%d" + rate.after for rate in pair])
+        whole = input_rate.line + b"," + output_rate.line
+    input_fine = input_rate.fine if input_rate is not None else 0
+    output_fine = output_rate.fine if output_rate is not None else 0
+    request_fine = request.fine if request is not None else 0
+    dearest = max((rates[name].fine for name in answers if name in rates), default=0)
+    even = not any(fine % FINE for fine in (input_fine, output_fine, dearest))
+    nanos = (input_fine // FINE, output_fine // FINE, dearest // FINE)
     return Row(
         rates=rates,
-        input_fine=input_rate.fine if input_rate is not None else 0,
-        output_fine=output_rate.fine if output_rate is not None else 0,
-        request_fine=request.fine if request is not None else 0,
-        dearest_output=max((rates[name].fine for name in answers if name in rates), default=0),
+        input_fine=input_fine,
+        output_fine=output_fine,
+        request_fine=request_fine,
+        dearest_output=dearest,
         whole=whole,
+        nanos=nanos if even and not request_fine else None,
     )
 
 
@@ -172,7 +179,5 @@ def _rate(name: str, amount: Decimal) -> Rate:
     return Rate(
         name=name,
         fine=int(amount * _DECIMALS) * factor_of(name),
-        price=shown,
-        before=f'["{name}",'.encode(),
-        after=f',"{shown}"]'.encode(),
+        line=f'["{name}",%d,"{shown}"]'.encode(),
     )

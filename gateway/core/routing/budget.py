@@ -35,7 +35,7 @@ class RetryBudget:
         self.saved = min(self.saved + retries, MOST)
 
 
-class Tries(Struct):
+class Tries(Struct, gc=False):
     """What one call may still do: tries at most so many, begun before `ends`."""
 
     budget: RetryBudget

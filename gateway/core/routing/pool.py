@@ -42,7 +42,7 @@ class Refused(Struct, frozen=True):
     why: Because
 
 
-class Pick(Struct):
+class Pick(Struct, gc=False):
     """A choice, and from `began` to `ended` the call that was made of it."""
 
     seat: Seat
@@ -128,7 +128,6 @@ class Pool:
     def pick(
         self,
         now: float,
-        *,
         upstream: str = "",
         region: str | None = None,
         sticky: str | None = None,
@@ -192,11 +191,9 @@ class Pool:
         closed = not (own.until or whole.until or route.until)
         if closed and pick.turns == (own.turn, whole.turn, route.turn):
             # Nothing was wrong and nothing is: there is only something to count.
-            for window in (own.window, whole.window, route.window):  # as `Window.well` has it
-                if now >= window.ends:
-                    window.next_half(now)
-                window.good += 1
-                window.row = 0
+            own.window.well(now)
+            whole.window.well(now)
+            route.window.well(now)
             return ()
         changes = _told(pick, now, "ok", None)
         turns = pick.turns
@@ -208,10 +205,9 @@ class Pool:
         pick: Pick,
         now: float,
         outcome: Outcome,
-        *,
-        seconds: float | None = None,
         retry_after: float | None = None,
         tokens: int | None = None,
+        seconds: float | None = None,
     ) -> tuple[Change, ...]:
         """The call is over; say how, and what it really used of the tokens.
 

@@ -14,16 +14,15 @@ from gateway.errors import Fault, invalid
 from gateway.pipeline.admit import authenticate
 from gateway.pipeline.attempt import (
     Order,
-    build,
     call_of,
     expects,
     fidelity,
     heard,
-    refuse_inexact,
+    inexact,
 )
 from gateway.pipeline.candidates import Wanted, candidates, decoded, usual_model
 from gateway.pipeline.services import Candidate, Services
-from gateway.pipeline.wishes import Asked, wishes_of, without_ours
+from gateway.pipeline.wishes import wishes_of, without_ours
 from gateway.web.endpoints.quote import DECODERS, operation_of, priced
 from gateway.web.exchange import JSON, Exchange
 
@@ -43,8 +42,7 @@ async def explain(exchange: Exchange) -> None:
     operation = _operation(exchange, body)
     known = decoded(services, operation, body, DECODERS[operation])
     headers = exchange.request.headers
-    asked = Asked(headers.get("x-max-cost"), headers.get("x-gateway-fidelity"))
-    wishes = wishes_of(operation, body, known, asked)
+    wishes = wishes_of(operation, body, known, headers)
     wanted = Wanted.by(standing, operation, body, wishes.preferences, input_tokens(raw))
     model = known.model or usual_model(catalog, operation)
     found = await candidates(services, standing, wanted, model)
@@ -58,7 +56,8 @@ async def explain(exchange: Exchange) -> None:
     )
     request = _request(candidate, order, services)
     used = expects(candidate, order, services.mishaps, services.clock.time())
-    refuse_inexact(candidate, order, request)
+    if order.strict and request.adapted:
+        raise inexact(candidate, request)
     route = candidate.route
     explanation = {
         "object": "explanation",
@@ -94,7 +93,8 @@ def _request(candidate: Candidate, order: Order, services: Services) -> Upstream
         secrets |= dict.fromkeys(login.gives, _MASK)
     masked: Credential = structs.replace(credential, secrets=secrets)
     call = call_of(candidate, order, services.clock.time())
-    return build(candidate, call, masked, services.mishaps)
+    build = candidate.operation.build
+    return services.mishaps.written(candidate.route.provider.adapter, build, call, masked)
 
 
 def _shown(request: UpstreamRequest) -> dict[str, Any]:

@@ -18,7 +18,7 @@ from gateway.pipeline.attempt import Order, expects
 from gateway.pipeline.candidates import Wanted, candidates
 from gateway.pipeline.operations import NOTHING, OPERATIONS
 from gateway.pipeline.services import Candidate, Services
-from gateway.pipeline.wishes import Asked, Wishes, ceiling, wishes_of
+from gateway.pipeline.wishes import Wishes, ceiling, wishes_of
 from gateway.schemas import (
     chat,
     completions,
@@ -67,7 +67,7 @@ async def quote(exchange: Exchange) -> None:
     body = JsonBody.parse(raw)
     operation = operation_of(services, body)
     known = decode_as(raw, DECODERS[operation])
-    wishes = wishes_of(operation, body, known, Asked())
+    wishes = wishes_of(operation, body, known, {})
     tokens = input_tokens(raw)
     wanted = Wanted.by(standing, operation, body, wishes.preferences, tokens)
     order = Order(operation, body)

@@ -15,7 +15,7 @@ from gateway.catalog import schema
 from gateway.core.money.amounts import dollars, nanos_of
 from gateway.core.money.checks import plausible, problem_of
 from gateway.core.money.pricing import price_usage
-from gateway.core.money.quote import affordable_output, quote
+from gateway.core.money.quote import affordable_output, quote, quotes
 from gateway.core.money.receipt import decode_receipt, encode_receipt, row_digest, verify_receipt
 from gateway.core.money.rows import PLAIN, canonical, factor_of, rows_of, scale_of
 from gateway.domain import Price, Usage
@@ -29,7 +29,8 @@ PER = {
     "per_minute": 60_000,
 }
 LINES = schema.PriceLines.__struct_fields__
-AMOUNTS = st.decimals(0, 10_000, places=12, allow_nan=False, allow_infinity=False)
+_ANY = st.decimals(0, 10_000, places=12, allow_nan=False, allow_infinity=False)
+AMOUNTS = _ANY | st.integers(0, 10_000).map(Decimal)  # those of whole nanodollars a token as well
 
 
 def price(**lines: str) -> Price:
@@ -235,6 +236,23 @@ def test_what_money_pays_for(
         assert quote(rows, tokens, affords, scale) <= nanos
     if affords < most:
         assert quote(rows, tokens, affords + 1, scale) > nanos
+
+
+@given(
+    tokens=st.tuples(st.integers(0, 10**6), st.integers(0, 10**6)),
+    lines=st.dictionaries(
+        st.sampled_from(("input_per_mtok", "output_per_mtok", "per_request")), AMOUNTS
+    ),
+    multiplier=st.just(Decimal(1)) | st.decimals(0, 10, places=6),
+    units=st.just(0) | st.integers(0, 10**15),
+)
+def test_both_quotes(
+    tokens: tuple[int, int], lines: dict[str, Decimal], multiplier: Decimal, units: int
+) -> None:
+    """What is quoted for the input and for all at once is what is quoted for each alone."""
+    rows, scale = rows_of(Price(lines)), scale_of(multiplier)
+    alone = quote(rows, tokens[0], 0, scale), quote(rows, *tokens, scale, units)
+    assert quotes(rows, *tokens, scale, units) == alone
 
 
 @given(usage=usages(), lines=st.dictionaries(st.sampled_from(LINES[:4]), AMOUNTS))
