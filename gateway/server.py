@@ -173,8 +173,9 @@ class Server:
         """Write what is owed. What cannot be written is said aloud: it is somebody's money."""
         for row in await store.close():
             self.unwritten += 1
-            shown = [value.decode() if isinstance(value, bytes) else value for value in row]
-            self.log.event("error", "charge_not_written", entry=shown)
+            *numbers, receipt = row
+            shown = receipt.decode() if isinstance(receipt, bytearray) else None
+            self.log.event("error", "charge_not_written", entry=[*numbers, shown])
 
     async def _listen(self) -> None:
         loop = asyncio.get_running_loop()

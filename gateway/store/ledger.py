@@ -38,7 +38,10 @@ _QUICK = 0.002
 _SPARED = 100
 _RETRY_AFTER = 0.25
 _PATIENCE = 5.0
-_ONE = f"({', '.join('?' * _WIDTH)})"
+# sqlite3 takes integers and byte arrays as they are. For None and bytes it looks first, in vain,
+# for who would turn them into something else, which costs as much as ten integers.
+_NONE = 0
+_ONE = f"({'?, ' * (_WIDTH - 1)}nullif(?, {_NONE}))"
 INSERT_ONE = f"INSERT INTO entries ({COLUMNS}) VALUES {_ONE}"
 
 _CLOSED = "the ledger has been closed"
@@ -48,7 +51,7 @@ _FAILURES = (sqlite3.Error, ValueError, OverflowError)
 Who = tuple[int, int, int]
 # Status, flag, input, output and cached tokens, receipt.
 Result = tuple[int, int, int, int, int, bytes]
-Row = tuple[int | bytes | None, ...]
+Row = tuple[int | bytearray, ...]
 
 
 # Done once a row is durable, or with the error that kept it from being so. Whoever waits for it may
@@ -59,7 +62,7 @@ Tell = Callable[[Exception | None], None]
 
 def extend_row(at: int, who: Who, call: int, amount: int, estimate: int = 0) -> Row:
     """The entry that sets more aside."""
-    return (at, EXTEND, *who, call, -amount, amount, 0, 0, 0, 0, 0, 0, 0, 0, estimate, None)
+    return (at, EXTEND, *who, call, -amount, amount, 0, 0, 0, 0, 0, 0, 0, 0, estimate, _NONE)
 
 
 def settle_row(
@@ -69,7 +72,7 @@ def settle_row(
     status, flag, tokens_in, tokens_out, cached, receipt = result
     return (
         at, SETTLE, *who, call, held - charge, -held, charge, 0, way, status, flag,
-        tokens_in, tokens_out, cached, 0, receipt,
+        tokens_in, tokens_out, cached, 0, bytearray(receipt),
     )  # fmt: skip
 
 
@@ -166,7 +169,7 @@ class GroupCommit:
         """Set money aside before a call goes upstream."""
         self._open_calls += 1
         return self.post(
-            (at, HOLD, *who, call, -amount, amount, 0, 0, way, 0, 0, tokens, 0, 0, estimate, None),
+            (at, HOLD, *who, call, -amount, amount, 0, 0, way, 0, 0, tokens, 0, 0, estimate, _NONE),
             self._open_calls == 1,
         )
 
@@ -188,8 +191,9 @@ class GroupCommit:
 
     def move(self, at: int, account: int, kind: int, amount: int, memo: bytes) -> Commit:
         """Bring money in from outside, or take it out."""
+        note = bytearray(memo)
         return self.post(
-            (at, kind, account, 0, 0, 0, amount, 0, 0, -amount, 0, 0, 0, 0, 0, 0, 0, memo)
+            (at, kind, account, 0, 0, 0, amount, 0, 0, -amount, 0, 0, 0, 0, 0, 0, 0, note)
         )
 
     def tell(self, commit: Commit, tell: Tell) -> None:

@@ -58,6 +58,25 @@ async def test_one_call_at_a_time_waits_for_nobody(serving: Store, path: Path) -
     assert serving.ledger.commits == 6
 
 
+async def test_alone_or_not_the_same_is_written(serving: Store, path: Path) -> None:
+    """A receipt, and a note, is a blob byte for byte; what has none has none."""
+    receipt, first = b'{"usage_text":"\xc3\xa9\x00"}', serving.books.first_call
+    result = (200, 0, 1, 1, 0, receipt)
+    assert hold(serving, first).done()
+    company = hold(serving, first + 1)
+    extended = serving.ledger.extend(1, WHO, first + 1, 5)
+    ended = serving.ledger.settle(1, WHO, first, 5, 0, 1, result)
+    moved = serving.ledger.move(1, 1, ledger.TOP_UP, 1, b"{}")
+    assert await asyncio.gather(company, extended, ended, moved) == [None] * 4
+    assert serving.ledger.settle(1, WHO, first + 1, 10, 0, 1, result).done()
+    with closing(sqlite3.connect(f"file:{path}?mode=ro", uri=True)) as file:
+        rows = file.execute("SELECT kind, receipt FROM entries ORDER BY seq").fetchall()
+    assert rows == [
+        (ledger.HOLD, None), (ledger.HOLD, None), (ledger.EXTEND, None),
+        (ledger.SETTLE, receipt), (ledger.TOP_UP, b"{}"), (ledger.SETTLE, receipt),
+    ]  # fmt: skip
+
+
 async def test_two_calls_share_the_writer(serving: Store) -> None:
     """While another call is open, nobody keeps the loop."""
     first = serving.books.first_call

@@ -241,6 +241,7 @@ async def test_what_was_never_written_is_said_at_the_end(tmp_path: Path, fail, m
     assert len(told) == 3
     assert {line["level"] for line in told} == {"error"}
     assert gateway.server.unwritten == 3
+    assert all(json.loads(line["entry"][-1])["charged"] for line in told)  # its receipt, as text
     missing = open_calls(entries(path, who.account))
     assert {call for line in told for call in line["entry"] if call in missing} == missing
     assert len(missing) == 3
