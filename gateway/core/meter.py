@@ -112,7 +112,7 @@ class StreamMeter:
             and data.startswith(b"data: ")
             and data.endswith(b"\n\n")
             and len(data) <= sse.MAX_EVENT
-            and b"\r" not in data
+            and sse.CR not in data
         ):
             payloads = data[6:-2].split(b"\n\ndata: ")
             if data.count(b"\n") == 2 * len(payloads):

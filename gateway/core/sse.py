@@ -10,6 +10,7 @@ import re
 from collections.abc import Iterator
 
 MAX_EVENT = 1 << 20
+CR = ord("\r")  # whether a number is in bytes is told six times as soon as whether bytes are
 BOM = b"\xef\xbb\xbf"
 
 # A blank line ends an event; lines end in LF, CRLF or CR. A CR at the very end of what has come so
@@ -33,7 +34,7 @@ class Splitter:
     def feed(self, data: bytes) -> Iterator[bytes]:
         """Yield every event that `data` completes, terminator included."""
         tail = self.tail
-        usual = not tail and len(data) <= self._most and b"\r" not in data
+        usual = not tail and len(data) <= self._most and CR not in data
         tail += data
         start = 0
         if usual:  # what comes begins with an event, and its lines end in LF
@@ -69,7 +70,7 @@ def data_of(event: bytes) -> bytes | None:
     """An event's data, its lines joined by LF; None for comments and other fields alone."""
     lines: list[bytes] = []
     event = event.removeprefix(BOM)
-    for line in _LINES.split(event) if b"\r" in event else event.split(b"\n"):
+    for line in _LINES.split(event) if CR in event else event.split(b"\n"):
         if line.startswith(b"data:"):
             lines.append(line[5:].removeprefix(b" "))
         elif line == b"data":

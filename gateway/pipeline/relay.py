@@ -10,7 +10,7 @@ import msgspec
 from gateway.core.estimate import output_tokens
 from gateway.core.faults import fault_in_body
 from gateway.core.meter import DELTA_FRAME, LARGE, StreamMeter, Translator
-from gateway.core.sse import MAX_EVENT
+from gateway.core.sse import CR, MAX_EVENT
 from gateway.core.usage import NOTHING, decode_head, openai_usage, usage_of
 from gateway.domain import Usage
 from gateway.errors import Fault, upstream_error
@@ -194,7 +194,7 @@ class Stream:
             data.find(b"\n") != size - 2
             or not data.startswith(b"data: ")
             or not data.endswith(b"\n")
-            or b"\r" in data
+            or CR in data
             or meter.tail
             or size > MAX_EVENT
             or meter.fault is not None

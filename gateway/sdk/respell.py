@@ -339,7 +339,7 @@ def _is_one_event(data: bytes) -> bool:
         and data.endswith(b"\n\n")
         and data.find(b"\n") == len(data) - 2
         and len(data) <= sse.MAX_EVENT
-        and b"\r" not in data
+        and sse.CR not in data
     )
 
 

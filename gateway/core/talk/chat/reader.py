@@ -101,7 +101,7 @@ class Reader:
             and data.find(b"\n") == len(data) - 2
             and data.endswith(b"\n\n")
             and len(data) <= sse.MAX_EVENT
-            and b"\r" not in data
+            and sse.CR not in data
         ):
             yield from self._read(data[6:-2])
             return

@@ -89,7 +89,7 @@ class MessagesMeter:
             and data.startswith(_DELTA)
             and data.endswith(b"\n\n")
             and data.count(b"\n") == 3
-            and b"\r" not in data
+            and sse.CR not in data
             and len(data) <= sse.MAX_EVENT
         ):
             self._measure(data[len(_DELTA) : -2])
