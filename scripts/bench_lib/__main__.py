@@ -14,7 +14,18 @@ import time
 from dataclasses import asdict
 from pathlib import Path
 
-from bench_lib import choosing, install, ledger, measure, peers, processes, profile, report, runs
+from bench_lib import (
+    choosing,
+    install,
+    instructions,
+    ledger,
+    measure,
+    peers,
+    processes,
+    profile,
+    report,
+    runs,
+)
 from bench_lib.foreign import LiteLLM, Portkey
 
 PEERS = ("gateway", "unwritten", "distributed", "caddy", "nginx", "bare", "portkey", "litellm")
@@ -60,6 +71,9 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--ledger-file", type=Path, metavar="FILE", help="keep that ledger here")
     parser.add_argument(
         "--choosing", action="store_true", help="instead, time the choice of a route"
+    )
+    parser.add_argument(
+        "--instructions", action="store_true", help="instead, count them (needs valgrind)"
     )
     options = parser.parse_args()
     unknown = set(options.only.split(",")) - set(PEERS)
@@ -265,6 +279,8 @@ def main() -> None:
             print(ledger.measure(options.ledger, options.ledger_file))
         elif options.choosing:
             print(choosing.measure())
+        elif options.instructions:
+            print(instructions.measure(options.gateway_root.resolve()))
         else:
             run(options)
     except KeyboardInterrupt:
