@@ -116,7 +116,7 @@ class JsonBody(Struct, eq=False, gc=False):
             return self._rebuilt(effective)
         if place is None or len(effective) > 1:
             return self._spliced(effective)
-        # The model's name alone, as in nearly every call.
+        # One member alone, as in nearly every message that is respelled.
         return JsonBody(b"".join((raw[: place[0]], new, raw[place[1] :])))
 
     def raw_with(self, name: str, value: bytes) -> bytes:

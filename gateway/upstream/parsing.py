@@ -47,7 +47,7 @@ def whole_answer(data: bytes) -> tuple[dict[str, str], bytes] | None:
     """
     head, _, body = data.partition(b"\r\n\r\n")
     text = head.decode("latin-1")
-    if not body or len(text) > MAX_HEAD or "hunked" in text:
+    if not body or len(text) > MAX_HEAD or "hunked" in text:  # a stream's, sooner than by its names
         return None
     start, *lines = text.split("\r\n")
     headers: dict[str, str] = {}
@@ -205,7 +205,10 @@ class ResponseParser:
 
 def _learned(name: bytes) -> str:
     key = name.decode("latin-1").lower()
-    if len(_names) < _MOST_NAMES and len(name) <= 64:
+    if len(name) <= 64:
+        if len(_names) >= _MOST_NAMES:  # who invents names shall not keep the others' out for good
+            _names.clear()
+            _harmless.clear()
         _names[name] = key
         if key not in _WEIGHTY:
             _harmless[name.decode("latin-1")] = key
