@@ -67,6 +67,7 @@ async def _serve(
     Each try is made right here and no coroutine deeper: every call waits at its bottom twice.
     """
     attempts = Attempts(services, job.candidates, job.tokens, record, job.more, job.keys)
+    meter = relay.Meter()
     try:
         tried = attempts.begin() or await attempts.next()
         while True:
@@ -78,19 +79,19 @@ async def _serve(
                     body = _affordable(job, record)
                 order = Order(operation, body, record.stream, job.strict, job.heard, job.form)
                 if record.stream and _may_not_linger(tried, attempts):
-                    await _in_time(services, job, order, attempts, tried, sink, record)
+                    await _in_time(services, job, order, attempts, tried, meter, sink, record)
                 else:
                     tried.sent = await attempt(
                         services, tried.candidate, tried.credential, order, record
                     )
-                    await _answer(services, job, attempts, tried, tried.sent, sink, record)
+                    await _answer(services, job, attempts, tried, tried.sent, meter, sink, record)
             except (Fault, TimeoutError) as fault:
                 if not isinstance(fault, Fault):
                     fault = _too_slow()
                 final = sink.started or (job.handed is not None and in_doubt(fault))
                 if not attempts.failed(tried, fault, sent=final):
                     raise fault from None
-                attempts.meter = None
+                meter = relay.Meter()
                 tried = await attempts.next(fault)
             except BaseException:
                 attempts.done(tried, "unknown")
@@ -99,7 +100,7 @@ async def _serve(
                 attempts.done(tried, "ok" if record.fault is None else outcome_of(record.fault))
                 return
     except BaseException as error:
-        durable = _broken(job, record, attempts.meter or relay.Meter(), error)
+        durable = _broken(job, record, meter, error)
         if not (durable is None or isinstance(error, asyncio.CancelledError)):
             await durable
         raise
@@ -132,6 +133,7 @@ async def _in_time(
     order: Order,
     attempts: Attempts,
     tried: Try,
+    meter: relay.Meter,
     sink: Sink,
     record: Record,
 ) -> None:
@@ -139,7 +141,7 @@ async def _in_time(
     async with asyncio.timeout(tried.candidate.route.provider.timeouts.first_token) as hurry:
         tried.hurry = hurry
         tried.sent = await attempt(services, tried.candidate, tried.credential, order, record)
-        await _answer(services, job, attempts, tried, tried.sent, sink, record)
+        await _answer(services, job, attempts, tried, tried.sent, meter, sink, record)
 
 
 def _too_slow() -> Fault:
@@ -179,6 +181,7 @@ async def _answer(
     attempts: Attempts,
     tried: Try,
     sent: Attempt,
+    meter: relay.Meter,
     sink: Sink,
     record: Record,
 ) -> None:
@@ -190,7 +193,6 @@ async def _answer(
     till = job.till
     media = None if sent.candidate.operation.media is None else relay.media_type(sent)
     if media is not None or (record.stream and await relay.is_stream(sent)):
-        meter = attempts.meter = relay.Meter()
         begun = partial(attempts.answered, tried)
         stream = relay.Stream(
             sent, sink, headers, job.wishes, till, meter, record, services.clock, begun, media

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
-from typing import TYPE_CHECKING
 
 from msgspec import Struct
 
@@ -17,9 +16,6 @@ from gateway.errors import NO_UPSTREAM, Fault
 from gateway.pipeline.attempt import Attempt
 from gateway.pipeline.record import Record
 from gateway.pipeline.services import Candidate, Services
-
-if TYPE_CHECKING:
-    from gateway.pipeline.relay import Meter
 
 _BEGINNINGS = range(3)  # others may be quicker
 _MOST_TRIES = 6
@@ -62,7 +58,6 @@ class Attempts:
         "_too_small",
         "_tries",
         "_wait",
-        "meter",
     )
 
     def __init__(
@@ -88,7 +83,6 @@ class Attempts:
         self._too_small = -1
         self._only_asked = False
         self._elsewhere = False
-        self.meter: Meter | None = None  # of the stream that is being relayed
         now = services.clock.monotonic()
         total = candidates[0].route.provider.timeouts.total
         ends = now + (total if total < _DEADLINE else _DEADLINE)
