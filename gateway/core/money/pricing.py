@@ -27,7 +27,7 @@ def price_usage(rows: Rows, usage: Usage, scale: int = PLAIN) -> Cost:
     if row.whole and not usage.cached:
         # What nearly every call is: so much in, so much out, at one price each.
         if row.nanos is not None and scale == PLAIN:
-            total = row.nanos[0] * usage.input + row.nanos[1] * usage.output
+            total = row.nanos.input * usage.input + row.nanos.output * usage.output
         else:
             total = rounded(row.input_fine * usage.input + row.output_fine * usage.output, scale)
         return Cost(total, row.whole % (usage.input, usage.output))

@@ -33,8 +33,8 @@ def quotes(
     """The same for the input alone, and for both."""
     row = rows.at(input_tokens, "") if rows.above else rows.base
     if row.nanos is not None and scale == PLAIN and not units:
-        estimate = row.nanos[0] * input_tokens
-        return estimate, estimate + row.nanos[2] * output_tokens
+        estimate = row.nanos.input * input_tokens
+        return estimate, estimate + row.nanos.dearest * output_tokens
     fine = row.input_fine * input_tokens + row.request_fine
     both = fine + row.dearest_output * output_tokens + units
     return rounded(fine, scale), rounded(both, scale)

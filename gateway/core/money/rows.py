@@ -41,6 +41,14 @@ class Rate(Struct, frozen=True):
     line: bytes  # of a receipt, but for how many
 
 
+class Nanos(Struct, frozen=True):
+    """Prices of a token in nanodollars: of a question, an answer, and the dearest of answers."""
+
+    input: int
+    output: int
+    dearest: int
+
+
 class Row(Struct, frozen=True):
     """The lines that hold for a call, by name, and the figures that every call needs."""
 
@@ -50,9 +58,8 @@ class Row(Struct, frozen=True):
     request_fine: int
     dearest_output: int
     whole: bytes  # a receipt's lines where input and output tokens are all there is to price
-    # Input, output and dearest output in nanodollars a token, where these are whole and all there
-    # is to a quote: so they are for nearly every price, and such sums are quick.
-    nanos: tuple[int, int, int] | None
+    # Where they are whole and all there is to a quote, as nearly every price is: quick to add up.
+    nanos: Nanos | None
 
 
 class Rows(Struct, frozen=True):
@@ -162,7 +169,7 @@ def _row(lines: Mapping[str, Decimal]) -> Row:
     request_fine = request.fine if request is not None else 0
     dearest = max((rates[name].fine for name in answers if name in rates), default=0)
     even = not any(fine % FINE for fine in (input_fine, output_fine, dearest))
-    nanos = (input_fine // FINE, output_fine // FINE, dearest // FINE)
+    nanos = Nanos(input_fine // FINE, output_fine // FINE, dearest // FINE)
     return Row(
         rates=rates,
         input_fine=input_fine,
