@@ -40,6 +40,35 @@ async def test_rows_that_were_added_are_not_added_again(path: Path, clock: Any) 
     assert verify(path).problems == []
 
 
+async def test_sums_are_made_some_rows_at_a_time(
+    path: Path, clock: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A hold waits for a few rows to be added up, not for all that there are; none is left out."""
+    monkeypatch.setattr(books, "_ROLLED_AT_ONCE", 7)
+    store = await serving(path, clock)
+    ledger, first = store.ledger, store.books.first_call
+    for call in range(first + 1, first + 31):
+        await ledger.hold(1, (1, 0, 0), call, 10, 0, 1, 1)
+        if (call - first) % 3:  # the others stay open across several marks
+            await ledger.settle(1, (1, 0, 0), call, 10, 0, 0, RESULT)
+    scripts: list[str] = []
+    script = store.database.script
+    monkeypatch.setattr(store.database, "script", lambda text: scripts.append(text) or script(text))
+    rolling = asyncio.create_task(store.books.roll())
+    await until(lambda: scripts)
+    assert await ledger.hold(1, (1, 0, 0), first + 31, 10, 0, 1, 1) is None
+    assert not rolling.done()
+    await rolling
+    assert len(scripts) == 8  # of fifty rows; the one that came meanwhile is the next roll's
+    assert verify(path).problems == []
+    for call in range(first + 3, first + 31, 3):
+        await ledger.settle(1, (1, 0, 0), call, 10, 0, 0, RESULT)
+    await ledger.settle(1, (1, 0, 0), first + 31, 10, 0, 0, RESULT)
+    await store.close()
+    verdict = verify(path)
+    assert (verdict.problems, verdict.calls, verdict.held) == ([], 31, 0)
+
+
 async def test_an_end_while_sums_are_made(
     path: Path, clock: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
