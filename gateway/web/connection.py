@@ -131,6 +131,8 @@ class Connection(web.RequestHandler):
             self._take(data, begin)
         else:
             self._parse(data)
+        if self._messages and self._waiter is not None and not self._waiter.done():
+            self._waiter.set_result(None)
 
     def _take(self, data: bytes, begin: int) -> None:
         """A request whose head the parser has seen before; of its body more may be due."""
@@ -143,8 +145,6 @@ class Connection(web.RequestHandler):
         else:
             content = Whole(data[begin:], known.secret, known.digest)
         self._messages.append((cast("Any", known.request), cast("Any", content)))
-        if self._waiter is not None and not self._waiter.done():
-            self._waiter.set_result(None)
 
     def _fill(self, body: StreamReader, data: bytes) -> bytes:
         """Read on in the body of such a request; what comes behind it."""
@@ -172,8 +172,6 @@ class Connection(web.RequestHandler):
         if head and found is not _BAD_HTTP:
             self._framing.learn(head, *found[0])
         self._messages.extend(found)
-        if self._waiter is not None and not self._waiter.done():
-            self._waiter.set_result(None)
         if len(self._messages) >= self._max_msg_queue_size and not self._buffer_paused:
             self._pause_reading_for_buffer()
 

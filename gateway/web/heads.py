@@ -35,6 +35,13 @@ class Head(Struct, weakref=True):
     secret: bytes
     digest: bytes
 
+    def same(self, head: bytes) -> bool:
+        """Whether a whole head is this one, whatever length it tells."""
+        start, end = len(self.before), len(head) - len(self.after)
+        return (
+            head.startswith(self.before) and head.endswith(self.after) and head[start:end].isdigit()
+        )
+
 
 # Those of all connections: a client's say the same.
 Heads = WeakValueDictionary[tuple[bytes, bytes], Head]
@@ -96,14 +103,14 @@ class Framing:
         ):
             self._give_up()
             return
-        if not length:
+        known = self.known
+        if not length or (known is not None and known.same(head)):  # that is, with a long body
             return
         known = _learnt(head, request)
         if known is not None:
             known = self._shared.setdefault((known.before, known.after), known)
-        if known is not self.known:  # a long body behind the same head is no reason to give up
-            self._unlike += 1
-            self.known = known
+        self.known = known
+        self._unlike += 1
         if self._unlike == _TRIES:
             self._give_up()
 

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from gateway.core import sse
 from gateway.core.meter import StreamMeter
+from tests.pieces import ODD_PIECES
 
 USAGE = b'{"prompt_tokens":7,"completion_tokens":3,"total_tokens":10}'
 ROLE = b'{"choices":[{"index":0,"delta":{"role":"assistant","content":""},"finish_reason":null}]}'
@@ -201,13 +202,7 @@ def test_no_bytes_make_it_raise(pieces: list[bytes]) -> None:
 
 
 EDGES = (
-    b"\n",
-    b"\n\n",
-    b"\r",
-    b"data: ",
-    b"data: \n\n",
-    b"data: {}\n\n",
-    b": hello\n\n",
+    *ODD_PIECES,
     stream(TEXT, TEXT),
     stream(TEXT[:-1] + b',"error":null}'),
     stream(TEXT.replace(b'"usage":null', b'"usage":' + USAGE)),

@@ -20,6 +20,7 @@ from gateway.pipeline.record import Record
 from gateway.pipeline.relay import Meter, Stream
 from gateway.pipeline.wishes import Wishes
 from gateway.sdk import PASSTHROUGH
+from tests.pieces import ODD_PIECES
 
 NEVER = 1 << 62
 USAGE = b'{"prompt_tokens":7,"completion_tokens":3,"total_tokens":10}'
@@ -52,14 +53,8 @@ USUAL = [
     stream(said(b"x" * 985)),
 ]
 ODD = [
-    b"\n",
-    b"\n\n",
-    b"\r",
-    b"data: ",
-    b"data: \n\n",
-    b"data: {}\n\n",
+    *ODD_PIECES,
     b"data:" + TEXT + b"\n\n",
-    b": hello\n\n",
     b"event: x\n" + stream(TEXT),
     stream(TEXT, TEXT),
     stream(TEXT)[:20],
