@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import platform
 import statistics
+import sys
 import sysconfig
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -201,9 +202,14 @@ def machine() -> dict[str, str]:
 
 
 def _unoptimised() -> str:
-    """Said of an interpreter that runs everything a tenth slower than it need."""
+    """Said of an interpreter that runs everything a tenth slower than it need.
+
+    Distributions build theirs with profiles, and not all of them by the flag that says so.
+    """
     given = str(sysconfig.get_config_var("CONFIG_ARGS"))
-    return "" if "--enable-optimizations" in given else ", built without optimisation by profile"
+    if "--enable-optimizations" in given or sys.base_prefix == "/usr":
+        return ""
+    return ", built without optimisation by profile"
 
 
 def notes(rows: Sequence[Row]) -> str:
