@@ -195,6 +195,14 @@ def disturbed(before: float, after: float) -> str:
     return text + (": NOT QUIET, distrust the figures" if max(before, after) > 0.05 else "")
 
 
+def speed_of_disk(before: float, after: float) -> str:
+    """What the ledger's promise costs here, whoever keeps it."""
+    return (
+        f"4 KB written and synced in {before:.3f} ms before the run, {after:.3f} ms after it; "
+        "a call of the gateway's does it twice"
+    )
+
+
 def show(rows: list[report.Row], plan: runs.Plan, header: dict[str, str]) -> None:
     """Print the report."""
     load = "own generator" if plan.own_load or runs.wrk.program() is None else "wrk"
@@ -238,7 +246,10 @@ def run(options: argparse.Namespace) -> None:
         chosen = make_peers(options, setting)
         try:
             bench.start_upstream()
+            syncs = [measure.sync_ms(setting.directory)]
             rows = measure_all(bench, chosen)
+            syncs.append(measure.sync_ms(setting.directory))
+            header["disk"] = speed_of_disk(*syncs)
             header["busy with others"] = disturbed(before, measure.others_busy())
             show(rows, plan, header)
             subject = next(

@@ -81,6 +81,26 @@ def quantile(values: Sequence[float], share: float) -> float:
     return ranked[min(len(ranked) - 1, int(share * len(ranked)))]
 
 
+def sync_ms(directory: Path, times: int = 400) -> float:
+    """The median time to write 4 KB over what a file holds and have it on the disk."""
+    page, pages = os.urandom(4096), 256
+    path = directory / "sync"
+    file = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
+    try:
+        os.write(file, page * pages)
+        os.fsync(file)
+        taken = []
+        for number in range(times):
+            started = time.perf_counter()
+            os.pwrite(file, page, number % pages * len(page))
+            os.fdatasync(file)
+            taken.append((time.perf_counter() - started) * 1000)
+    finally:
+        os.close(file)
+        path.unlink()
+    return quantile(taken, 0.5)
+
+
 def _jiffies() -> tuple[int, int]:
     """Busy and all ticks of the machine so far."""
     fields = [int(word) for word in Path("/proc/stat").read_text().split("\n", 1)[0].split()[1:9]]
