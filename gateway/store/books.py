@@ -1,7 +1,8 @@
 """What the ledger's rows add up to: roll-ups, balances, what a key has spent; and recovery.
 
-Roll-ups and balances are brought up to date every few seconds, in one transaction with the mark
-that says how far they go. What lies behind the mark is always few rows, and read as they are.
+Roll-ups and balances are brought up to date every second, some rows at a time, each time in one
+transaction with the mark that says how far they go. What lies behind the mark is always few rows,
+and read as they are.
 """
 
 from __future__ import annotations
@@ -74,12 +75,15 @@ INSERT INTO balances
         revenue = revenue + excluded.revenue, source = source + excluded.source;
 INSERT INTO temp.still_open
     SELECT call, seq FROM entries e WHERE {_WINDOW} AND kind = {HOLD} AND {_OPEN};
-DELETE FROM temp.still_open AS e WHERE NOT ({_OPEN});
+{{settled}}
 UPDATE marks SET seq = max(seq, {{upto}}),
     open_from = (SELECT coalesce(min(o.seq), max(marks.seq, {{upto}}) + 1) FROM temp.still_open o),
     calls = calls + (SELECT coalesce(sum(calls), 0) FROM temp.gained);
 COMMIT;
 """
+
+# Looking through all that was open is done once a roll. Until then open_from may be too low.
+_FORGET_SETTLED = f"DELETE FROM temp.still_open AS e WHERE NOT ({_OPEN});"
 
 _ORPHANS = f"""
 SELECT call, account, key, child, sum(held) AS held, max(input) AS input, max(way) AS way,
@@ -105,11 +109,11 @@ WHERE finished IS NULL AND (progress IS NULL
 """
 
 
-def roll_script(upto: int) -> str:
+def roll_script(upto: int, last: bool = True) -> str:
     """What adds the entries from the mark up to `upto` to the sums, on a connection that remembers
     what was open.
     """
-    return _ROLL.format(upto=upto)
+    return _ROLL.format(upto=upto, settled=_FORGET_SETTLED if last else "")
 
 
 class Balance(Struct, frozen=True):
@@ -148,7 +152,7 @@ class Books:
         return self._boot * CALLS_PER_BOOT
 
     async def roll_for_ever(self) -> None:
-        """Bring the sums up to date every few seconds."""
+        """Bring the sums up to date every second."""
         while True:
             await asyncio.sleep(ROLL_EVERY)
             try:
@@ -168,7 +172,7 @@ class Books:
         )
         while seq < upto:
             seq = min(seq + _ROLLED_AT_ONCE, upto)
-            await self._database.script(roll_script(int(seq)))
+            await self._database.script(roll_script(int(seq), seq == upto))
             if pause and seq < upto:
                 await asyncio.sleep(pause)
 

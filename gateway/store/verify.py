@@ -99,7 +99,6 @@ class _Audit:
         self._holds: dict[int, _Open] = {}
         self._rolled: dict[tuple[int, ...], list[int]] = {}
         self._stretches: dict[tuple[int, ...], list[int]] = {}
-        self._open_from = 0
         self._charges: dict[int, int] = {}
         self._at_mark: dict[int, _Account] = {}
         self._prices = {
@@ -126,7 +125,6 @@ class _Audit:
             self._entry(row)
             if row["seq"] == self._mark["seq"]:
                 self._at_mark = {n: msgspec.structs.replace(a) for n, a in self._accounts.items()}
-                self._open_from = self._first_open()
         if self._mark["seq"] >= expected:
             verdict.note(f"entries {expected} to {self._mark['seq']}: missing, though summed up")
         for call in self._holds:
@@ -143,15 +141,18 @@ class _Audit:
         return verdict
 
     def _first_open(self) -> int:
-        """The first hold that recovery must find by itself: tasks lead to theirs."""
-        tasks = self._tasks
+        """The first hold before the mark that recovery must find by itself: tasks lead to theirs.
+
+        Once all has been read: the mark may have passed a hold whose settlement lies behind it.
+        """
+        tasks, mark = self._tasks, self._mark["seq"]
         return min(
             (
                 held.seq
                 for call, held in self._holds.items()
-                if call not in tasks or tasks[call]["progress"] is None
+                if held.seq <= mark and (call not in tasks or tasks[call]["progress"] is None)
             ),
-            default=0,
+            default=mark + 1,
         )
 
     def _check_tasks(self) -> None:
@@ -298,10 +299,11 @@ class _Audit:
                     f"hour {what}: its calls are looked for in {kept.get(what)}, "
                     f"they are in {self._stretches.get(what)}"
                 )
-        if self._mark["open_from"] > (self._open_from or self._mark["seq"] + 1):
+        first = self._first_open()
+        if self._mark["open_from"] > first:
             note(
                 f"open calls are looked for from entry {self._mark['open_from']} on, "
-                f"but entry {self._open_from} is of one"
+                f"but entry {first} is of one"
             )
 
     def _agree(self, name: str, query: str, counted: dict[tuple[int, ...], list[int]]) -> None:

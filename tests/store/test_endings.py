@@ -52,12 +52,19 @@ async def test_sums_are_made_some_rows_at_a_time(
         if (call - first) % 3:  # the others stay open across several marks
             await ledger.settle(1, (1, 0, 0), call, 10, 0, 0, RESULT)
     scripts: list[str] = []
-    script = store.database.script
-    monkeypatch.setattr(store.database, "script", lambda text: scripts.append(text) or script(text))
+    script, served = store.database.script, asyncio.Event()
+
+    async def one_after_the_hold(text: str) -> None:
+        scripts.append(text)
+        if len(scripts) == 2:
+            await served.wait()
+        await script(text)
+
+    monkeypatch.setattr(store.database, "script", one_after_the_hold)
     rolling = asyncio.create_task(store.books.roll())
-    await until(lambda: scripts)
+    await until(lambda: len(scripts) == 2)
     assert await ledger.hold(1, (1, 0, 0), first + 31, 10, 0, 1, 1) is None
-    assert not rolling.done()
+    served.set()
     await rolling
     assert len(scripts) == 8  # of fifty rows; the one that came meanwhile is the next roll's
     assert verify(path).problems == []
@@ -67,6 +74,54 @@ async def test_sums_are_made_some_rows_at_a_time(
     await store.close()
     verdict = verify(path)
     assert (verdict.problems, verdict.calls, verdict.held) == ([], 31, 0)
+
+
+async def test_what_is_settled_behind_the_mark_was_not_left_open(path: Path, clock: Any) -> None:
+    """The mark may stand between a call's hold and its settlement: such a file is in order."""
+    store = await serving(path, clock)
+    ledger, first = store.ledger, store.books.first_call
+    for call in (first + 1, first + 2):
+        await ledger.hold(1, (1, 0, 0), call, 10, 0, 1, 1)
+        await ledger.settle(1, (1, 0, 0), call, 10, 0, 0, RESULT)
+    await ledger.hold(1, (1, 0, 0), first + 3, 10, 0, 1, 1)
+    for upto, last in ((3, False), (3, True), (5, False)):
+        await store.database.script(roll_script(upto, last))
+        assert verify(path).problems == []
+    await ledger.settle(1, (1, 0, 0), first + 3, 10, 0, 0, RESULT)
+    assert verify(path).problems == []
+    await store.close()
+
+
+async def test_a_roll_rests_between_its_pieces_and_may_be_ended_there(
+    path: Path, clock: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(books, "_ROLLED_AT_ONCE", 2)
+    store = await serving(path, clock)
+    for _ in range(5):
+        await store.move(1, TOP_UP, 10**9, b"{}")
+
+    async def marked() -> int:
+        ((seq,),) = await store.database.read("SELECT seq FROM marks")
+        return int(seq)
+
+    script, added = store.database.script, asyncio.Event()
+
+    async def told(text: str) -> None:
+        await script(text)
+        added.set()
+
+    monkeypatch.setattr(store.database, "script", told)
+    rolling = asyncio.create_task(store.books.roll(pause=3_600.0))
+    await added.wait()
+    await store.move(1, TOP_UP, 10**9, b"{}")
+    assert (await marked(), rolling.done()) == (2, False)
+    rolling.cancel()
+    await asyncio.gather(rolling, return_exceptions=True)
+    await store.books.roll()
+    assert await marked() == 6
+    assert (await store.books.balance(1)).wallet == 6 * 10**9
+    await store.close()
+    assert verify(path).problems == []
 
 
 async def test_an_end_while_sums_are_made(
