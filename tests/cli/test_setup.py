@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -13,13 +14,18 @@ SETUP = Path(__file__).parents[2] / "scripts/setup"
 # Told to rank itself it prints its line; told to make an environment it makes one of its own kind.
 PYTHON = """#!/bin/sh
 case "$1 $2" in
-"-c import sys") exit 0 ;;
-"-c "*) [ -n "{rank}" ] && echo "{rank} $0" || exit 1 ;;
+"-c import pip") exit 0 ;;
+"-c "*) {rank} ;;
 "-m venv") {venv} && mkdir -p .venv/bin && cp "$0" .venv/bin/python && echo "$0" > made-by ;;
 "-m pip") echo pip >> installed ;;
 esac
 """
-PROFILED, PLAIN, OLD = "1", "0", ""
+OLD = "echo That is Python 3.9. >&2; exit 1"
+REAL = f'exec "{sys.executable}" "$@"'
+
+
+def ranked(profiled: bool, version: int) -> str:
+    return f'echo "{int(profiled)} {version} $0"'
 
 
 @pytest.fixture
@@ -40,7 +46,9 @@ def a_python(root: Path, place: str, name: str, rank: str, venv: str = "true") -
     return path
 
 
-def set_up(root: Path, *places: str, **env: str) -> subprocess.CompletedProcess[str]:
+def set_up(
+    root: Path, *places: str, at: Path | None = None, **env: str
+) -> subprocess.CompletedProcess[str]:
     tools = root.parent / "tools"
     tools.mkdir(exist_ok=True)
     for tool in (
@@ -62,8 +70,8 @@ def set_up(root: Path, *places: str, **env: str) -> subprocess.CompletedProcess[
         (tools / tool).symlink_to(found)
     path = os.pathsep.join([*(str(root.parent / place) for place in places), str(tools)])
     return subprocess.run(
-        ["bash", "scripts/setup"],
-        cwd=root,
+        ["bash", str(root / "scripts/setup")],
+        cwd=at or root,
         env={"PATH": path, **env},
         capture_output=True,
         text=True,
@@ -73,44 +81,76 @@ def set_up(root: Path, *places: str, **env: str) -> subprocess.CompletedProcess[
 
 
 def test_one_built_with_profiles_is_taken_before_a_newer_and_nearer(checkout: Path) -> None:
-    a_python(checkout, "near", "python3.13", f"{PLAIN} 3.13.1")
-    a_python(checkout, "far", "python3", f"{PROFILED} 3.11.2")
-    far = a_python(checkout, "far", "python3.11", f"{PROFILED} 3.11.2")
+    a_python(checkout, "near", "python3.13", ranked(False, 3_013_001))
+    a_python(checkout, "far", "python3", ranked(True, 3_011_002))
+    far = a_python(checkout, "far", "python3.11", ranked(True, 3_011_002))
     done = set_up(checkout, "near", "far")
     assert done.returncode == 0, done.stderr
     assert (checkout / "made-by").read_text().strip() == str(far)
-    assert f"Python: {far} (3.11.2)" in done.stderr
+    assert f"Python: {far} (" in done.stderr
 
 
 def test_of_equals_the_newest_is_taken(checkout: Path) -> None:
-    a_python(checkout, "bin", "python3.11", f"{PROFILED} 3.11.9")
-    newest = a_python(checkout, "bin", "python3", f"{PROFILED} 3.14.0")
-    a_python(checkout, "bin", "python3.12", f"{PROFILED} 3.12.10")
+    a_python(checkout, "bin", "python3.11", ranked(True, 3_011_009))
+    newest = a_python(checkout, "bin", "python3", ranked(True, 3_014_000))
+    a_python(checkout, "bin", "python3.12", ranked(True, 3_012_010))
     assert set_up(checkout, "bin").returncode == 0
     assert (checkout / "made-by").read_text().strip() == str(newest)
 
 
 def test_one_that_cannot_make_environments_is_passed_over(checkout: Path) -> None:
-    a_python(checkout, "bin", "python3.12", f"{PROFILED} 3.12.1", venv="false")
-    other = a_python(checkout, "bin", "python3.11", f"{PLAIN} 3.11.7")
+    a_python(checkout, "bin", "python3.12", ranked(True, 3_012_001), venv="false")
+    other = a_python(checkout, "bin", "python3.11", ranked(False, 3_011_007))
     assert set_up(checkout, "bin").returncode == 0
     assert (checkout / "made-by").read_text().strip() == str(other)
 
 
 def test_the_one_that_is_named_is_taken(checkout: Path) -> None:
-    a_python(checkout, "bin", "python3.12", f"{PROFILED} 3.12.1")
-    named = a_python(checkout, "elsewhere", "python", f"{PLAIN} 3.11.7")
+    a_python(checkout, "bin", "python3.12", ranked(True, 3_012_001))
+    named = a_python(checkout, "elsewhere", "python", ranked(False, 3_011_007))
     assert set_up(checkout, "bin", PYTHON=str(named)).returncode == 0
     assert (checkout / "made-by").read_text().strip() == str(named)
 
 
 def test_the_named_one_and_no_other_is_tried(checkout: Path) -> None:
-    a_python(checkout, "bin", "python3.12", f"{PROFILED} 3.12.1")
-    named = a_python(checkout, "elsewhere", "python", f"{PLAIN} 3.11.7", venv="false")
+    a_python(checkout, "bin", "python3.12", ranked(True, 3_012_001))
+    named = a_python(checkout, "elsewhere", "python", ranked(False, 3_011_007), venv="false")
     done = set_up(checkout, "bin", PYTHON=str(named))
     assert done.returncode == 1
-    assert "venv module is missing" in done.stderr
+    assert "No environment could be made" in done.stderr
     assert not (checkout / "made-by").exists()
+
+
+@pytest.mark.parametrize("rank", [OLD, "exit 127"])
+def test_a_named_one_that_is_too_old_or_no_python_is_said(checkout: Path, rank: str) -> None:
+    a_python(checkout, "bin", "python3.12", ranked(True, 3_012_001))
+    named = a_python(checkout, "elsewhere", "python", rank)
+    done = set_up(checkout, "bin", PYTHON=str(named))
+    assert done.returncode == 1
+    assert f"needs Python 3.11 or newer; {named} is not" in done.stderr
+    assert not (checkout / "made-by").exists()
+
+
+def test_a_named_one_is_found_from_where_its_namer_is(checkout: Path) -> None:
+    named = a_python(checkout, "elsewhere", "python", ranked(False, 3_011_007))
+    done = set_up(checkout, at=named.parent, PYTHON="./python")
+    assert done.returncode == 0, done.stderr
+    assert "elsewhere/./python" in (checkout / "made-by").read_text()
+
+
+def test_nothing_half_made_is_left(checkout: Path) -> None:
+    a_python(checkout, "bin", "python3.12", ranked(True, 3_012_001), venv="mkdir .venv && false")
+    done = set_up(checkout, "bin")
+    assert done.returncode == 1
+    assert not (checkout / ".venv").exists()
+
+
+def test_a_real_one_ranks_itself(checkout: Path) -> None:
+    a_python(checkout, "bin", "python3.13", ranked(False, 3_010_000))
+    real = a_python(checkout, "bin", "python3.11", REAL)
+    done = set_up(checkout, "bin")
+    assert done.returncode == 0, done.stderr
+    assert (checkout / "made-by").read_text().strip() == str(real)
 
 
 def test_none_that_is_new_enough_is_said(checkout: Path) -> None:
@@ -121,7 +161,7 @@ def test_none_that_is_new_enough_is_said(checkout: Path) -> None:
 
 
 def test_a_second_time_nothing_is_made_or_installed(checkout: Path) -> None:
-    a_python(checkout, "bin", "python3.12", f"{PROFILED} 3.12.1")
+    a_python(checkout, "bin", "python3.12", ranked(True, 3_012_001))
     assert set_up(checkout, "bin").returncode == 0
     (checkout / "made-by").unlink()
     assert set_up(checkout, "bin").returncode == 0
