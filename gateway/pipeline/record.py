@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from msgspec import Struct
+from dataclasses import dataclass
 
 from gateway.domain import Usage
 from gateway.errors import Fault
 from gateway.ports import Headers
 
 
-class Record(Struct):
+@dataclass(slots=True, eq=False)  # its fields are set one by one, at a tenth of a Struct's price
+class Record:
     """Filled in along the way; never holds content or a secret."""
 
     id: str

@@ -10,7 +10,7 @@ from msgspec import Struct
 from gateway.core.routing.affinity import Place
 from gateway.core.routing.budget import Tries
 from gateway.core.routing.causes import Outcome, Verdict, classify
-from gateway.core.routing.pool import Pick, Pool, Refused
+from gateway.core.routing.pool import Pick, Pool
 from gateway.domain import Credential
 from gateway.errors import NO_UPSTREAM, Fault
 from gateway.pipeline.attempt import Attempt
@@ -187,7 +187,7 @@ class Attempts:
         for _ in _BEGINNINGS:
             now = self._services.clock.monotonic()
             pick = pool.pick(now, route.upstream, route.region, wanted, self._tokens, excluded)
-            if isinstance(pick, Refused):
+            if not isinstance(pick, Pick):
                 if pick.wait is not None:
                     known = self._wait
                     self._wait = pick.wait if known is None else min(known, pick.wait)
