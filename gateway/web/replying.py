@@ -135,16 +135,14 @@ class HttpSink:
     def _head(self, status: int, headers: Headers, length: int | None = None) -> bytes:
         record = self._record
         record.status = status
-        text = f"x-request-id: {record.id}\r\n"
+        told = [f"x-request-id: {record.id}", *map(": ".join, headers)]
         if length is not None and status not in (204, 304):
-            text = f"Content-Length: {length}\r\n{text}"
-        for name, value in headers:
-            text += f"{name}: {value}\r\n"
-        text += "\r\n" if self.keep_alive else "Connection: close\r\n\r\n"
+            told.insert(0, f"Content-Length: {length}")
+        told.append("\r\n" if self.keep_alive else "Connection: close\r\n\r\n")
         if int(time.time()) != _Opening.second:
             _Opening.renew()
         opening = _Opening.of.get(status) or _Opening.add(status)
-        return opening + text.encode("latin-1")
+        return opening + "\r\n".join(told).encode("latin-1")
 
 
 def raw_reply(fault: Fault) -> bytes:
