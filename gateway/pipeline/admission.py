@@ -127,7 +127,7 @@ async def admitted(services: Services, ask: Ask, record: Record) -> Admitted:
     )
     candidate = found[0]
     job = _job(services, standing, found, wanted, wishes, record)
-    if operation not in TALKS or TALKS[operation] != candidate.route.model.kind:
+    if TALKS.get(operation) != candidate.route.model.kind:
         job.model, job.shown = record.model, ask.shown
         _measure(services, job, operation, given, record)
     if len(found) > 1 or len(candidate.route.provider.credentials) > 1:
