@@ -135,7 +135,8 @@ async def admitted(services: Services, ask: Ask, record: Record) -> Admitted:
         job.keys = conversation_keys(body.raw, (standing.who[0], record.model), session)
     if standing.limits.any or not key.n:
         job.ticket = limited(services, standing, candidate, job.tokens, ask.address, record)
-    job.keep = ask.keep
+    if ask.keep is not None:
+        job.keep = ask.keep
     if len(found) > 1 or candidate.operation.hears:
         job.heard = _heard(found, ask.headers)
     return job

@@ -15,6 +15,7 @@ class Record:
 
     id: str
     started: float
+    number: int = 0
     operation: str = ""
     key: str = ""
     model: str = ""
@@ -32,7 +33,6 @@ class Record:
     usage: Usage | None = None
     fault: Fault | None = None
     cause: str = ""
-    number: int = 0
     charged: int = 0
     flag: int = 0
     tries: tuple[dict[str, str | int], ...] = ()  # those that failed, where there was more than one

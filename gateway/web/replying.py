@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable
 from email.utils import formatdate
 from http import HTTPStatus
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING
 
 from gateway.errors import Fault
 from gateway.pipeline.record import Record
@@ -139,9 +139,9 @@ class HttpSink:
         if length is not None and status not in (204, 304):
             told.insert(0, f"Content-Length: {length}")
         told.append("\r\n" if self.keep_alive else "Connection: close\r\n\r\n")
-        if int(time.time()) != _Opening.second:
-            _Opening.renew()
-        opening = _Opening.of.get(status) or _Opening.add(status)
+        if int(time.time()) != _OPENINGS.second:
+            _OPENINGS.renew()
+        opening = _OPENINGS.known.get(status) or _OPENINGS.add(status)
         return opening + "\r\n".join(told).encode("latin-1")
 
 
@@ -157,22 +157,26 @@ def _status_line(status: int) -> bytes:
     return _STATUS_LINES.get(status) or f"HTTP/1.1 {status} Error\r\n".encode()
 
 
-class _Opening:
-    """The status line and the Date header, which are the same for a second."""
+class _Openings:
+    """By status: its line and the Date header, which are the same for a second."""
 
-    second = 0
-    date = b""
-    of: ClassVar[dict[int, bytes]] = {}
+    __slots__ = ("_date", "known", "second")
 
-    @classmethod
-    def renew(cls) -> None:
+    def __init__(self) -> None:
+        self.second = 0
+        self.known: dict[int, bytes] = {}
+        self._date = b""
+
+    def renew(self) -> None:
         """Begin another second."""
-        cls.second = int(time.time())
-        cls.date = f"Date: {formatdate(cls.second, usegmt=True)}\r\n".encode()
-        cls.of.clear()
+        self.second = int(time.time())
+        self._date = f"Date: {formatdate(self.second, usegmt=True)}\r\n".encode()
+        self.known.clear()
 
-    @classmethod
-    def add(cls, status: int) -> bytes:
+    def add(self, status: int) -> bytes:
         """The opening of the second's first answer with this status."""
-        opening = cls.of[status] = _status_line(status) + cls.date
+        opening = self.known[status] = _status_line(status) + self._date
         return opening
+
+
+_OPENINGS = _Openings()
