@@ -136,7 +136,8 @@ class App:
         """Serve one request from its head to the end of its answer; whether more may follow."""
         number = next(self._ids)
         record = Record(f"{self._id_prefix}{number:06x}", self._clock.monotonic(), number)
-        recorded = request.method == "POST" and "Idempotency-Key" in request.headers
+        method, headers = request.method, request.headers
+        recorded = method == "POST" and "Idempotency-Key" in headers
         sink = (RecordingSink if recorded else HttpSink)(request, connection, record)
         path, rest = request.path, ""
         endpoint = self._exact.get(path)
@@ -152,14 +153,14 @@ class App:
             exchange = Exchange(site, request, connection, sink, record, rest)
             if (
                 endpoint is None
-                or request.method not in endpoint.methods
+                or method not in endpoint.methods
                 or site.draining
-                or hdrs.UPGRADE in request.headers
+                or hdrs.UPGRADE in headers
             ):
                 serving = self._checked(endpoint, exchange)
             else:
                 serving = endpoint.serve(exchange)
-            del exchange, request  # a long stream need not carry what only its start needed
+            del exchange, request, headers  # a long stream need not carry what its start needed
             await serving
         except asyncio.CancelledError:
             _has_left(record)

@@ -34,7 +34,6 @@ class HttpSink:
         "_events",
         "_head_only",
         "_record",
-        "_send",
         "_transport",
         "ended",
         "keep_alive",
@@ -46,7 +45,6 @@ class HttpSink:
         if transport is None:
             raise ConnectionResetError
         self._transport = transport
-        self._send = transport.write
         self._connection = connection
         self._record = record
         modern = request.version >= (1, 1)
@@ -89,11 +87,11 @@ class HttpSink:
         """A piece of a streamed answer."""
         size = len(data)
         self._record.bytes_out += size
-        self._send(_CHUNK % (size, data) if self._chunked else data)
+        self._transport.write(_CHUNK % (size, data) if self._chunked else data)
 
     def straight(self) -> tuple[Callable[[bytes], object], bytes] | None:
         """What `write` does, for whoever is called so often that one call more counts."""
-        return (self._send, _CHUNK) if self._chunked else None
+        return (self._transport.write, _CHUNK) if self._chunked else None
 
     def end(self) -> None:
         """The clean end of a streamed answer."""
