@@ -61,7 +61,7 @@ class JsonBody(Struct, eq=False, gc=False):
         """Accept one strict JSON object, or raise a 400 that says why not."""
         if not raw or not raw.isascii():
             check_text(raw)
-        if raw.count(b"[") + raw.count(b"{") > MAX_DEPTH:
+        if len(raw) > MAX_DEPTH:
             check_depth(raw)
         try:
             members = _decode_members(raw)
@@ -203,23 +203,32 @@ def check_text(raw: bytes) -> None:
 
 def check_depth(raw: bytes) -> None:
     """Refuse nesting deeper than MAX_DEPTH; brackets inside strings do not count."""
-    if raw.count(b"[") + raw.count(b"{") <= MAX_DEPTH:
+    # What taking them away takes away: that is a tenth of the time that counting them takes.
+    flat = raw.replace(b"[", b"", MAX_DEPTH + 1).replace(b"{", b"", MAX_DEPTH + 1)
+    if len(raw) - len(flat) <= MAX_DEPTH:
         return
-    # Escapes go first: without what they escape, their backslashes would escape something else.
-    text = raw.replace(b"\\\\", b"").replace(b'\\"', b"")
-    shape = text.translate(_ONE_KIND, _NOT_STRUCTURE).replace(b'""', b"")
+    shape = _unquoted(raw).translate(_ONE_KIND, _NOT_STRUCTURE).replace(b'""', b"")
     if _depth(_STRING.sub(b"", shape)) > MAX_DEPTH:
         raise invalid(f"The request body is nested deeper than {MAX_DEPTH} levels.")
 
 
 def check_values(raw: bytes) -> None:
     """Refuse what holds more values than a conversation can: each that is read costs memory."""
+    if len(raw) <= MAX_VALUES:
+        return
     if raw.count(b",") + raw.count(b"[") + raw.count(b"{") <= MAX_VALUES:
         return
-    text = raw.replace(b"\\\\", b"").replace(b'\\"', b"")
-    shape = text.translate(None, _NOT_VALUES).replace(b'""', b"")
+    shape = _unquoted(raw).translate(None, _NOT_VALUES).replace(b'""', b"")
     if len(_STRING.sub(b"", shape)) > MAX_VALUES:
         raise invalid(f"The request body holds more than {MAX_VALUES} values.")
+
+
+def _unquoted(raw: bytes) -> bytes:
+    """Without the quotes inside strings, and without what tells them from those around strings."""
+    if raw.find(b"\\") < 0:
+        return raw
+    # Backslashes that are escaped go first: else what follows them would pass for escaped.
+    return raw.replace(b"\\\\", b"").replace(b'\\"', b"")
 
 
 def _depth(shape: bytes) -> int:

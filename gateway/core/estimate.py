@@ -16,16 +16,18 @@ _ENCODED_BYTES_PER_TOKEN = 40
 # Only where files stand, and only what is nothing but base64: text that looks like it is charged as
 # the text it is. Possessive, so that a file of any length costs no memory for ways back into it.
 _ENCODED = re.compile(
-    rb'"(?:url|image_url|data|file_data|file|b64_json)"\s*:\s*"'
+    rb'"(?:url|data|image_url|b64_json|file(?:_data)?)"\s*:\s*"'
     rb"(?:data:[A-Za-z0-9.+;=/\\-]{0,100}?base64,"
     rb'|(?:[A-Za-z0-9+/_-]|\\/){1000}+)(?:[A-Za-z0-9+/_-]++|\\/)*+={0,2}"'
 )
 _LINKED = (b'"image_url"', b'"file_url"', b'"file_id"')
+# Where none of these stands, there is neither: what is nothing but text is walked over once.
+_MEDIA_NAME = re.compile(rb'"(?:url|data|image_url|b64_json|file(?:_url|_data|_id)?)"')
 
 
 def input_tokens(raw: bytes) -> int:
     """An upper guess of a request's input tokens."""
-    if len(raw) > 1_000 or b"_url" in raw:
+    if (len(raw) > 1_000 or raw.find(b"_url") >= 0) and _MEDIA_NAME.search(raw):
         return _with_media(raw)
     per_token = _BYTES_PER_TOKEN if raw.isascii() else _BYTES_PER_TOKEN_ELSE
     return len(raw) // per_token + _FRAMING

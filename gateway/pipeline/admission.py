@@ -39,17 +39,19 @@ from gateway.ports import Headers
 if TYPE_CHECKING:
     from gateway.pipeline.tasks import Live, Tasks
 
+# What the edge has at hand already, or what reads it.
+Body = bytes | Form | Callable[[], Awaitable[bytes | Form]]
 _USUAL_ANSWER = 1_024
 _UNREADABLE = (msgspec.DecodeError, UnicodeDecodeError, RecursionError, Fault)
 
 
 class Ask(Struct, frozen=True):
-    """A call as the edge hands it in. The body is read only once the key is good."""
+    """A call as the edge hands it in. A body that is yet to be read is so once the key is good."""
 
     operation: str
     secret: bytes | None
     decoder: msgspec.json.Decoder[Any]
-    read_body: Callable[[], Awaitable[bytes | Form]]
+    body: Body
     address: Callable[[], str | None]
     headers: Mapping[str, str]
     keep: Callable[[bytes], None] | None = None  # is given the whole answer, once it is complete
@@ -106,11 +108,12 @@ async def admitted(services: Services, ask: Ask, record: Record) -> Admitted:
         _check_bounds(ask, key)
     catalog, operation = services.catalog.current, ask.operation
     standing = services.desk.known(key, catalog) or await services.desk.load(key, catalog)
+    given = ask.body
     if ask.files:
         with reading_files(services, standing):
-            given = await ask.read_body()
-    else:
-        given = await ask.read_body()
+            given = await read(given)
+    elif not isinstance(given, bytes):
+        given = await read(given)
     body, wishes = _read(services, given, ask, record)
     if not record.model:
         record.model = usual_model(catalog, operation)
@@ -124,7 +127,7 @@ async def admitted(services: Services, ask: Ask, record: Record) -> Admitted:
     )
     candidate = found[0]
     job = _job(services, standing, found, wanted, wishes, record)
-    if operation not in TALKS or TALKS[operation] != candidate.route.model.kind:
+    if TALKS.get(operation) != candidate.route.model.kind:
         job.model, job.shown = record.model, ask.shown
         _measure(services, job, operation, given, record)
     if len(found) > 1 or len(candidate.route.provider.credentials) > 1:
@@ -132,10 +135,16 @@ async def admitted(services: Services, ask: Ask, record: Record) -> Admitted:
         job.keys = conversation_keys(body.raw, (standing.who[0], record.model), session)
     if standing.limits.any or not key.n:
         job.ticket = limited(services, standing, candidate, job.tokens, ask.address, record)
-    job.keep = ask.keep
+    if ask.keep is not None:
+        job.keep = ask.keep
     if len(found) > 1 or candidate.operation.hears:
         job.heard = _heard(found, ask.headers)
     return job
+
+
+async def read(body: Body) -> bytes | Form:
+    """The body, however it is given."""
+    return await body() if callable(body) else body
 
 
 def _check_bounds(ask: Ask, key: Key) -> None:
@@ -172,12 +181,12 @@ def _read(
 
     What was decoded is let go here: a long stream need not carry it.
     """
-    if isinstance(given, Form):
-        body = given.body
-        record.bytes_in = len(body.raw) + sum(file.size for file in given.files)
-    else:
+    if isinstance(given, bytes):
         body = JsonBody.parse(given)
         record.bytes_in = len(given)
+    else:
+        body = given.body
+        record.bytes_in = len(body.raw) + sum(file.size for file in given.files)
     try:
         known = ask.decoder.decode(body.raw)
     except _UNREADABLE:

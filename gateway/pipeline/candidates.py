@@ -58,7 +58,7 @@ def known_candidates(
     if known.catalog is not services.catalog.current:
         return None
     found = known.named.get((operation, model))
-    if not isinstance(found, Several):
+    if isinstance(found, list) or found is None:
         return found
     needs = NO_NEEDS
     if operation != "count_tokens":

@@ -9,7 +9,7 @@ from gateway.core.body import JsonBody
 from gateway.core.estimate import input_tokens
 from gateway.errors import Fault
 from gateway.pipeline import relay
-from gateway.pipeline.admission import Ask
+from gateway.pipeline.admission import Ask, read
 from gateway.pipeline.admit import authenticate, limited
 from gateway.pipeline.attempt import Order, attempt, heard
 from gateway.pipeline.candidates import Wanted, candidates, decoded
@@ -30,7 +30,7 @@ async def count(services: Services, ask: Ask, sink: Sink, record: Record) -> Non
     record.key = key.id
     catalog = services.catalog.current
     standing = services.desk.known(key, catalog) or await services.desk.load(key, catalog)
-    raw = await ask.read_body()
+    raw = await read(ask.body)
     assert isinstance(raw, bytes)
     record.bytes_in = len(raw)
     body = without_ours(JsonBody.parse(raw), Wishes())
@@ -56,7 +56,7 @@ async def _counted(
         estimate = input_tokens(body.raw)
         return (_ESTIMATED,), msgspec.json.encode({"input_tokens": estimate})
     counting = structs.replace(candidate, operation=own)
-    attempts = Attempts(services, [counting], 0, record, _nothing_more)
+    attempts = Attempts.of(services, [counting], 0, record, _nothing_more)
     order = Order("count_tokens", body, heard=heard(counting, ask.headers))
     tried = attempts.begin() or await attempts.next()
     try:

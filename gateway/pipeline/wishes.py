@@ -17,7 +17,6 @@ from gateway.core.routing.preferences import (
 )
 from gateway.domain import Route
 from gateway.errors import invalid
-from gateway.pipeline.operations import TALKS
 from gateway.sdk import with_stream_usage
 
 _OURS = (
@@ -59,7 +58,8 @@ def wishes_of(operation: str, body: JsonBody, known: Any, headers: Mapping[str, 
         strict = _is_strict(faithful) or _is_strict(asked)
     preferences = preferences_of(body) if body.has_any(PREFERRING) else NO_PREFERENCES
     ours = given is not None or faithful is not None or preferences is not NO_PREFERENCES
-    if operation not in TALKS:
+    length_of = _LENGTH.get(operation)
+    if length_of is None:
         webhook = getattr(known, "webhook", None) or getattr(known, "webhook_url", None)
         return Wishes(
             max_cost=limit,
@@ -70,10 +70,10 @@ def wishes_of(operation: str, body: JsonBody, known: Any, headers: Mapping[str, 
             webhook=webhook,
             strict=strict,
         )
-    usage = known.usage
-    show_cost = usage is not None and _asks(body, "usage") and usage.include is True
-    ours = ours or usage is not None
-    answers, most, ceilings = _LENGTH[operation](known)
+    answers, most, ceilings = length_of(known)
+    usage, show_cost = known.usage, False
+    if usage is not None:
+        ours, show_cost = True, _asks(body, "usage") and usage.include is True
     shows, asks = show_cost, False
     if operation in _STREAM_OPTIONS:
         shows = show_cost or (known.stream_options is not None and _shows_usage(body, known))

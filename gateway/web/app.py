@@ -63,22 +63,22 @@ _RESPONSES = Manner(dialect="responses")
 
 # Below each surface; a name that ends in "/" takes the rest of the path as an object's id.
 ON_SURFACES: Mapping[str, Endpoint] = {
-    "chat/completions": Endpoint(_POST, "chat", inference.CHAT),
-    "messages": Endpoint(_POST, "messages", inference.MESSAGES, _MESSAGES),
+    "chat/completions": Endpoint(_POST, "chat", inference.CHAT.serve),
+    "messages": Endpoint(_POST, "messages", inference.MESSAGES.serve, _MESSAGES),
     "messages/count_tokens": Endpoint(_POST, "count_tokens", inference.count_tokens, _MESSAGES),
-    "responses": Endpoint(_POST, "responses", responses.CREATE, _RESPONSES),
+    "responses": Endpoint(_POST, "responses", responses.CREATE.serve, _RESPONSES),
     "responses/": Endpoint(("GET", "DELETE", "POST"), "response", responses.dispatch),
-    "completions": Endpoint(_POST, "completions", inference.COMPLETIONS),
-    "embeddings": Endpoint(_POST, "embeddings", inference.EMBEDDINGS),
-    "images/generations": Endpoint(_POST, "images", inference.IMAGES),
-    "images/edits": Endpoint(_POST, "image_edits", inference.IMAGE_EDITS),
-    "audio/speech": Endpoint(_POST, "speech", inference.SPEECH),
-    "audio/transcriptions": Endpoint(_POST, "transcriptions", inference.TRANSCRIPTIONS),
-    "audio/translations": Endpoint(_POST, "translations", inference.TRANSLATIONS),
+    "completions": Endpoint(_POST, "completions", inference.COMPLETIONS.serve),
+    "embeddings": Endpoint(_POST, "embeddings", inference.EMBEDDINGS.serve),
+    "images/generations": Endpoint(_POST, "images", inference.IMAGES.serve),
+    "images/edits": Endpoint(_POST, "image_edits", inference.IMAGE_EDITS.serve),
+    "audio/speech": Endpoint(_POST, "speech", inference.SPEECH.serve),
+    "audio/transcriptions": Endpoint(_POST, "transcriptions", inference.TRANSCRIPTIONS.serve),
+    "audio/translations": Endpoint(_POST, "translations", inference.TRANSLATIONS.serve),
     "realtime": Endpoint(_GET, "realtime", realtime.connect, upgrades=True),
     "realtime/client_secrets": Endpoint(_POST, "client_secrets", realtime.client_secrets),
-    "moderations": Endpoint(_POST, "moderations", inference.MODERATIONS),
-    "rerank": Endpoint(_POST, "rerank", inference.RERANK),
+    "moderations": Endpoint(_POST, "moderations", inference.MODERATIONS.serve),
+    "rerank": Endpoint(_POST, "rerank", inference.RERANK.serve),
     "videos/generations": Endpoint(_ALL, "videos", tasks.VIDEOS.all),
     "videos/generations/": Endpoint(_ONE, "video", tasks.VIDEOS.one),
     "videos": Endpoint(_ALL, "videos", tasks.OPENAI_VIDEOS.all),
@@ -135,8 +135,9 @@ class App:
     async def handle(self, request: Request, connection: Connection) -> bool:
         """Serve one request from its head to the end of its answer; whether more may follow."""
         number = next(self._ids)
-        record = Record(f"{self._id_prefix}{number:06x}", self._clock.monotonic(), number=number)
-        recorded = request.method == "POST" and "Idempotency-Key" in request.headers
+        record = Record(f"{self._id_prefix}{number:06x}", self._clock.monotonic(), number)
+        method, headers = request.method, request.headers
+        recorded = method == "POST" and "Idempotency-Key" in headers
         sink = (RecordingSink if recorded else HttpSink)(request, connection, record)
         path, rest = request.path, ""
         endpoint = self._exact.get(path)
@@ -152,14 +153,14 @@ class App:
             exchange = Exchange(site, request, connection, sink, record, rest)
             if (
                 endpoint is None
-                or request.method not in endpoint.methods
+                or method not in endpoint.methods
                 or site.draining
-                or hdrs.UPGRADE in request.headers
+                or hdrs.UPGRADE in headers
             ):
                 serving = self._checked(endpoint, exchange)
             else:
                 serving = endpoint.serve(exchange)
-            del exchange, request  # a long stream need not carry what only its start needed
+            del exchange, request, headers  # a long stream need not carry what its start needed
             await serving
         except asyncio.CancelledError:
             _has_left(record)

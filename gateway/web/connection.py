@@ -126,25 +126,25 @@ class Connection(web.RequestHandler):
             data = self._fill(self._body, data)
             if not data:
                 return
-        begin = 0 if self._messages or self._reading_paused else self._framing.repeated(data)
-        if begin:
-            self._take(data, begin)
-        else:
+        body = None if self._messages or self._reading_paused else self._framing.repeated(data)
+        if body is None:
             self._parse(data)
+        else:
+            self._take(body)
         if self._messages and self._waiter is not None and not self._waiter.done():
             self._waiter.set_result(None)
 
-    def _take(self, data: bytes, begin: int) -> None:
+    def _take(self, body: bytes) -> None:
         """A request whose head the parser has seen before; of its body more may be due."""
         known = self._framing.known
         assert known is not None
         content: Content
         if self._framing.due:
             self._body = content = StreamReader(self, self._read_bufsize, loop=self._loop)
-            content.feed_data(data[begin:])
+            content.feed_data(body)
         else:
-            content = Whole(data[begin:], known.secret, known.digest)
-        self._messages.append((cast("Any", known.request), cast("Any", content)))
+            content = Whole(body, known.secret, known.digest)
+        self._messages.append(cast("Any", (known.request, content)))
 
     def _fill(self, body: StreamReader, data: bytes) -> bytes:
         """Read on in the body of such a request; what comes behind it."""

@@ -7,6 +7,7 @@ from functools import partial
 from typing import Any
 
 import orjson
+from aiohttp import EMPTY_PAYLOAD
 from msgspec import Struct
 from multidict import MultiMapping
 
@@ -20,6 +21,7 @@ from gateway.web.replays import once
 from gateway.web.replying import HttpSink
 from gateway.web.site import Site
 
+Given = bytes | Callable[[], Awaitable[bytes]]
 JSON = ("Content-Type", "application/json")
 MAX_PAGE = 1000
 
@@ -48,13 +50,14 @@ class Exchange(Struct, frozen=True):
         """The client's key, if it sent one."""
         return secret_of(self.request)
 
-    def presented(self) -> tuple[bytes | None, bytes | None]:
-        """The client's key, if it sent one, and its digest."""
+    def presented(self, limit: int) -> tuple[bytes | None, bytes | None, Given]:
+        """The client's key, if it sent one, its digest, and the body or who reads it."""
         content = self.connection.content
-        if isinstance(content, Whole):
-            return content.secret, content.digest
+        if isinstance(content, Whole):  # which is shorter than any limit
+            self.connection.content = EMPTY_PAYLOAD
+            return content.secret, content.digest, content.body
         secret = secret_of(self.request)
-        return secret, None if secret is None else digest_of(secret)
+        return secret, None if secret is None else digest_of(secret), self.body_reader(limit)
 
     def address(self) -> str | None:
         """Where the call comes from, past the proxies that the operator trusts."""

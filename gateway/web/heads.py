@@ -22,25 +22,30 @@ _UNKNOWN = -1  # and stays so
 _SMALL = 1 << 16  # a longer body costs so much that its head does not count
 _TRIES = 8  # heads unlike the one before, until a client is taken for one that never repeats one
 _LONGEST = 2048
+_MOST_DIGITS = 9
+_BLANK = b"\r\n\r\n"
 _LENGTH = re.compile(rb"\r\ncontent-length:[ \t]*([0-9]{1,9})\r\n", re.IGNORECASE)
 _UNUSUAL = (hdrs.EXPECT, hdrs.UPGRADE, hdrs.CONTENT_ENCODING, "Idempotency-Key")
 
 
 class Head(Struct, weakref=True):
-    """A head around the digits of its Content-Length, which `request` knows nothing of."""
+    """A head around the digits of its Content-Length, which `request` knows nothing of.
+
+    It ends where its blank line begins.
+    """
 
     before: bytes
     after: bytes
+    around: int  # how long both are
     request: Request
     secret: bytes
     digest: bytes
 
-    def same(self, head: bytes) -> bool:
-        """Whether a whole head is this one, whatever length it tells."""
-        start, end = len(self.before), len(head) - len(self.after)
-        return (
-            head.startswith(self.before) and head.endswith(self.after) and head[start:end].isdigit()
-        )
+    def digits_in(self, head: bytes) -> bytes:
+        """The digits that a head has where this one had its own; none if it is another one."""
+        digits = head.removeprefix(self.before).removesuffix(self.after)
+        told = len(digits) == len(head) - self.around <= _MOST_DIGITS and digits.isdigit()
+        return digits if told else b""
 
 
 # Those of all connections: a client's say the same.
@@ -58,24 +63,22 @@ class Framing:
         self.due = 0  # of a body; once that is not known, all that comes is the parser's
         self._unlike = 0
 
-    def repeated(self, data: bytes) -> int:
-        """Where the body begins behind the head that is known; 0 if anything else comes."""
+    def repeated(self, data: bytes) -> bytes | None:
+        """What came of the body behind the head that is known; None if anything else comes."""
         known = self.known
-        if known is None or self.due or not data.startswith(known.before):
-            return 0
-        start = len(known.before)
-        end = data.find(b"\r", start, start + 10)
-        digits = data[start:end]
-        if end < 0 or not digits.isdigit() or not data.startswith(known.after, end):
-            return 0
-        begin = end + len(known.after)
+        if known is None or self.due:
+            return None
+        head, blank, body = data.partition(_BLANK)
+        digits = known.digits_in(head)
+        if not digits or not blank:
+            return None
         length = int(digits)
-        due = begin + length - len(data)
+        due = length - len(body)
         if due < 0 or not 0 < length <= _SMALL:
-            return 0
+            return None
         self.due = due
         self._unlike = 0
-        return begin
+        return body
 
     def follow(self, data: bytes) -> bytes:
         """Keep count of what the parser is given; a head that it is about to see whole."""
@@ -83,7 +86,7 @@ class Framing:
             self.due -= len(data)
             head = b""
         else:
-            end = data.find(b"\r\n\r\n") + 4
+            end = data.find(_BLANK) + 4
             head = data[:end] if end > 3 else b""
             length = _length_after(head)
             self.due = _UNKNOWN if length == _UNKNOWN else end + length - len(data)
@@ -104,7 +107,9 @@ class Framing:
             self._give_up()
             return
         known = self.known
-        if not length or (known is not None and known.same(head)):  # that is, with a long body
+        if not length or (
+            known is not None and known.digits_in(head[:-4])
+        ):  # that is, with a long body
             return
         known = _learnt(head, request)
         if known is not None:
@@ -149,4 +154,5 @@ def _learnt(head: bytes, request: Request) -> Head | None:
     rest = CIMultiDict(headers)
     del rest[hdrs.CONTENT_LENGTH]
     again = request._replace(headers=CIMultiDictProxy(rest), raw_headers=())
-    return Head(head[: found.start(1)], head[found.end(1) :], again, secret, digest_of(secret))
+    before, after = head[: found.start(1)], head[found.end(1) : -4]
+    return Head(before, after, len(before) + len(after), again, secret, digest_of(secret))

@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable
 from email.utils import formatdate
 from http import HTTPStatus
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING
 
 from gateway.errors import Fault
 from gateway.pipeline.record import Record
@@ -34,7 +34,6 @@ class HttpSink:
         "_events",
         "_head_only",
         "_record",
-        "_send",
         "_transport",
         "ended",
         "keep_alive",
@@ -46,7 +45,6 @@ class HttpSink:
         if transport is None:
             raise ConnectionResetError
         self._transport = transport
-        self._send = transport.write
         self._connection = connection
         self._record = record
         modern = request.version >= (1, 1)
@@ -89,11 +87,11 @@ class HttpSink:
         """A piece of a streamed answer."""
         size = len(data)
         self._record.bytes_out += size
-        self._send(_CHUNK % (size, data) if self._chunked else data)
+        self._transport.write(_CHUNK % (size, data) if self._chunked else data)
 
     def straight(self) -> tuple[Callable[[bytes], object], bytes] | None:
         """What `write` does, for whoever is called so often that one call more counts."""
-        return (self._send, _CHUNK) if self._chunked else None
+        return (self._transport.write, _CHUNK) if self._chunked else None
 
     def end(self) -> None:
         """The clean end of a streamed answer."""
@@ -135,16 +133,14 @@ class HttpSink:
     def _head(self, status: int, headers: Headers, length: int | None = None) -> bytes:
         record = self._record
         record.status = status
-        text = f"x-request-id: {record.id}\r\n"
+        told = [f"x-request-id: {record.id}", *map(": ".join, headers)]
         if length is not None and status not in (204, 304):
-            text = f"Content-Length: {length}\r\n{text}"
-        for name, value in headers:
-            text += f"{name}: {value}\r\n"
-        text += "\r\n" if self.keep_alive else "Connection: close\r\n\r\n"
-        if int(time.time()) != _Opening.second:
-            _Opening.renew()
-        opening = _Opening.of.get(status) or _Opening.add(status)
-        return opening + text.encode("latin-1")
+            told.insert(0, f"Content-Length: {length}")
+        told.append("\r\n" if self.keep_alive else "Connection: close\r\n\r\n")
+        if int(time.time()) != _OPENINGS.second:
+            _OPENINGS.renew()
+        opening = _OPENINGS.known.get(status) or _OPENINGS.add(status)
+        return opening + "\r\n".join(told).encode("latin-1")
 
 
 def raw_reply(fault: Fault) -> bytes:
@@ -159,22 +155,26 @@ def _status_line(status: int) -> bytes:
     return _STATUS_LINES.get(status) or f"HTTP/1.1 {status} Error\r\n".encode()
 
 
-class _Opening:
-    """The status line and the Date header, which are the same for a second."""
+class _Openings:
+    """By status: its line and the Date header, which are the same for a second."""
 
-    second = 0
-    date = b""
-    of: ClassVar[dict[int, bytes]] = {}
+    __slots__ = ("_date", "known", "second")
 
-    @classmethod
-    def renew(cls) -> None:
+    def __init__(self) -> None:
+        self.second = 0
+        self.known: dict[int, bytes] = {}
+        self._date = b""
+
+    def renew(self) -> None:
         """Begin another second."""
-        cls.second = int(time.time())
-        cls.date = f"Date: {formatdate(cls.second, usegmt=True)}\r\n".encode()
-        cls.of.clear()
+        self.second = int(time.time())
+        self._date = f"Date: {formatdate(self.second, usegmt=True)}\r\n".encode()
+        self.known.clear()
 
-    @classmethod
-    def add(cls, status: int) -> bytes:
+    def add(self, status: int) -> bytes:
         """The opening of the second's first answer with this status."""
-        opening = cls.of[status] = _status_line(status) + cls.date
+        opening = self.known[status] = _status_line(status) + self._date
         return opening
+
+
+_OPENINGS = _Openings()

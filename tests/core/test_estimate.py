@@ -55,6 +55,21 @@ def test_files_count_by_an_allowance(part: object, slashes: bool) -> None:
     assert 2_000 <= input_tokens(raw.encode()) < 8_000
 
 
+@pytest.mark.parametrize("name", ["url", "image_url", "data", "file_data", "file", "b64_json"])
+def test_a_file_counts_whatever_it_is_called(name: str) -> None:
+    """It is no text under any of the names that files go by."""
+    raw = json.dumps({"model": "m", "about": PROSE, name: BASE64}).encode()
+    text = json.dumps({"model": "m", "about": PROSE}).encode()
+    assert 2_000 <= input_tokens(raw) - input_tokens(text) < 8_000
+
+
+@pytest.mark.parametrize("name", ["image_url", "file_url", "file_id"])
+def test_a_link_counts_as_what_it_leads_to(name: str) -> None:
+    """What the provider fetches by itself, or has already, is not in the body."""
+    raw = json.dumps({"model": "m", "about": PROSE, name: "x"}).encode()
+    assert input_tokens(raw) >= len(raw) // 3 + 2_000
+
+
 def test_hostile_bytes_take_no_time() -> None:
     """The pattern never walks over the same bytes again and again."""
     for raw in (

@@ -272,10 +272,33 @@ async def test_what_comes_between(between: bytes, kept: bool) -> None:
 def test_a_long_body_is_the_parsers() -> None:
     """It knows how to stop reading while nobody takes it."""
     framing = heads.Framing(WeakValueDictionary())
-    before, after = USUAL.split(b"%d")
-    framing.known = heads.Head(before, after, PARSED, b"", b"")
-    assert framing.repeated(USUAL % (heads._SMALL + 1)) == 0
-    assert framing.repeated(USUAL % heads._SMALL) == len(USUAL % heads._SMALL)
+    before, after = USUAL.removesuffix(b"\r\n\r\n").split(b"%d")
+    framing.known = heads.Head(before, after, len(before) + len(after), PARSED, b"", b"")
+    assert framing.repeated(USUAL % (heads._SMALL + 1)) is None
+    assert framing.repeated(USUAL % heads._SMALL + b"{") == b"{"
+    assert framing.due == heads._SMALL - 1
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        USUAL.removesuffix(b"\r\n\r\n") % 5,  # its blank line may yet turn out to be a header
+        USUAL % 0,
+        USUAL.replace(b"%d", b"-5") + b"12345",
+        USUAL.replace(b"%d", b"0" * 5_000 + b"5") + b"12345",
+        USUAL % 5 + b"123456",
+        b"5\r\n\r\n12345",
+        b"5" + USUAL.partition(b"%d")[2] + b"12345",
+        USUAL.partition(b"%d")[0] + b"5\r\nX: y\r\n\r\n12345",
+    ],
+)
+def test_what_only_looks_like_a_known_head(data: bytes) -> None:
+    """Anything but the very head, with another length and no more than its body, is the parser's."""
+    framing = heads.Framing(WeakValueDictionary())
+    before, after = USUAL.removesuffix(b"\r\n\r\n").split(b"%d")
+    framing.known = heads.Head(before, after, len(before) + len(after), PARSED, b"", b"")
+    assert framing.repeated(data) is None
+    assert framing.due == 0
 
 
 async def test_what_is_kept_of_a_lost_connection() -> None:

@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
-from functools import partial
-from typing import Any, TypeVar
+from collections.abc import Awaitable
+from typing import Any
 
 import msgspec
 from msgspec import Struct, structs
 
 from gateway.domain import Key
-from gateway.pipeline.admission import Ask
+from gateway.pipeline.admission import Ask, Body
 from gateway.pipeline.admit import reading_files
-from gateway.pipeline.attempt import Form
 from gateway.pipeline.counting import count
 from gateway.pipeline.run import run
 from gateway.schemas import (
@@ -28,13 +26,9 @@ from gateway.schemas import (
 )
 from gateway.web.exchange import Exchange
 from gateway.web.forms import FormReader
-from gateway.web.reading import read_json
 from gateway.web.replays import RecordingSink
 
 MIB = 1 << 20
-ReadBody = Callable[[], Awaitable[bytes]]
-ReadAny = Callable[[], Awaitable[bytes | Form]]
-Given = TypeVar("Given", bytes, Form)
 
 
 class Inference(Struct, frozen=True):
@@ -48,29 +42,22 @@ class Inference(Struct, frozen=True):
     only_form: bool = False
     pictures: frozenset[str] = frozenset()  # known fields that may be files in a form
 
-    def __call__(self, exchange: Exchange) -> Awaitable[None]:
+    def serve(self, exchange: Exchange) -> Awaitable[None]:
         """Run the call."""
         if self.form is not None and self._comes_in_parts(exchange):
             return self._with_files(exchange, self.form)
         if isinstance(exchange.sink, RecordingSink):
             return self._once(exchange)
-        return run(
-            exchange.site.services,
-            self.ask(
-                exchange, partial(read_json, exchange.request, exchange.connection, self.limit)
-            ),
-            exchange.sink,
-            exchange.record,
-        )
+        return run(exchange.site.services, self.ask(exchange), exchange.sink, exchange.record)
 
-    def ask(self, exchange: Exchange, read_body: ReadAny) -> Ask:
-        """The call as the pipeline takes it."""
-        secret, digest = exchange.presented()
+    def ask(self, exchange: Exchange, body: Body | None = None) -> Ask:
+        """The call as the pipeline takes it, with the body that came or another one."""
+        secret, digest, given = exchange.presented(self.limit)
         return Ask(
             operation=self.operation,
             secret=secret,
             decoder=self.decoder,
-            read_body=read_body,
+            body=given if body is None else body,
             address=exchange.address,
             headers=exchange.request.headers,
             digest=digest,
@@ -84,7 +71,7 @@ class Inference(Struct, frozen=True):
         """Run the call once for its Idempotency-Key; repeat its answer after that."""
         key = await exchange.key("inference")
         raw = await exchange.body_reader(self.limit)()
-        await self._repeatable(exchange, key, raw, self.ask(exchange, already(raw)))
+        await self._repeatable(exchange, key, raw, self.ask(exchange, raw))
 
     async def _repeatable(self, exchange: Exchange, key: Key, told: bytes, ask: Ask) -> None:
         services, sink, record = exchange.site.services, exchange.sink, exchange.record
@@ -108,7 +95,7 @@ class Inference(Struct, frozen=True):
                 with reading_files(services, standing):
                     form = await reader.read()
                 told = form.body.raw + b"\n" + reader.digest
-                ask = structs.replace(self.ask(exchange, already(form)), decoder=decoder)
+                ask = structs.replace(self.ask(exchange, form), decoder=decoder)
                 await self._repeatable(exchange, key, told, ask)
                 return
             ask = self.ask(exchange, reader.read)
@@ -116,15 +103,6 @@ class Inference(Struct, frozen=True):
             await run(exchange.site.services, ask, exchange.sink, exchange.record)
         finally:
             reader.close()
-
-
-def already(body: Given) -> Callable[[], Awaitable[Given]]:
-    """A reader for a body that has been read."""
-
-    async def read() -> Given:
-        return body
-
-    return read
 
 
 CHAT = Inference("chat", chat.decoder, 32 * MIB)
@@ -149,5 +127,4 @@ _COUNT = Inference("count_tokens", messages.count_decoder, 32 * MIB)
 
 async def count_tokens(exchange: Exchange) -> None:
     """POST messages/count_tokens."""
-    ask = _COUNT.ask(exchange, exchange.body_reader(_COUNT.limit))
-    await count(exchange.site.services, ask, exchange.sink, exchange.record)
+    await count(exchange.site.services, _COUNT.ask(exchange), exchange.sink, exchange.record)

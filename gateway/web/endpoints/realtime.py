@@ -15,7 +15,6 @@ from gateway.pipeline.session import Door, converse
 from gateway.ports import Headers, Socket
 from gateway.schemas import realtime
 from gateway.store.client_secrets import is_client_secret
-from gateway.web.endpoints.inference import already
 from gateway.web.exchange import JSON, Exchange
 from gateway.web.sockets import ClientSocket, accepted, check_handshake, secret_offered
 
@@ -39,7 +38,7 @@ async def connect(exchange: Exchange) -> None:
         operation="realtime",
         secret=secret,
         decoder=realtime.decoder,
-        read_body=already(_asked(exchange, preset)),
+        body=_asked(exchange, preset),
         address=exchange.address,
         headers=request.headers,
         scope="inference" if preset is None else "realtime",

@@ -18,24 +18,24 @@ from gateway.core.talk.responses import (
 )
 from gateway.domain import Key
 from gateway.errors import Fault, invalid
-from gateway.pipeline.admission import Ask
+from gateway.pipeline.admission import Ask, Body, read
 from gateway.schemas import responses
-from gateway.web.endpoints.inference import MIB, Inference, ReadAny
+from gateway.web.endpoints.inference import MIB, Inference
 from gateway.web.exchange import JSON, Exchange
 
 
 class Conversation:
     """One call: what it refers to is put in front of it, and its answer is kept for the next."""
 
-    def __init__(self, exchange: Exchange, read_body: ReadAny) -> None:
+    def __init__(self, exchange: Exchange, body: Body) -> None:
         self._exchange = exchange
-        self._read_body = read_body
+        self._body = body
         self._account = ""
         self._asked = JsonBody(b"{}")
 
     async def read(self) -> bytes:
         """The body, with all that came before it."""
-        raw = await self._read_body()
+        raw = await read(self._body)
         assert isinstance(raw, bytes)
         site = self._exchange.site
         if not site.keeps_responses:
@@ -62,15 +62,15 @@ class Conversation:
 class Responses(Inference, frozen=True):
     """POST responses."""
 
-    def ask(self, exchange: Exchange, read_body: ReadAny) -> Ask:
-        """The call as the pipeline takes it."""
-        conversation = Conversation(exchange, read_body)
-        secret, digest = exchange.presented()
+    def ask(self, exchange: Exchange, body: Body | None = None) -> Ask:
+        """The call as the pipeline takes it, with the body that came or another one."""
+        secret, digest, given = exchange.presented(self.limit)
+        conversation = Conversation(exchange, given if body is None else body)
         return Ask(
             operation=self.operation,
             secret=secret,
             decoder=self.decoder,
-            read_body=conversation.read,
+            body=conversation.read,
             address=exchange.address,
             headers=exchange.request.headers,
             digest=digest,

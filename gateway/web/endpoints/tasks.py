@@ -12,11 +12,11 @@ from gateway import errors
 from gateway.core.task import Task, is_id
 from gateway.domain import Key
 from gateway.errors import Fault, invalid
-from gateway.pipeline.admission import Ask
+from gateway.pipeline.admission import Ask, Body
 from gateway.pipeline.tasks import Tasks
 from gateway.schemas import music, videos
 from gateway.schemas.tasks import file_name, has_file, task_view, video_view
-from gateway.web.endpoints.inference import MIB, Inference, ReadAny
+from gateway.web.endpoints.inference import MIB, Inference
 from gateway.web.exchange import MAX_PAGE, Exchange
 from gateway.web.files import pass_through, range_wanted, send_file
 
@@ -29,14 +29,14 @@ class Begin(Inference, frozen=True):
 
     view: View = task_view
 
-    def ask(self, exchange: Exchange, read_body: ReadAny) -> Ask:
+    def ask(self, exchange: Exchange, body: Body | None = None) -> Ask:
         """The call as the pipeline takes it."""
         surface = surface_of(exchange)
 
         def shown(task: Task) -> bytes:
             return orjson.dumps(self.view(task, surface))
 
-        return structs.replace(Inference.ask(self, exchange, read_body), shown=shown)
+        return structs.replace(Inference.ask(self, exchange, body), shown=shown)
 
 
 class Room(Struct, frozen=True):
@@ -51,7 +51,7 @@ class Room(Struct, frozen=True):
     async def all(self, exchange: Exchange) -> None:
         """POST begins one, GET lists them."""
         if exchange.request.method == "POST":
-            await self.begin(exchange)
+            await self.begin.serve(exchange)
         else:
             await self._list(exchange)
 
