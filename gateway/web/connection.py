@@ -166,7 +166,7 @@ class Connection(web.RequestHandler):
         if tail:
             self._message_tail = tail
         if not found:  # a body that is due goes on, or a head begins
-            if self.content is EMPTY_PAYLOAD and not self._head_since:
+            if data and self.content is EMPTY_PAYLOAD and not self._head_since:
                 self._head_since = self._loop.time()
             return
         if head and found is not _BAD_HTTP:
@@ -175,7 +175,7 @@ class Connection(web.RequestHandler):
         if len(self._messages) >= self._max_msg_queue_size and not self._buffer_paused:
             self._pause_reading_for_buffer()
 
-    async def start(self) -> None:  # noqa: PLR0912 - runs for every request
+    async def start(self) -> None:  # noqa: C901, PLR0912 - runs for every request
         """Serve one request after the other, all in the connection's own task.
 
         It stands in for aiohttp's loop, which makes a task, a request and a writer for each.
@@ -185,6 +185,8 @@ class Connection(web.RequestHandler):
         assert parser is not None
         keep_alive = True
         while keep_alive and not self._close and not self._force_close:
+            if not messages and self._framing.due < 0:
+                self._parse(b"")  # of requests sent one behind the other it may hold some back
             if not messages:
                 self._waiter = loop.create_future()
                 try:

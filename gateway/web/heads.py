@@ -20,7 +20,7 @@ from gateway.web.reading import JSON_TYPES, Request, secret_of
 
 _UNKNOWN = -1  # and stays so
 _SMALL = 1 << 16  # a longer body costs so much that its head does not count
-_TRIES = 8  # heads unlike the one before, until a client is taken for one that never repeats one
+_TRIES = 8  # heads that had to be read, until a client is taken for one that repeats none
 _LONGEST = 2048
 _MOST_DIGITS = 9
 _BLANK = b"\r\n\r\n"
@@ -107,10 +107,10 @@ class Framing:
             self._give_up()
             return
         known = self.known
-        if not length or (
-            known is not None and known.digits_in(head[:-4])
-        ):  # that is, with a long body
+        if not length:
             return
+        if known is not None and known.digits_in(head[:-4]):
+            return  # the same with a long body
         known = _learnt(head, request)
         if known is not None:
             known = self._shared.setdefault((known.before, known.after), known)
