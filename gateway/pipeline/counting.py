@@ -56,7 +56,7 @@ async def _counted(
         estimate = input_tokens(body.raw)
         return (_ESTIMATED,), msgspec.json.encode({"input_tokens": estimate})
     counting = structs.replace(candidate, operation=own)
-    attempts = Attempts(services, [counting], 0, record, _nothing_more)
+    attempts = Attempts.of(services, [counting], 0, record, _nothing_more)
     order = Order("count_tokens", body, heard=heard(counting, ask.headers))
     tried = attempts.begin() or await attempts.next()
     try:

@@ -66,7 +66,7 @@ async def _serve(
 
     Each try is made right here and no coroutine deeper: every call waits at its bottom twice.
     """
-    attempts = Attempts(services, job.candidates, job.tokens, record, job.more, job.keys)
+    attempts = Attempts.of(services, job.candidates, job.tokens, record, job.more, job.keys)
     meter = relay.Meter()
     try:
         tried = attempts.begin() or await attempts.next()

@@ -15,6 +15,7 @@ from gateway.domain import Credential
 from gateway.errors import NO_UPSTREAM, Fault
 from gateway.pipeline.attempt import Attempt
 from gateway.pipeline.record import Record
+from gateway.pipeline.routing import Routing
 from gateway.pipeline.services import Candidate, Services
 
 _BEGINNINGS = range(3)  # others may be quicker
@@ -36,61 +37,49 @@ class Try(Struct):
     hurry: asyncio.Timeout | None = None  # until its answer has begun
 
 
-class Attempts:
+class Attempts(Struct, eq=False):
     """What has been tried of one call, and what may be tried still.
 
     Every open stream carries one, so it is kept small.
     """
 
-    __slots__ = (
-        "_elsewhere",
-        "_excluded",
-        "_given_up",
-        "_keys",
-        "_more",
-        "_only_asked",
-        "_queue",
-        "_record",
-        "_routing",
-        "_services",
-        "_sticky",
-        "_tokens",
-        "_too_small",
-        "_tries",
-        "_wait",
-    )
+    _services: Services
+    _routing: Routing
+    _tries: Tries
+    _queue: list[Candidate]
+    _tokens: int
+    _record: Record
+    _more: More | None
+    _keys: tuple[int, ...] = ()
+    _sticky: Place | None = None
+    _excluded: tuple[tuple[str, str], ...] = ()
+    _wait: float | None = None
+    _given_up: tuple[str, ...] = ()
+    _too_small: int = -1
+    _only_asked: bool = False
+    _elsewhere: bool = False
 
-    def __init__(
-        self,
+    @classmethod
+    def of(
+        cls,
         services: Services,
         candidates: list[Candidate],
         tokens: int,
         record: Record,
         more: More,
         keys: tuple[int, ...] = (),
-    ) -> None:
-        self._services = services
-        self._routing = services.routing
-        self._queue = candidates
-        self._tokens = tokens
-        self._record = record
-        self._more: More | None = more
-        self._keys = keys
-        self._excluded: tuple[tuple[str, str], ...] = ()
-        self._sticky: Place | None = None
-        self._wait: float | None = None
-        self._given_up: tuple[str, ...] = ()
-        self._too_small = -1
-        self._only_asked = False
-        self._elsewhere = False
-        now = services.clock.monotonic()
+    ) -> Attempts:
+        """Those of a call that has just been admitted: its time runs from now on."""
+        routing, now = services.routing, services.clock.monotonic()
         total = candidates[0].route.provider.timeouts.total
         ends = now + (total if total < _DEADLINE else _DEADLINE)
-        self._tries = tries = Tries(self._routing.budget, ends, _MOST_TRIES)
+        tries = Tries(routing.budget, ends, _MOST_TRIES)
         tries.first()
+        attempts = cls(services, routing, tries, candidates, tokens, record, more, keys)
         if keys:
-            self._sticky = self._routing.affinity.find(now, keys)
-            self._put_first(self._sticky)
+            attempts._sticky = sticky = routing.affinity.find(now, keys)
+            attempts._put_first(sticky)
+        return attempts
 
     def _put_first(self, place: Place | None) -> None:
         """A conversation goes where its prompt is warm, if that may serve it at all."""
@@ -184,8 +173,9 @@ class Attempts:
         excluded: Sequence[str] = ()
         if self._excluded:
             excluded = [name for slug, name in self._excluded if slug == route.slug]
+        clock = self._services.clock
         for _ in _BEGINNINGS:
-            now = self._services.clock.monotonic()
+            now = clock.monotonic()
             pick = pool.pick(now, route.upstream, route.region, wanted, self._tokens, excluded)
             if isinstance(pick, Refused):
                 if pick.wait is not None:
