@@ -214,7 +214,7 @@ async def _answer(
                 job.keep(meter.final)
         sink.end()
         return
-    reply = await relay.whole(sent, services.upstream)
+    reply = relay.at_hand(sent) or await relay.whole(sent, services.upstream)
     attempts.answered(tried)
     if job.handed is not None:
         if reply.progress is None:
