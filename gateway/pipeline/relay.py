@@ -10,7 +10,7 @@ import msgspec
 from gateway.core.estimate import output_tokens
 from gateway.core.faults import fault_in_body
 from gateway.core.meter import DELTA_FRAME, LARGE, StreamMeter, Translator
-from gateway.core.sse import CR, MAX_EVENT
+from gateway.core.sse import CR, LF, MAX_EVENT
 from gateway.core.usage import NOTHING, decode_head, openai_usage, usage_of
 from gateway.domain import Usage
 from gateway.errors import Fault, upstream_error
@@ -200,8 +200,8 @@ class Stream:
         meter, size = self._passing, len(data)
         if (
             data.find(b"\n") != size - 2
-            or not data.startswith(b"data: ")
-            or not data.endswith(b"\n")
+            or data[:6] != b"data: "  # a piece is cut sooner than asked how it begins
+            or data[-1] != LF
             or CR in data
             or meter.tail
             or size > MAX_EVENT

@@ -92,7 +92,7 @@ async def _best(services: Services, key: object, name: str) -> float:
             if found is None:
                 found = await candidates(services, standing, wanted, name)
             record = Record("bench", 0.0)
-            attempts = Attempts(services, found, 100, record, _nobody)
+            attempts = Attempts.of(services, found, 100, record, _nobody)
             tried = await attempts.next()
             attempts.answered(tried)
             attempts.done(tried, "ok")
