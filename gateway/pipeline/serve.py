@@ -37,7 +37,7 @@ class Try(Struct):
     hurry: asyncio.Timeout | None = None  # until its answer has begun
 
 
-class Attempts(Struct):
+class Attempts(Struct, eq=False):
     """What has been tried of one call, and what may be tried still.
 
     Every open stream carries one, so it is kept small.
@@ -45,11 +45,11 @@ class Attempts(Struct):
 
     _services: Services
     _routing: Routing
+    _tries: Tries
     _queue: list[Candidate]
     _tokens: int
     _record: Record
     _more: More | None
-    _tries: Tries
     _keys: tuple[int, ...] = ()
     _sticky: Place | None = None
     _excluded: tuple[tuple[str, str], ...] = ()
@@ -69,16 +69,16 @@ class Attempts(Struct):
         more: More,
         keys: tuple[int, ...] = (),
     ) -> Attempts:
-        """Those of a call that has come in."""
-        now, routing = services.clock.monotonic(), services.routing
+        """Those of a call that has just been admitted: its time runs from now on."""
+        routing, now = services.routing, services.clock.monotonic()
         total = candidates[0].route.provider.timeouts.total
         ends = now + (total if total < _DEADLINE else _DEADLINE)
         tries = Tries(routing.budget, ends, _MOST_TRIES)
         tries.first()
-        attempts = cls(services, routing, candidates, tokens, record, more, tries, keys)
+        attempts = cls(services, routing, tries, candidates, tokens, record, more, keys)
         if keys:
-            attempts._sticky = routing.affinity.find(now, keys)
-            attempts._put_first(attempts._sticky)
+            attempts._sticky = sticky = routing.affinity.find(now, keys)
+            attempts._put_first(sticky)
         return attempts
 
     def _put_first(self, place: Place | None) -> None:
@@ -173,8 +173,9 @@ class Attempts(Struct):
         excluded: Sequence[str] = ()
         if self._excluded:
             excluded = [name for slug, name in self._excluded if slug == route.slug]
+        clock = self._services.clock
         for _ in _BEGINNINGS:
-            now = self._services.clock.monotonic()
+            now = clock.monotonic()
             pick = pool.pick(now, route.upstream, route.region, wanted, self._tokens, excluded)
             if not isinstance(pick, Pick):
                 if pick.wait is not None:
