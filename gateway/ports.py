@@ -38,6 +38,10 @@ class UpstreamReply(Protocol):
         """They will not be asked for again."""
         ...
 
+    def at_hand(self, limit: int) -> bytes | None:
+        """What `read` gives, where nothing is to be waited for; None tells nothing of the rest."""
+        ...
+
     async def read(self, limit: int) -> bytes:
         """The whole body, decoded from its content encoding; over `limit` is a fault."""
         ...

@@ -10,7 +10,7 @@ import re
 from collections.abc import Iterator
 
 MAX_EVENT = 1 << 20
-CR = ord("\r")  # whether a number is in bytes is told six times as soon as whether bytes are
+CR, LF = b"\r\n"  # whether a number is in bytes is told six times as soon as whether bytes are
 BOM = b"\xef\xbb\xbf"
 
 # A blank line ends an event; lines end in LF, CRLF or CR. A CR at the very end of what has come so

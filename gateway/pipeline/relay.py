@@ -10,7 +10,7 @@ import msgspec
 from gateway.core.estimate import output_tokens
 from gateway.core.faults import fault_in_body
 from gateway.core.meter import DELTA_FRAME, LARGE, StreamMeter, Translator
-from gateway.core.sse import CR, MAX_EVENT
+from gateway.core.sse import CR, LF, MAX_EVENT
 from gateway.core.usage import NOTHING, decode_head, openai_usage, usage_of
 from gateway.domain import Usage
 from gateway.errors import Fault, upstream_error
@@ -27,11 +27,20 @@ from gateway.pipeline.strangers import kept, passing
 from gateway.pipeline.till import Till
 from gateway.pipeline.wishes import Wishes
 from gateway.ports import Clock, Headers, Sink, Upstream
-from gateway.sdk import PASSTHROUGH, Further, Operation, Reply
+from gateway.sdk import PASSTHROUGH, Further, Reply
 
 MAX_REPLY = 64 << 20
 _MOST_WAVES = 64  # of further requests, one after the other
 _EVENT_STREAM = "text/event-stream"
+
+
+def at_hand(attempt: Attempt) -> Reply | None:
+    """What `whole` gives, where all of it is here and passes as it is: no coroutine, no wait."""
+    reply, operation = attempt.reply, attempt.candidate.operation
+    if operation.parse is not PASSTHROUGH or not 200 <= reply.status < 300:
+        return None
+    body = reply.at_hand(MAX_REPLY)
+    return None if body is None else _passed(attempt, body)
 
 
 async def whole(attempt: Attempt, upstream: Upstream) -> Reply:
@@ -40,9 +49,9 @@ async def whole(attempt: Attempt, upstream: Upstream) -> Reply:
     if not 200 <= reply.status < 300:
         raise await _refusal(attempt)
     body = await reply.read(MAX_REPLY)
+    if operation.parse is PASSTHROUGH:
+        return _passed(attempt, body)
     try:
-        if operation.parse is PASSTHROUGH:
-            return _passed(operation, body)
         made = operation.parse(attempt.call, reply.status, reply.headers, body)
         for _ in range(_MOST_WAVES):
             if not isinstance(made, Further):
@@ -52,8 +61,7 @@ async def whole(attempt: Attempt, upstream: Upstream) -> Reply:
     except Fault as fault:
         raise told(fault, attempt.candidate, attempt.credential, attempt.mishaps) from None
     except (Exception, SystemExit) as error:
-        adapter = attempt.candidate.route.provider.adapter
-        raise attempt.mishaps.failed(adapter, error) from error
+        raise _failed(attempt, error) from error
 
 
 def media_type(attempt: Attempt) -> str | None:
@@ -192,8 +200,8 @@ class Stream:
         meter, size = self._passing, len(data)
         if (
             data.find(b"\n") != size - 2
-            or not data.startswith(b"data: ")
-            or not data.endswith(b"\n")
+            or data[:6] != b"data: "  # a piece is cut sooner than asked how it begins
+            or data[-1] != LF
             or CR in data
             or meter.tail
             or size > MAX_EVENT
@@ -331,22 +339,32 @@ def _translator(attempt: Attempt, show_usage: bool, media: str | None) -> Transl
     return translator if media is None else measured(translator, media, attempt.candidate.rows)
 
 
-def _passed(operation: Operation, body: bytes) -> Reply:
+def _passed(attempt: Attempt, body: bytes) -> Reply:
+    operation = attempt.candidate.operation
     try:
-        head = decode_head(body)
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-        raise upstream_error(
-            "The provider's answer is not the JSON object it should be.", "bad_answer"
-        ) from None
-    if not head.choices or operation.fault_in is not fault_in_body:
-        fault = operation.fault_in(body)
-        if fault is not None:
-            raise fault
-    raw = usage_of(head)
-    if raw is None:
-        return Reply(body)
-    read = operation.usage  # our own reader gives what it owes; strangers' are looked at
-    return Reply(body, openai_usage(raw) if read is openai_usage else sound_usage(read(raw)))
+        try:
+            head = decode_head(body)
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+            raise upstream_error(
+                "The provider's answer is not the JSON object it should be.", "bad_answer"
+            ) from None
+        if not head.choices or operation.fault_in is not fault_in_body:
+            fault = operation.fault_in(body)
+            if fault is not None:
+                raise fault
+        raw = usage_of(head)
+        if raw is None:
+            return Reply(body)
+        read = operation.usage  # our own reader gives what it owes; strangers' are looked at
+        return Reply(body, openai_usage(raw) if read is openai_usage else sound_usage(read(raw)))
+    except Fault as fault:
+        raise told(fault, attempt.candidate, attempt.credential, attempt.mishaps) from None
+    except (Exception, SystemExit) as error:
+        raise _failed(attempt, error) from error
+
+
+def _failed(attempt: Attempt, error: BaseException) -> Fault:
+    return attempt.mishaps.failed(attempt.candidate.route.provider.adapter, error)
 
 
 async def _refusal(attempt: Attempt) -> Fault:

@@ -185,7 +185,9 @@ async def _answer(
     sink: Sink,
     record: Record,
 ) -> None:
-    headers: Headers = (("x-gateway-route", job.candidate.route.slug), *record.headers)
+    headers: Headers = (("x-gateway-route", job.candidate.route.slug),)
+    if record.headers:
+        headers = (*headers, *record.headers)
     if record.tries:
         headers = (*headers, ("x-gateway-attempts", str(len(record.tries) + 1)))
     if sent.fidelity:
@@ -214,7 +216,7 @@ async def _answer(
                 job.keep(meter.final)
         sink.end()
         return
-    reply = await relay.whole(sent, services.upstream)
+    reply = relay.at_hand(sent) or await relay.whole(sent, services.upstream)
     attempts.answered(tried)
     if job.handed is not None:
         if reply.progress is None:

@@ -24,7 +24,7 @@ from gateway.errors import Fault
 CONTRACT: Final = 1
 
 
-class Call(Struct, frozen=True):
+class Call(Struct, frozen=True, gc=False):
     """What an adapter is told of a call: the client's body, and where the catalog sends it."""
 
     operation: str
@@ -62,7 +62,7 @@ class Progress(Struct, frozen=True):
     soon: bool = False
 
 
-class Reply(Struct, frozen=True):
+class Reply(Struct, frozen=True, gc=False):
     """A whole answer in the client's dialect, and what it used.
 
     `progress` stands for the answer of a job: what was asked for goes on by itself.

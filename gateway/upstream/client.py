@@ -67,8 +67,9 @@ class HttpUpstream:
                 return await self._sim.send(request, channel)
             way = self._way(method, url, channel)
         start, pool = way
-        size = size_of(pieces) if pieces else len(request.body)
-        data = self._writer.write(start, method, request.headers, size) + request.body
+        body = request.body
+        size = size_of(pieces) if pieces else len(body)
+        data = self._writer.write(start, method, request.headers, size, body)
         timeouts, now = channel.timeouts, pool.now()
         total = now + timeouts.total
         connection = pool.take(now)

@@ -280,7 +280,7 @@ class Connection(asyncio.Protocol):
         headers, body = whole
         self._waiter = None
         self._hint = headers.get("keep-alive")
-        reply = Reply(200, headers, None, self.where, self._loop, held=[body], done=True)
+        reply = Reply(200, headers, None, self.where, self._loop, True, None, [body], True)
         waiter.set_result(reply)
         self._give_back()
         return False

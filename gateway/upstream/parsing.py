@@ -17,15 +17,16 @@ MAX_INTERIM = 8
 
 _HEADER_COST = 4  # the colon, the space, CR and LF
 _MOST_NAMES = 512
+_MOST_LINES, _LONGEST_LINE = 1_024, 1_024
 
 # Names of headers as they come, and as they are kept: most are the same in every answer.
 _names: dict[bytes, str] = {}
-# The same as text, for those names that say nothing of an answer's framing or encoding.
+# The same as text, for those names that say nothing of an answer's framing or encoding, or what
+# `whole_answer` understands of it.
 _harmless: dict[str, str] = {}
-_WEIGHTY = frozenset({
-    "content-encoding", "proxy-connection", "trailer", "transfer-encoding", "upgrade",
-})  # fmt: skip
+_WEIGHTY = frozenset({"content-encoding", "proxy-connection", "trailer", "upgrade"})
 _STARTS = "HTTP/1.1 200 OK"
+_LAST_CHUNK = b"\r\n0\r\n\r\n"
 
 NO_HEADERS: dict[str, str] = {}  # of an answer whose headers are somebody else's now
 REFUSALS = (httptools.HttpParserError, httptools.HttpParserUpgrade)
@@ -39,34 +40,59 @@ class _Stop(Exception):  # noqa: N818 - stops the C parser; never leaves this mo
     """Raised inside a callback so that the parser reads no further."""
 
 
+class _Fields(dict[str, tuple[str, str]]):
+    """Headers as they are kept, by their lines: of an answer's most are those of the last one.
+
+    What the parser might not take, or would weigh, is a KeyError.
+    """
+
+    def __missing__(self, line: str) -> tuple[str, str]:
+        name, _, value = line.partition(": ")
+        if value < "!" or not value.isprintable():  # nothing, or a space in front
+            raise KeyError(name)
+        field = (_harmless[name], value)
+        if len(line) <= _LONGEST_LINE:
+            if len(self) >= _MOST_LINES:
+                self.clear()
+            self[line] = field
+        return field
+
+
+_field_of = _Fields().__getitem__
+
+
 def whole_answer(data: bytes) -> tuple[dict[str, str], bytes] | None:
     """Headers and body of a success that lies whole in `data`; None where the parser must judge.
 
     The parser costs a call of Python per header and per event. What is taken here, it would take as
-    well: names that it has passed before, each once; values in print; the one exact length.
+    well: names that it has passed before, each once; values in print; the one exact length, be it
+    that of a single chunk.
     """
     head, _, body = data.partition(b"\r\n\r\n")
-    text = head.decode("latin-1")
-    if not body or len(text) > MAX_HEAD or "hunked" in text:  # a stream's, sooner than by its names
+    lines = head.decode("latin-1").split("\r\n")
+    if lines.pop(0) != _STARTS or len(head) > MAX_HEAD:
         return None
-    start, *lines = text.split("\r\n")
-    headers: dict[str, str] = {}
     try:
-        for line in lines:
-            name, _, value = line.partition(": ")
-            if value < "!" or not value.isprintable():  # nothing, or a space in front
-                return None
-            headers[_harmless[name]] = value
+        headers = dict(map(_field_of, lines))
+        if "transfer-encoding" in headers:
+            body = _one_chunk(headers, body)
+        elif headers["content-length"] != str(len(body)):
+            return None
     except KeyError:
         return None
-    if (
-        start != _STARTS
-        or not len(headers) == len(lines) <= MAX_HEADERS
-        or headers.get("content-length") != f"{len(body)}"
-        or headers.get("connection", "keep-alive") != "keep-alive"
-    ):
+    if "connection" in headers and headers["connection"] != "keep-alive":
         return None
-    return headers, body
+    return (headers, body) if body and len(headers) == len(lines) <= MAX_HEADERS else None
+
+
+def _one_chunk(headers: dict[str, str], body: bytes) -> bytes:
+    """What lies in the one chunk of a body that is there to its end; nothing of any other body."""
+    if headers["transfer-encoding"] != "chunked" or "content-length" in headers:
+        return b""
+    size, _, rest = body.partition(b"\r\n")
+    length = len(rest) - len(_LAST_CHUNK)
+    whole = length > 0 and size.lower() == b"%x" % length and rest.endswith(_LAST_CHUNK)
+    return rest[:length] if whole else b""
 
 
 class ResponseParser:

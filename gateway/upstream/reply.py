@@ -41,10 +41,10 @@ class Reply(Struct, eq=False):
     loop: asyncio.AbstractEventLoop
     delimited: bool = True
     decoder: Decoder | None = None
-    # Who takes the body straight off the wire; None while nobody does and pieces are kept.
-    deliver: Callable[[bytes], None] | None = None
     held: list[bytes] | None = None
     done: bool = False  # the wire has reached its end
+    # Who takes the body straight off the wire; None while nobody does and pieces are kept.
+    deliver: Callable[[bytes], None] | None = None
     _waiter: asyncio.Future[None] | None = None
     _held_bytes: int = 0
     _brimming: bool = False
@@ -54,16 +54,21 @@ class Reply(Struct, eq=False):
 
     # --- the consumer's side: ports.UpstreamReply ---
 
+    def at_hand(self, limit: int) -> bytes | None:
+        """The whole body where it came with its head, as short answers do."""
+        if not self.done or self._taken or self._error is not None or self.decoder is not None:
+            return None
+        self._taken = True
+        held, self.held = self.held or (), None
+        whole = held[0] if len(held) == 1 else b"".join(held)
+        if len(whole) > limit:
+            raise faults.oversize(self.where, limit)
+        return whole
+
     async def read(self, limit: int) -> bytes:
         """The whole body; more than `limit` bytes is a fault."""
-        if self.done and not self._taken and self._error is None and self.decoder is None:
-            self._taken = True  # it came with its head, as short answers do
-            held, self.held = self.held or (), None
-            whole = held[0] if len(held) == 1 else b"".join(held)
-            if len(whole) > limit:
-                raise faults.oversize(self.where, limit)
-            return whole
-        return await self._gathered(limit)
+        whole = self.at_hand(limit)
+        return await self._gathered(limit) if whole is None else whole
 
     async def _gathered(self, limit: int) -> bytes:
         pieces: list[bytes] = []
@@ -122,6 +127,8 @@ class Reply(Struct, eq=False):
 
     def close(self) -> None:
         """Cut an unfinished answer; a finished one has gone back to the pool by itself."""
+        if self.done and self._taken:
+            return
         self._taken = True
         self.held = None
         if not self.done:

@@ -74,15 +74,22 @@ class HeadWriter:
         self._heads: dict[tuple[str, tuple[tuple[str, str], ...]], bytes] = {}
 
     def write(
-        self, start: str, method: str, headers: tuple[tuple[str, str], ...], length: int
+        self,
+        start: str,
+        method: str,
+        headers: tuple[tuple[str, str], ...],
+        length: int,
+        body: bytes = b"",
     ) -> bytes:
-        """The whole head; most requests on one way have the same, but for their length."""
+        """The whole head, and what of the body there is; most requests on one way have the same
+        head, but for their length.
+        """
         try:
             head = self._heads.get((start, headers)) or self._remembered(start, headers)
         except TypeError:  # lists in place of tuples are headers as well
             head = self.opened(start, headers)
         if length or method not in ("GET", "DELETE", "HEAD"):
-            return b"%bContent-Length: %d\r\n\r\n" % (head, length)
+            return b"%bContent-Length: %d\r\n\r\n%b" % (head, length, body)
         return head + b"\r\n"
 
     def opened(self, start: str, headers: tuple[tuple[str, str], ...]) -> bytes:

@@ -172,6 +172,39 @@ def test_other_beginnings_lengths_and_bodies(start: str) -> None:
         assert alike(head.encode("latin-1") + body), (head, body)
 
 
+CODED = "HTTP/1.1 200 OK\r\nx-a: b\r\nTransfer-Encoding: chunked\r\n"
+CHUNKED = b"2\r\nhi\r\n0\r\n\r\n"
+
+
+@settings(max_examples=500)
+@given(
+    st.sampled_from([CODED, CODED + "Content-Length: 12\r\n", CODED.replace("chunked", "Chunked")]),
+    st.integers(0, 40),
+    st.sampled_from([b"%x", b"%X", b"0%x", b"%x ", b"+%x", b"0x%x", b"%x;a=b", b"%x\n", b"-%x"]),
+    st.integers(-2, 2),
+    st.sampled_from([b"\r\n0\r\n\r\n", b"\r\n0\r\n", b"0\r\n\r\n", b"\r\n0\r\nx-a: b\r\n\r\n"]),
+    st.sampled_from([b"", b"x", b"\r\n", CHUNKED, b"\r\n0\r\n\r\n"]),
+    st.lists(st.integers(0, 120), max_size=2),
+)
+def test_a_chunk_is_what_the_parser_makes_of_it(
+    head: str, size: int, spelling: bytes, off: int, end: bytes, more: bytes, cuts: list[int]
+) -> None:
+    """However long it says to be, however it says it, whatever follows it, split anywhere."""
+    chunk = spelling % max(size + off, 0) + b"\r\n" + b"h" * size + end + more
+    data = head.encode() + b"\r\n" + chunk
+    places = [0, *sorted(cut for cut in cuts if cut < len(data)), len(data)]
+    assert alike(*[data[a:b] for a, b in itertools.pairwise(places) if a < b])
+
+
+def test_one_chunk_is_read() -> None:
+    """Of a body in several the parser is asked, and of one that has not come to its end."""
+    headers = {"x-a": "b", "transfer-encoding": "chunked"}
+    assert read(CODED, CHUNKED) == (headers, b"hi")
+    assert read(CODED, b"A\r\n0123456789\r\n0\r\n\r\n") == (headers, b"0123456789")
+    assert read(CODED, b"1\r\nh\r\n1\r\ni\r\n0\r\n\r\n") is None
+    assert [read(CODED, CHUNKED[:size]) for size in range(len(CHUNKED))] == [None] * len(CHUNKED)
+
+
 def read(head: str, body: bytes = b"hi") -> Any:
     learn(NAMES)
     return whole_answer(head.encode("latin-1") + b"\r\n" + body)

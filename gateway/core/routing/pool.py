@@ -168,7 +168,6 @@ class Pool:
             if isinstance(ticket, Refusal):
                 return False
             pick.ticket = ticket
-        pick.heard = False
         if closed:
             pick.turns = (own.turn, whole.turn, route.turn)
         else:
@@ -190,10 +189,12 @@ class Pool:
         own, whole, route = seat.breaker, account.breaker, seat.lane.breaker
         closed = not (own.until or whole.until or route.until)
         if closed and pick.turns == (own.turn, whole.turn, route.turn):
-            # Nothing was wrong and nothing is: there is only something to count.
-            own.window.well(now)
-            whole.window.well(now)
-            route.window.well(now)
+            # Nothing was wrong and nothing is: there is only something to count, thrice a call.
+            for window in (own.window, whole.window, route.window):
+                if now >= window.ends:
+                    window.next_half(now)
+                window.good += 1
+                window.row = 0
             return ()
         changes = _told(pick, now, "ok", None)
         turns = pick.turns

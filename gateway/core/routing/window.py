@@ -35,20 +35,14 @@ class Window:
 
     def count(self, now: float, good: bool) -> None:
         """One more call has ended."""
+        if now >= self.ends:
+            self.next_half(now)
         if good:
-            self.well(now)
-            return
-        if now >= self.ends:
-            self.next_half(now)
-        self._bad += 1
-        self.row += 1
-
-    def well(self, now: float) -> None:
-        """One more call has gone well: what is counted most, in the fewest steps."""
-        if now >= self.ends:
-            self.next_half(now)
-        self.good += 1
-        self.row = 0
+            self.good += 1
+            self.row = 0
+        else:
+            self._bad += 1
+            self.row += 1
 
     def next_half(self, now: float) -> None:
         """Begin to count anew; what was counted last stays in sight for as long."""
