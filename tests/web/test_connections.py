@@ -377,3 +377,23 @@ async def test_an_open_stream_keeps_nothing_of_its_request(
 def heads() -> int:
     kinds = (RawRequestMessage, StreamReader, Served)
     return sum(isinstance(kept, kinds) for kept in gc.get_objects())
+
+
+async def test_many_requests_behind_a_body_that_came_late(gateway: Gateway) -> None:
+    """All are answered, though the parser stops at what it takes for as many as it may hold."""
+    raw = request(chat(), gateway.key)
+    cut = raw.index(b"\r\n\r\n") + 4
+    async with await RawClient.open(gateway.server.port) as client:
+        client.send(raw[:cut])
+        while not any(one._body_since for one in gateway.server.room.connections):
+            await asyncio.sleep(0)
+        client.send(raw[cut:])
+        assert (await client.answer()).status == 200
+        client.send(40 * raw)
+        assert [(await client.answer()).status for _ in range(40)] == 40 * [200]
+        while only(gateway)._waiter is None:
+            await asyncio.sleep(0)
+        room = gateway.server.room
+        room.sweep(room.loop.time() + 60)  # at rest, and not in the middle of a head
+        client.send(raw)
+        assert (await client.answer()).status == 200

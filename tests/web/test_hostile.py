@@ -295,24 +295,6 @@ async def test_pipelined_requests(gateway: Gateway, fake: FakeUpstream) -> None:
     assert found == list(range(1, 30))
 
 
-async def test_many_requests_behind_a_body_that_came_late(gateway: Gateway) -> None:
-    """All are answered, though the parser stops at what it takes for as many as it may hold."""
-    raw = request(chat(), gateway.key)
-    cut = raw.index(b"\r\n\r\n") + 4
-    async with await RawClient.open(gateway.server.port) as client:
-        client.send(raw[:cut])
-        await waiting(gateway, "_body_since")
-        client.send(raw[cut:])
-        assert (await client.answer()).status == 200
-        client.send(40 * raw)
-        assert [(await client.answer()).status for _ in range(40)] == 40 * [200]
-        await waiting(gateway, "_waiter")
-        room = gateway.server.room
-        room.sweep(room.loop.time() + 60)  # at rest, and not in the middle of a head
-        client.send(raw)
-        assert (await client.answer()).status == 200
-
-
 async def test_expect_continue(gateway: Gateway, fake: FakeUpstream) -> None:
     """A client that waits for leave gets it at once, unless the body is refused anyway."""
     raw = request(chat(), gateway.key, headers={"Expect": "100-continue"})
