@@ -135,7 +135,7 @@ class App:
     async def handle(self, request: Request, connection: Connection) -> bool:
         """Serve one request from its head to the end of its answer; whether more may follow."""
         number = next(self._ids)
-        record = Record(f"{self._id_prefix}{number:06x}", self._clock.monotonic(), number=number)
+        record = Record(f"{self._id_prefix}{number:06x}", self._clock.monotonic(), number)
         recorded = request.method == "POST" and "Idempotency-Key" in request.headers
         sink = (RecordingSink if recorded else HttpSink)(request, connection, record)
         path, rest = request.path, ""
