@@ -49,7 +49,7 @@ _FAILURES = (sqlite3.Error, ValueError, OverflowError)
 # Account, key and derived key, by their numbers.
 Who = tuple[int, int, int]
 # Status, flag, input, output and cached tokens, receipt.
-Result = tuple[int, int, int, int, int, bytes]
+Result = tuple[int, int, int, int, int, bytearray]
 Row = tuple[int | bytearray, ...]
 
 
@@ -68,10 +68,11 @@ def settle_row(
     at: int, who: Who, call: int, held: int, charge: int, way: int, result: Result
 ) -> Row:
     """The entry that lets go of what was held and charges what was used."""
+    account, key, child = who  # a star in so long a tuple costs as much as all the rest of it
     status, flag, tokens_in, tokens_out, cached, receipt = result
     return (
-        at, SETTLE, *who, call, held - charge, -held, charge, 0, way, status, flag,
-        tokens_in, tokens_out, cached, 0, bytearray(receipt),
+        at, SETTLE, account, key, child, call, held - charge, -held, charge, 0, way, status, flag,
+        tokens_in, tokens_out, cached, 0, receipt,
     )  # fmt: skip
 
 
@@ -167,10 +168,12 @@ class GroupCommit:
     ) -> Commit:
         """Set money aside before a call goes upstream."""
         self._open_calls += 1
-        return self.post(
-            (at, HOLD, *who, call, -amount, amount, 0, 0, way, 0, 0, tokens, 0, 0, estimate, _NONE),
-            self._open_calls == 1,
-        )
+        account, key, child = who
+        row = (
+            at, HOLD, account, key, child, call, -amount, amount, 0, 0, way, 0, 0,
+            tokens, 0, 0, estimate, _NONE,
+        )  # fmt: skip
+        return self.post(row, self._open_calls == 1)
 
     def extend(self, at: int, who: Who, call: int, amount: int, estimate: int = 0) -> Commit:
         """Set more aside for a call that runs; `estimate` is what it has cost so far, if known."""
