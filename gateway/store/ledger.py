@@ -77,10 +77,10 @@ def settle_row(
 
 
 class _Batch:
-    __slots__ = ("rows", "waiting", "watching")
+    __slots__ = ("values", "waiting", "watching")
 
     def __init__(self) -> None:
-        self.rows: list[Row] = []
+        self.values: list[int | bytearray] = []  # of all its rows, as a statement takes them
         self.waiting: list[Commit] = []
         self.watching: list[Commit] = []
 
@@ -88,6 +88,11 @@ class _Batch:
     def pending(self) -> bool:
         """Whether anybody waits for it to be written."""
         return bool(self.waiting or self.watching)
+
+    def rows(self) -> list[Row]:
+        """Its rows, each by itself: one for each who is waiting."""
+        starts = range(0, len(self.values), _WIDTH)
+        return [tuple(self.values[start : start + _WIDTH]) for start in starts]
 
     def done(self, error: Exception | None) -> list[Commit]:
         """Tell everybody who waits; those who have given up meanwhile."""
@@ -150,11 +155,11 @@ class GroupCommit:
         if alone and not self._working and self._written_at_once(row):
             commit.set_result(None)
             return commit
-        batch.rows.append(row)
+        batch.values += row
         batch.waiting.append(commit)
-        if len(batch.rows) >= self._enough:
+        if len(batch.waiting) >= self._enough:
             self._come_together.set()
-            if len(batch.rows) >= _MOST_ROWS:
+            if len(batch.waiting) >= _MOST_ROWS:
                 self._full.append(batch)
                 self._open = _Batch()
         if not self._working:
@@ -265,7 +270,7 @@ class GroupCommit:
         window = min(max(_GATHER, self._open_calls * _GATHER_EACH), _MOST_GATHER)
         left = self._last_commit + window - self._loop.time()
         self._enough = min(_MOST_ROWS, self._open_calls // 2)
-        if left > 0 and len(self._open.rows) < self._enough:
+        if left > 0 and len(self._open.waiting) < self._enough:
             self._come_together.clear()
             timer = self._loop.call_later(left, self._come_together.set)
             await self._come_together.wait()
@@ -292,8 +297,8 @@ class GroupCommit:
 
     async def _write(self, batch: _Batch) -> None:
         try:
-            if batch.rows:
-                await self._insert(batch.rows)
+            if batch.values:
+                await self._insert(batch.values)
         except (sqlite3.IntegrityError, OverflowError):
             await self._one_by_one(batch)
         except _FAILURES as error:
@@ -305,8 +310,9 @@ class GroupCommit:
 
     def _refuse(self, batch: _Batch, error: Exception | None) -> None:
         """Nothing of the batch was written: charges are kept, the rest is the caller's to undo."""
-        self._owed += [row for row in batch.rows if row[1] == SETTLE or row[1] == EXTEND]
-        self._open_calls -= sum(row[1] == HOLD for row in batch.rows)
+        rows = batch.rows()
+        self._owed += [row for row in rows if row[1] == SETTLE or row[1] == EXTEND]
+        self._open_calls -= sum(row[1] == HOLD for row in rows)
         self._done(batch, error)
 
     def _done(self, batch: _Batch, error: Exception | None) -> None:
@@ -322,7 +328,7 @@ class GroupCommit:
         while self._owed:
             owed = self._owed[:_MOST_ROWS]
             try:
-                await self._insert(owed)
+                await self._insert([value for row in owed for value in row])
             except (sqlite3.IntegrityError, OverflowError):
                 # A row the tables refuse can never be written: it must not keep the others out.
                 try:
@@ -340,9 +346,9 @@ class GroupCommit:
         return True
 
     async def _one_by_one(self, batch: _Batch) -> None:
-        while batch.rows:
+        for row in batch.rows():
             try:
-                refused = await self._write_or_report(batch.rows[0])
+                refused = await self._write_or_report(row)
             except _FAILURES as error:
                 self._failed(error)
                 self._refuse(batch, error)
@@ -350,7 +356,7 @@ class GroupCommit:
             first = _Batch()
             first.waiting.append(batch.waiting.pop(0))
             self._done(first, refused)
-            del batch.rows[0]
+            del batch.values[:_WIDTH]
         self._done(batch, None)
 
     async def _write_or_report(self, row: Row) -> Exception | None:
@@ -360,24 +366,23 @@ class GroupCommit:
         storage does is raised.
         """
         try:
-            await self._insert([row])
+            await self._insert(row)
         except (sqlite3.IntegrityError, OverflowError) as error:
             self._open_calls -= row[1] == HOLD
             self._on_failure(error)
             return error
         return None
 
-    async def _insert(self, rows: Sequence[Row]) -> None:
-        statement = self._statements.get(len(rows))
+    async def _insert(self, values: Sequence[int | bytearray]) -> None:
+        """Write whole rows, given by their values one after the other."""
+        rows = len(values) // _WIDTH
+        statement = self._statements.get(rows)
         if statement is None:
-            statement = f"INSERT INTO entries ({COLUMNS}) VALUES {', '.join([_ONE] * len(rows))}"
-            self._statements[len(rows)] = statement
-        values: list[int | bytearray] = []
-        for row in rows:
-            values += row
+            statement = f"INSERT INTO entries ({COLUMNS}) VALUES {', '.join([_ONE] * rows)}"
+            self._statements[rows] = statement
         await self._database.write(statement, values)
         self.commits += 1
-        self.rows += len(rows)
+        self.rows += rows
 
     def _failed(self, error: Exception) -> None:
         self._storage_error = error
