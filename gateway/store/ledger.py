@@ -13,6 +13,7 @@ import asyncio
 import sqlite3
 from collections import deque
 from collections.abc import Callable, Sequence
+from math import nan
 from time import monotonic
 from weakref import WeakKeyDictionary
 
@@ -37,10 +38,10 @@ _QUICK = 0.002
 _SPARED = 100
 _RETRY_AFTER = 0.25
 _PATIENCE = 5.0
-# sqlite3 takes integers and byte arrays as they are. For None and bytes it looks first, in vain,
-# for who would turn them into something else, which costs as much as ten integers.
-_NONE = 0
-_ONE = f"({'?, ' * (_WIDTH - 1)}nullif(?, {_NONE}))"
+# sqlite3 takes numbers and byte arrays as they are. For None and bytes it looks first, in vain, for
+# who would turn them into something else, which costs as much as ten integers. NaN becomes NULL.
+_NONE = nan
+_ONE = f"({', '.join('?' * _WIDTH)})"
 INSERT_ONE = f"INSERT INTO entries ({COLUMNS}) VALUES {_ONE}"
 
 _CLOSED = "the ledger has been closed"
@@ -50,7 +51,8 @@ _FAILURES = (sqlite3.Error, ValueError, OverflowError)
 Who = tuple[int, int, int]
 # Status, flag, input, output and cached tokens, receipt.
 Result = tuple[int, int, int, int, int, bytearray]
-Row = tuple[int | bytearray, ...]
+Value = int | float | bytearray
+Row = tuple[Value, ...]
 
 
 # Done once a row is durable, or with the error that kept it from being so. Whoever waits for it may
@@ -80,7 +82,7 @@ class _Batch:
     __slots__ = ("values", "waiting", "watching")
 
     def __init__(self) -> None:
-        self.values: list[int | bytearray] = []  # of all its rows, as a statement takes them
+        self.values: list[Value] = []  # of all its rows, as a statement takes them
         self.waiting: list[Commit] = []
         self.watching: list[Commit] = []
 
@@ -373,7 +375,7 @@ class GroupCommit:
             return error
         return None
 
-    async def _insert(self, values: Sequence[int | bytearray]) -> None:
+    async def _insert(self, values: Sequence[Value]) -> None:
         """Write whole rows, given by their values one after the other."""
         rows = len(values) // _WIDTH
         statement = self._statements.get(rows)
