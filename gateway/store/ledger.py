@@ -70,7 +70,7 @@ def settle_row(
     at: int, who: Who, call: int, held: int, charge: int, way: int, result: Result
 ) -> Row:
     """The entry that lets go of what was held and charges what was used."""
-    account, key, child = who  # a star in so long a tuple costs as much as all the rest of it
+    account, key, child = who  # a star in so long a tuple costs nearly as much as the rest of it
     status, flag, tokens_in, tokens_out, cached, receipt = result
     return (
         at, SETTLE, account, key, child, call, held - charge, -held, charge, 0, way, status, flag,
