@@ -15,7 +15,7 @@ from gateway.sdk.adapter import Adapter
 
 Headers = Sequence[tuple[str, str]]
 Who = tuple[int, int, int]
-Result = tuple[int, int, int, int, int, bytes]
+Result = tuple[int, int, int, int, int, bytearray]
 
 
 class UpstreamReply(Protocol):

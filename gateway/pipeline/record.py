@@ -14,7 +14,7 @@ class Record:
     """Filled in along the way; never holds content or a secret.
 
     No Struct: it is quicker made, but every call writes most of these fields, and in a Struct each
-    costs ten times as much.
+    costs several times as much.
     """
 
     id: str

@@ -29,6 +29,7 @@ FIRST_SLICE = 1_024
 LARGEST_SLICE = 16_384
 # Fewer tokens than these are no answer, unless the client asked for so few.
 SHORT_ANSWER = 16
+_NO_RECEIPT = bytearray(b"{}")
 
 _NOUNS = {
     "wallet": "the account's balance",
@@ -222,7 +223,7 @@ class Till(Struct):
 
     def release(self, status: int) -> Awaitable[Exception | None]:
         """Charge nothing: the call came to nothing."""
-        return self._close(status, 0, 0, NOTHING, b"{}")
+        return self._close(status, 0, 0, NOTHING, _NO_RECEIPT)
 
     def _at_most(self, charge: int) -> int:
         """Take what was not set aside, as far as it is there."""
@@ -232,7 +233,7 @@ class Till(Struct):
         return min(charge, self.held)
 
     def _close(
-        self, status: int, flag: int, charge: int, usage: Usage, receipt: bytes
+        self, status: int, flag: int, charge: int, usage: Usage, receipt: bytearray
     ) -> Awaitable[Exception | None]:
         self.settled = True
         now = self.services.clock.time()

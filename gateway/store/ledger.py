@@ -13,7 +13,7 @@ import asyncio
 import sqlite3
 from collections import deque
 from collections.abc import Callable, Sequence
-from itertools import chain
+from math import nan
 from time import monotonic
 from weakref import WeakKeyDictionary
 
@@ -38,10 +38,10 @@ _QUICK = 0.002
 _SPARED = 100
 _RETRY_AFTER = 0.25
 _PATIENCE = 5.0
-# sqlite3 takes integers and byte arrays as they are. For None and bytes it looks first, in vain,
-# for who would turn them into something else, which costs as much as ten integers.
-_NONE = 0
-_ONE = f"({'?, ' * (_WIDTH - 1)}nullif(?, {_NONE}))"
+# sqlite3 takes numbers and byte arrays as they are. For None and bytes it looks first, in vain, for
+# who would turn them into something else, which costs as much as ten integers. NaN becomes NULL.
+_NONE = nan
+_ONE = f"({', '.join('?' * _WIDTH)})"
 INSERT_ONE = f"INSERT INTO entries ({COLUMNS}) VALUES {_ONE}"
 
 _CLOSED = "the ledger has been closed"
@@ -50,8 +50,9 @@ _FAILURES = (sqlite3.Error, ValueError, OverflowError)
 # Account, key and derived key, by their numbers.
 Who = tuple[int, int, int]
 # Status, flag, input, output and cached tokens, receipt.
-Result = tuple[int, int, int, int, int, bytes]
-Row = tuple[int | bytearray, ...]
+Result = tuple[int, int, int, int, int, bytearray]
+Value = int | float | bytearray
+Row = tuple[Value, ...]
 
 
 # Done once a row is durable, or with the error that kept it from being so. Whoever waits for it may
@@ -69,18 +70,19 @@ def settle_row(
     at: int, who: Who, call: int, held: int, charge: int, way: int, result: Result
 ) -> Row:
     """The entry that lets go of what was held and charges what was used."""
+    account, key, child = who  # a star in so long a tuple costs nearly as much as the rest of it
     status, flag, tokens_in, tokens_out, cached, receipt = result
     return (
-        at, SETTLE, *who, call, held - charge, -held, charge, 0, way, status, flag,
-        tokens_in, tokens_out, cached, 0, bytearray(receipt),
+        at, SETTLE, account, key, child, call, held - charge, -held, charge, 0, way, status, flag,
+        tokens_in, tokens_out, cached, 0, receipt,
     )  # fmt: skip
 
 
 class _Batch:
-    __slots__ = ("rows", "waiting", "watching")
+    __slots__ = ("values", "waiting", "watching")
 
     def __init__(self) -> None:
-        self.rows: list[Row] = []
+        self.values: list[Value] = []  # of all its rows, as a statement takes them
         self.waiting: list[Commit] = []
         self.watching: list[Commit] = []
 
@@ -88,6 +90,11 @@ class _Batch:
     def pending(self) -> bool:
         """Whether anybody waits for it to be written."""
         return bool(self.waiting or self.watching)
+
+    def rows(self) -> list[Row]:
+        """Its rows, each by itself: one for each who is waiting."""
+        starts = range(0, len(self.values), _WIDTH)
+        return [tuple(self.values[start : start + _WIDTH]) for start in starts]
 
     def done(self, error: Exception | None) -> list[Commit]:
         """Tell everybody who waits; those who have given up meanwhile."""
@@ -143,18 +150,18 @@ class GroupCommit:
     def post(self, row: Row, alone: bool = False) -> Commit:
         """Hand over one entry; what is returned is done when the entry is durable."""
         batch = self._open
-        commit: Commit = self._loop.create_future()
+        commit: Commit = asyncio.Future()  # of the running loop: to name it takes twice as long
         if self._closed:
             commit.set_result(sqlite3.ProgrammingError(_CLOSED))
             return commit
         if alone and not self._working and self._written_at_once(row):
             commit.set_result(None)
             return commit
-        batch.rows.append(row)
+        batch.values += row
         batch.waiting.append(commit)
-        if len(batch.rows) >= self._enough:
+        if len(batch.waiting) >= self._enough:
             self._come_together.set()
-            if len(batch.rows) >= _MOST_ROWS:
+            if len(batch.waiting) >= _MOST_ROWS:
                 self._full.append(batch)
                 self._open = _Batch()
         if not self._working:
@@ -168,10 +175,12 @@ class GroupCommit:
     ) -> Commit:
         """Set money aside before a call goes upstream."""
         self._open_calls += 1
-        return self.post(
-            (at, HOLD, *who, call, -amount, amount, 0, 0, way, 0, 0, tokens, 0, 0, estimate, _NONE),
-            self._open_calls == 1,
-        )
+        account, key, child = who
+        row = (
+            at, HOLD, account, key, child, call, -amount, amount, 0, 0, way, 0, 0,
+            tokens, 0, 0, estimate, _NONE,
+        )  # fmt: skip
+        return self.post(row, self._open_calls == 1)
 
     def extend(self, at: int, who: Who, call: int, amount: int, estimate: int = 0) -> Commit:
         """Set more aside for a call that runs; `estimate` is what it has cost so far, if known."""
@@ -211,7 +220,7 @@ class GroupCommit:
         It waits for no quiet moment: under load there may be none.
         """
         if self._working and not self._closed:
-            seen: Commit = self._loop.create_future()
+            seen: Commit = asyncio.Future()
             self._open.watching.append(seen)
             await seen
         return self._storage_error if self._owed else None
@@ -263,7 +272,7 @@ class GroupCommit:
         window = min(max(_GATHER, self._open_calls * _GATHER_EACH), _MOST_GATHER)
         left = self._last_commit + window - self._loop.time()
         self._enough = min(_MOST_ROWS, self._open_calls // 2)
-        if left > 0 and len(self._open.rows) < self._enough:
+        if left > 0 and len(self._open.waiting) < self._enough:
             self._come_together.clear()
             timer = self._loop.call_later(left, self._come_together.set)
             await self._come_together.wait()
@@ -290,8 +299,8 @@ class GroupCommit:
 
     async def _write(self, batch: _Batch) -> None:
         try:
-            if batch.rows:
-                await self._insert(batch.rows)
+            if batch.values:
+                await self._insert(batch.values)
         except (sqlite3.IntegrityError, OverflowError):
             await self._one_by_one(batch)
         except _FAILURES as error:
@@ -303,8 +312,9 @@ class GroupCommit:
 
     def _refuse(self, batch: _Batch, error: Exception | None) -> None:
         """Nothing of the batch was written: charges are kept, the rest is the caller's to undo."""
-        self._owed += [row for row in batch.rows if row[1] == SETTLE or row[1] == EXTEND]
-        self._open_calls -= sum(row[1] == HOLD for row in batch.rows)
+        rows = batch.rows()
+        self._owed += [row for row in rows if row[1] == SETTLE or row[1] == EXTEND]
+        self._open_calls -= sum(row[1] == HOLD for row in rows)
         self._done(batch, error)
 
     def _done(self, batch: _Batch, error: Exception | None) -> None:
@@ -320,7 +330,7 @@ class GroupCommit:
         while self._owed:
             owed = self._owed[:_MOST_ROWS]
             try:
-                await self._insert(owed)
+                await self._insert([value for row in owed for value in row])
             except (sqlite3.IntegrityError, OverflowError):
                 # A row the tables refuse can never be written: it must not keep the others out.
                 try:
@@ -338,9 +348,9 @@ class GroupCommit:
         return True
 
     async def _one_by_one(self, batch: _Batch) -> None:
-        while batch.rows:
+        for row in batch.rows():
             try:
-                refused = await self._write_or_report(batch.rows[0])
+                refused = await self._write_or_report(row)
             except _FAILURES as error:
                 self._failed(error)
                 self._refuse(batch, error)
@@ -348,7 +358,7 @@ class GroupCommit:
             first = _Batch()
             first.waiting.append(batch.waiting.pop(0))
             self._done(first, refused)
-            del batch.rows[0]
+            del batch.values[:_WIDTH]
         self._done(batch, None)
 
     async def _write_or_report(self, row: Row) -> Exception | None:
@@ -358,21 +368,23 @@ class GroupCommit:
         storage does is raised.
         """
         try:
-            await self._insert([row])
+            await self._insert(row)
         except (sqlite3.IntegrityError, OverflowError) as error:
             self._open_calls -= row[1] == HOLD
             self._on_failure(error)
             return error
         return None
 
-    async def _insert(self, rows: Sequence[Row]) -> None:
-        statement = self._statements.get(len(rows))
+    async def _insert(self, values: Sequence[Value]) -> None:
+        """Write whole rows, given by their values one after the other."""
+        rows = len(values) // _WIDTH
+        statement = self._statements.get(rows)
         if statement is None:
-            statement = f"INSERT INTO entries ({COLUMNS}) VALUES {', '.join([_ONE] * len(rows))}"
-            self._statements[len(rows)] = statement
-        await self._database.write(statement, list(chain.from_iterable(rows)))
+            statement = f"INSERT INTO entries ({COLUMNS}) VALUES {', '.join([_ONE] * rows)}"
+            self._statements[rows] = statement
+        await self._database.write(statement, values)
         self.commits += 1
-        self.rows += len(rows)
+        self.rows += rows
 
     def _failed(self, error: Exception) -> None:
         self._storage_error = error

@@ -105,6 +105,7 @@ class Money(RuleBasedStateMachine):
     @initialize()
     def start(self) -> None:
         self.loop = asyncio.new_event_loop()
+        asyncio.set_event_loop(self.loop)  # entries are handed over between its runs as well
         self.folder = Path(tempfile.mkdtemp(prefix="machine-"))
         self.lives = 0
         self.clock = Clock()
@@ -376,6 +377,7 @@ class Money(RuleBasedStateMachine):
         sound(entries(self.store.database.path), dict.fromkeys(self.accounts.values(), 0))
         self.loop.run_until_complete(self.loop.shutdown_asyncgens())
         self.loop.close()
+        asyncio.set_event_loop(None)
         shutil.rmtree(self.folder)
 
 

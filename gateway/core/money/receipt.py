@@ -17,9 +17,11 @@ from gateway.core.money.pricing import Cost
 from gateway.core.money.rows import PLAIN, written
 from gateway.domain import Usage
 
-_PLAIN_FORM = b'{"price":"%b","lines":[%b],"total":%d,"charged":%d%b}'
+# A byte array, so that what is made of it is one as well: sqlite3 takes those as they are. (By its
+# type hints it would be bytes.)
+_FORM: Any = bytearray(b'{"price":"%b","lines":[%b],"total":%d,"charged":%d%b}')
 _MAX_RAW = 8_192
-_any_json = msgspec.json.Decoder(msgspec.Raw)
+_decode_any = msgspec.json.Decoder(msgspec.Raw).decode
 _UNIT = {
     "per_mtok": 1_000_000,
     "per_mchar": 1_000_000,
@@ -38,25 +40,23 @@ def encode_receipt(
     cost: Cost,
     charged: int,
     extra: dict[str, Any] | None = None,
-) -> bytes:
+) -> bytearray:
     """The stored form."""
-    raw = _raw(usage.raw) if usage.raw else b""
-    if scale == PLAIN and not extra and not usage.size:
-        return _PLAIN_FORM % (digest, cost.lines, cost.total, charged, raw)
-    more = b""
+    more = _raw(usage.raw) if usage.raw else b""
     if scale != PLAIN:
-        more = b',"multiplier":"%b"' % written(Decimal(scale) / PLAIN).encode()
+        more += b',"multiplier":"%b"' % written(Decimal(scale) / PLAIN).encode()
     if usage.size:
         more += b',"size":' + msgspec.json.encode(usage.size)
     if extra:
         more += b',"note":' + msgspec.json.encode(extra)
-    return _PLAIN_FORM % (digest, cost.lines, cost.total, charged, raw + more)
+    receipt: bytearray = _FORM % (digest, cost.lines, cost.total, charged, more)
+    return receipt
 
 
 def _raw(raw: bytes) -> bytes:
     if len(raw) <= _MAX_RAW:
         try:
-            _any_json.decode(raw)
+            _decode_any(raw)
             if not raw.isascii():
                 raw.decode()
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
@@ -67,7 +67,7 @@ def _raw(raw: bytes) -> bytes:
     return b',"usage_text":' + msgspec.json.encode(text)
 
 
-def decode_receipt(stored: bytes) -> dict[str, Any]:
+def decode_receipt(stored: bytes | bytearray) -> dict[str, Any]:
     """A receipt's fields; the provider's usage as it came is under `usage` or `usage_text`."""
     found: dict[str, Any] = msgspec.json.decode(stored, type=dict[str, Any])
     return found

@@ -105,6 +105,7 @@ def test_every_receipt_can_be_recomputed(usage: Usage, lines: dict[str, Decimal]
     cost = price_usage(rows_of(of), usage)
     digest = row_digest(row)
     stored = encode_receipt(digest.encode(), PLAIN, usage, cost, cost.total)
+    assert isinstance(stored, bytearray)  # as its type hints do not have it
     receipt = decode_receipt(stored)
     assert verify_receipt(receipt, row) == []
     assert verify_receipt(receipt | {"total": cost.total + 1}, row)
