@@ -188,7 +188,7 @@ class Connection(web.RequestHandler):
             if not messages and self._framing.due < 0:
                 self._parse(b"")  # of requests sent one behind the other it may hold some back
             if not messages:
-                self._waiter = loop.create_future()
+                self._waiter = asyncio.Future()
                 try:
                     await self._waiter
                 finally:
