@@ -95,9 +95,7 @@ class Connection(asyncio.Protocol):
         self._step = "first_byte"
         self.since = now
         self.allowed = timeouts.first_byte
-        # The running loop's: to be made by uvloop's own function it takes twice as long.
-        waiter: asyncio.Future[Reply] = asyncio.Future()
-        self._waiter = waiter
+        self._waiter = waiter = self._loop.create_future()
         transport.write(request)
         return waiter
 

@@ -417,7 +417,7 @@ async def test_a_new_account_is_served_while_others_keep_the_ledger_busy(tmp_pat
 
         async def write_without_end() -> None:
             while busy:
-                if len(ledger._open.waiting) < 64:  # there is always something waiting to be written
+                if len(ledger._open.waiting) < 64:  # there is always something to be written
                     ledger.move(0, 1, 5, 1, b"{}")
                 await asyncio.sleep(0)
 
