@@ -246,9 +246,9 @@ def run(options: argparse.Namespace) -> None:
         chosen = make_peers(options, setting)
         try:
             bench.start_upstream()
-            syncs = [measure.sync_ms(setting.directory)]
+            syncs = [processes.sync_ms(cores[0])]
             rows = measure_all(bench, chosen)
-            syncs.append(measure.sync_ms(setting.directory))
+            syncs.append(processes.sync_ms(cores[0]))
             header["disk"] = speed_of_disk(*syncs)
             header["busy with others"] = disturbed(before, measure.others_busy())
             show(rows, plan, header)

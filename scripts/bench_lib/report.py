@@ -202,7 +202,7 @@ def machine() -> dict[str, str]:
 
 
 def _unoptimised() -> str:
-    """Said of an interpreter that runs everything a tenth slower than it need.
+    """Said of an interpreter that runs everything slower than it need.
 
     Distributions build theirs with profiles, and not all of them by the flag that says so.
     """
