@@ -15,6 +15,7 @@ from gateway.pipeline.tasks import Pace
 from gateway.sdk import Adapter
 from gateway.server import Server
 from gateway.settings import Settings
+from tests.money import until
 
 CATALOG = """
 version: 1
@@ -154,3 +155,8 @@ async def running(
     finally:
         await server.close()
         log.close()
+
+
+async def waiting(gateway: Gateway, state: str) -> None:
+    """Until the gateway has read so far that a connection is in the given state."""
+    await until(lambda: any(getattr(c, state) for c in gateway.server.room.connections))

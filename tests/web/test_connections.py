@@ -12,7 +12,7 @@ from aiohttp.http import RawRequestMessage
 from gateway.web.connection import Connection
 from gateway.web.exchange import Exchange as Served
 from tests.fake_upstream import Exchange, FakeUpstream, chunk, head
-from tests.harness import Gateway, running
+from tests.harness import Gateway, running, waiting
 from tests.pipeline.beyond_stage import parts, wav
 from tests.rawclient import RawClient, chat, request
 
@@ -341,8 +341,7 @@ async def test_closing_while_a_body_is_read(tmp_path, fake: FakeUpstream) -> Non
     async with running(tmp_path, fake.url + "/v1") as gateway:
         client = await RawClient.open(gateway.server.port)
         client.send(request(chat(), gateway.key)[:-5])
-        while not any(one._body_since for one in gateway.server.room.connections):
-            await asyncio.sleep(0)
+        await waiting(gateway, "_body_since")
         tasks = [one._task_handler for one in gateway.server.room.connections]
     assert all(task.done() for task in tasks)
     assert await client.at_end()
@@ -385,8 +384,7 @@ async def test_many_requests_behind_a_body_that_came_late(gateway: Gateway) -> N
     cut = raw.index(b"\r\n\r\n") + 4
     async with await RawClient.open(gateway.server.port) as client:
         client.send(raw[:cut])
-        while not any(one._body_since for one in gateway.server.room.connections):
-            await asyncio.sleep(0)
+        await waiting(gateway, "_body_since")
         client.send(raw[cut:])
         assert (await client.answer()).status == 200
         client.send(40 * raw)

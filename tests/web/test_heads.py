@@ -22,7 +22,7 @@ from gateway.web import heads
 from gateway.web.connection import Connection, Guards, Room
 from gateway.web.reading import Request, Whole, secret_of
 from tests.fake_upstream import FakeUpstream
-from tests.harness import Gateway
+from tests.harness import Gateway, waiting
 from tests.rawclient import RawClient, chat, request
 
 USUAL = (
@@ -366,8 +366,7 @@ async def test_a_head_is_read_once(
             head, body = asked.split(b"\r\n\r\n")
             client.send(head + b"\r\n\r\n" if apart else asked)
             if apart:
-                while not any(one._body_since for one in gateway.server.room.connections):
-                    await asyncio.sleep(0)
+                await waiting(gateway, "_body_since")
                 client.send(body)
             assert (await client.answer()).status == 200
             assert json.loads(fake.requests[-1].body)["max_tokens"] == 10**number

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from tests.fake_upstream import Exchange, FakeUpstream, chunk, head
-from tests.harness import Gateway, running
+from tests.harness import Gateway, running, waiting
 from tests.rawclient import Answer, RawClient, ask, chat, request
 
 MIB = 1 << 20
@@ -29,12 +29,6 @@ async def swept(gateway: Gateway, client: RawClient, seconds: float) -> bytes:
         await asyncio.sleep(0)
     room.sweep(room.loop.time() + seconds)
     return await read_all(client)
-
-
-async def waiting(gateway: Gateway, state: str) -> None:
-    """Until the gateway has read so far that a connection is in the given state."""
-    while not any(getattr(c, state) for c in gateway.server.room.connections):
-        await asyncio.sleep(0)
 
 
 @pytest.mark.parametrize("sent", [b"", b"POST /v1/chat/completions HTTP/1.1\r\nHost: x\r\nX-A: "])
@@ -309,8 +303,7 @@ async def test_expect_continue(gateway: Gateway, fake: FakeUpstream) -> None:
         assert (await client.answer()).status == 200
     async with await RawClient.open(gateway.server.port) as client:
         client.send(raw[:cut].replace(b"HTTP/1.1", b"HTTP/1.0"))  # which knows of no such answer
-        while not any(one._body_since for one in gateway.server.room.connections):
-            await asyncio.sleep(0)
+        await waiting(gateway, "_body_since")
         client.send(raw[cut:])
         assert (await client.answer()).status == 200
     big = {"Expect": "100-continue", "Content-Length": str(10**9)}

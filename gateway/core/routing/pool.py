@@ -189,12 +189,9 @@ class Pool:
         own, whole, route = seat.breaker, account.breaker, seat.lane.breaker
         closed = not (own.until or whole.until or route.until)
         if closed and pick.turns == (own.turn, whole.turn, route.turn):
-            # Nothing was wrong and nothing is: there is only something to count, thrice a call.
-            for window in (own.window, whole.window, route.window):
-                if now >= window.ends:
-                    window.next_half(now)
-                window.good += 1
-                window.row = 0
+            # Nothing was wrong and nothing is: there is only something to count.
+            for breaker in (own, whole, route):
+                breaker.window.count(now, True)
             return ()
         changes = _told(pick, now, "ok", None)
         turns = pick.turns

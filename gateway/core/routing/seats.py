@@ -215,7 +215,7 @@ class Seat:
         self.measured_at = now
         lane = self.lane
         mean = lane.latency
-        lane.latency = mean + lane.newest * (seconds - mean) if mean else seconds
+        lane.latency = mean + _NEWEST / len(lane.seats) * (seconds - mean) if mean else seconds
 
     def park(self, until: float) -> None:
         """Take it out of the draw until then, or until something of its credential ends."""
@@ -279,7 +279,6 @@ class Lane:
         "in_flight",
         "latency",
         "most_tokens",
-        "newest",
         "region",
         "seats",
         "tiers",
@@ -299,7 +298,6 @@ class Lane:
         self.latency = 0.0
         self.in_flight = 0
         self.seats = [Seat(account, self, chance) for account in accounts]
-        self.newest = _NEWEST / max(len(self.seats), 1)  # what one latency counts in its own
         self.by_name = {seat.name: seat for seat in self.seats}
         self.alone = self.seats[0] if len(self.seats) == 1 else None  # where there is no choice
         self.most_tokens = max((_most_tokens(account.member) for account in accounts), default=0)
