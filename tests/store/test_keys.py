@@ -10,6 +10,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from gateway.store import Store
 from gateway.store.database import Database
 from gateway.store.keys import SqliteKeys
 
@@ -64,6 +65,26 @@ async def test_revoking_is_seen_at_once(keys: SqliteKeys, clock) -> None:
     assert await keys.revoke(made.key.id) == revoked
     assert await keys.revoke("n") is None
     assert await keys.revoke("nobody") is None
+
+
+async def test_what_a_key_made_is_found_without_reading_all_keys(
+    store: Store, keys: SqliteKeys
+) -> None:
+    """Neither a revocation nor a budget costs more for the keys of others."""
+    maker = (await keys.create("maker", budget=5)).key
+    made = (await keys.create("made", parent=maker.n)).key
+    await store.database.script(
+        "WITH RECURSIVE n (i) AS (VALUES (1) UNION ALL SELECT i + 1 FROM n WHERE i < 3000)"
+        " INSERT INTO keys (id, account, name, digest, prefix, created_at)"
+        " SELECT 'key_' || i, 1, 'other', randomblob(32), '', 0 FROM n"
+    )
+    steps: list[None] = []
+    store.database._inner.set_progress_handler(lambda: steps.append(None), 100)
+    await store.database._reader.set_progress_handler(lambda: steps.append(None), 100)
+    assert await store.books.spent_by_key(maker.n, "month") == 0
+    assert (await keys.revoke(maker.id)).revoked_at
+    assert (await keys.get(made.id)).revoked_at
+    assert len(steps) < 100
 
 
 async def test_a_name_two_keys_have_is_no_name(keys: SqliteKeys) -> None:

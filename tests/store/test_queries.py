@@ -170,7 +170,7 @@ async def test_older_files_gain_their_sums(path: Path, clock: Any) -> None:
     await store.close()
     with closing(sqlite3.connect(path, isolation_level=None)) as file:
         file.executescript(
-            "DROP TABLE client_secrets;"
+            "DROP INDEX keys_by_parent; DROP TABLE client_secrets;"
             "ALTER TABLE keys DROP COLUMN provider; ALTER TABLE keys DROP COLUMN strict;"
             "DROP TABLE days; DROP TABLE spans; DROP TABLE tasks;"
             "DROP INDEX rollups_by_key;"
