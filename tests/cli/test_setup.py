@@ -40,7 +40,7 @@ def checkout(tmp_path: Path) -> Path:
 
 def a_python(root: Path, place: str, name: str, rank: str, venv: str = "true") -> Path:
     path = root.parent / place / name
-    path.parent.mkdir(exist_ok=True)
+    path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(PYTHON.format(rank=rank, venv=venv))
     path.chmod(0o700)
     return path
@@ -143,6 +143,17 @@ def test_nothing_half_made_is_left(checkout: Path) -> None:
     done = set_up(checkout, "bin")
     assert done.returncode == 1
     assert not (checkout / ".venv").exists()
+
+
+def test_an_environment_without_pip_is_not_taken_away(checkout: Path) -> None:
+    """Other tools make them so on purpose, where none could be made here."""
+    a_python(checkout, "bin", "python3.12", ranked(True, 3_012_001), venv="false")
+    own = a_python(checkout, "checkout/.venv/bin", "python", "exit 0")
+    own.write_text(own.read_text().replace('"-c import pip") exit 0', '"-c import pip") exit 1'))
+    done = set_up(checkout, "bin")
+    assert done.returncode == 1
+    assert f"{checkout}/.venv has no pip" in done.stderr
+    assert own.exists()
 
 
 def test_a_real_one_ranks_itself(checkout: Path) -> None:
