@@ -69,8 +69,10 @@ def whole_answer(data: bytes) -> tuple[dict[str, str], bytes] | None:
     that of a single chunk.
     """
     head, _, body = data.partition(b"\r\n\r\n")
+    if len(head) > MAX_HEAD:
+        return None
     lines = head.decode("latin-1").split("\r\n")
-    if lines.pop(0) != _STARTS or len(head) > MAX_HEAD:
+    if lines.pop(0) != _STARTS:
         return None
     try:
         headers = dict(map(_field_of, lines))

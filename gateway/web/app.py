@@ -188,7 +188,9 @@ class App:
         """The work of an endpoint, where nothing speaks against it after all."""
         request, sink = exchange.request, exchange.sink
         upgrading = wants_websocket(request)
-        if upgrading:  # whatever is answered, nothing that follows would be taken for HTTP
+        if hdrs.UPGRADE in request.headers:
+            # Whatever is answered: what follows may be no HTTP, and the parser loses what comes of
+            # it in one piece with an upgrade that it does not know.
             sink.close_after()
         if endpoint is None:
             raise Fault(errors.NOT_FOUND, "There is no such endpoint; see /v1/models for a start.")

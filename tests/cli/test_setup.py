@@ -40,14 +40,14 @@ def checkout(tmp_path: Path) -> Path:
 
 def a_python(root: Path, place: str, name: str, rank: str, venv: str = "true") -> Path:
     path = root.parent / place / name
-    path.parent.mkdir(exist_ok=True)
+    path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(PYTHON.format(rank=rank, venv=venv))
     path.chmod(0o700)
     return path
 
 
 def set_up(
-    root: Path, *places: str, at: Path | None = None, **env: str
+    root: Path, *places: str, at: Path | None = None, extras: str = "", **env: str
 ) -> subprocess.CompletedProcess[str]:
     tools = root.parent / "tools"
     tools.mkdir(exist_ok=True)
@@ -70,7 +70,7 @@ def set_up(
         (tools / tool).symlink_to(found)
     path = os.pathsep.join([*(str(root.parent / place) for place in places), str(tools)])
     return subprocess.run(
-        ["bash", str(root / "scripts/setup")],
+        ["bash", str(root / "scripts/setup"), *extras.split()],
         cwd=at or root,
         env={"PATH": path, **env},
         capture_output=True,
@@ -145,6 +145,17 @@ def test_nothing_half_made_is_left(checkout: Path) -> None:
     assert not (checkout / ".venv").exists()
 
 
+def test_an_environment_without_pip_is_not_taken_away(checkout: Path) -> None:
+    """Other tools make them so on purpose, where none could be made here."""
+    a_python(checkout, "bin", "python3.12", ranked(True, 3_012_001), venv="false")
+    own = a_python(checkout, "checkout/.venv/bin", "python", "exit 0")
+    own.write_text(own.read_text().replace('"-c import pip") exit 0', '"-c import pip") exit 1'))
+    done = set_up(checkout, "bin")
+    assert done.returncode == 1
+    assert f"{checkout}/.venv has no pip" in done.stderr
+    assert own.exists()
+
+
 def test_a_real_one_ranks_itself(checkout: Path) -> None:
     a_python(checkout, "bin", "python3.13", ranked(False, 3_010_000))
     real = a_python(checkout, "bin", "python3.11", REAL)
@@ -167,3 +178,14 @@ def test_a_second_time_nothing_is_made_or_installed(checkout: Path) -> None:
     assert set_up(checkout, "bin").returncode == 0
     assert not (checkout / "made-by").exists()
     assert (checkout / "installed").read_text() == "pip\n"
+
+
+def test_a_narrower_call_has_what_a_wider_one_brought(checkout: Path) -> None:
+    """It asks nobody for anything: there may be no network any more."""
+    a_python(checkout, "bin", "python3.12", ranked(True, 3_012_001))
+    for extras, times in (("test dev", 1), ("", 1), ("dev", 1), ("docs", 2), ("docs test", 2)):
+        assert set_up(checkout, "bin", extras=extras).returncode == 0
+        assert (checkout / "installed").read_text() == "pip\n" * times
+    (checkout / "setup.cfg").write_text("other")
+    assert set_up(checkout, "bin").returncode == 0
+    assert (checkout / "installed").read_text() == "pip\n" * 3

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import itertools
+import tracemalloc
 from typing import Any
 from unittest.mock import patch
 
@@ -261,3 +262,13 @@ def test_as_many_headers_as_the_parser_takes() -> None:
     assert most is not None
     assert len(most[0]) == MAX_HEADERS
     assert whole_answer(f"{head}{''.join(lines)}\r\nhi".encode()) is None
+
+
+def test_a_head_without_an_end_is_not_taken_apart() -> None:
+    """A provider can send a quarter of a megabyte of lines at once: the loop has better to do."""
+    data = USUAL.encode() + b"x-a: b\r\n" * 30_000
+    tracemalloc.start()
+    assert whole_answer(data) is None
+    _, most = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert most < 2 * len(data)

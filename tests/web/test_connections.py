@@ -41,6 +41,25 @@ async def test_bytes_behind_a_declined_upgrade(gateway: Gateway, apart: bool) ->
         assert statuses == [404, 200, 200]
 
 
+@pytest.mark.parametrize("more", [b"", ALIVE, ALIVE[:9]], ids=["nothing", "all", "a part"])
+@pytest.mark.parametrize("before", [b"", ALIVE], ids=["first", "later"])
+async def test_what_comes_with_an_upgrade_that_nobody_knows(
+    gateway: Gateway, before: bytes, more: bytes
+) -> None:
+    """The parser loses it, and the rest of it, of a body perhaps, must not be taken for a request.
+
+    What was asked beside the upgrade is answered.
+    """
+    asked = ALIVE[:-2] + b"Upgrade: h2c\r\nConnection: upgrade\r\n\r\n"
+    async with await RawClient.open(gateway.server.port) as client:
+        client.send(before + asked + more)
+        if before:
+            assert (await client.answer()).header("connection") is None
+        answer = await client.answer()
+        assert (answer.status, answer.header("connection")) == (200, "close")
+        assert await client.at_end()
+
+
 async def test_junk_behind_a_declined_upgrade(gateway: Gateway) -> None:
     """It is bad HTTP like any other, and what was asked before it is answered."""
     async with await RawClient.open(gateway.server.port) as client:
