@@ -63,6 +63,9 @@ class Credential(Struct, frozen=True):
     models: tuple[str, ...] = ()
     regions: tuple[str, ...] = ()
 
+    def __repr__(self) -> str:
+        return f"Credential({self.name!r})"  # no secret has a place in a traceback
+
     @property
     def api_key(self) -> str:
         """The usual single secret; empty for providers that need none."""

@@ -193,6 +193,9 @@ class Credential(Strict, frozen=True, forbid_unknown_fields=True):
     adc_file: str | None = None
     project: str | None = None
 
+    def __repr__(self) -> str:
+        return f"Credential({self.name!r})"  # no secret has a place in a traceback
+
 
 class Timeouts(Strict, frozen=True, forbid_unknown_fields=True):
     """Seconds for each step of a call."""

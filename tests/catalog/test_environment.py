@@ -25,6 +25,14 @@ def test_a_credential_whose_variable_is_unset_or_empty_is_absent(load, environ, 
     assert credentials(load(environ=environ)) == expected
 
 
+def test_what_is_printed_of_a_catalog_holds_no_secret(load):
+    """However deep a login lies in what a traceback or an adapter's author prints."""
+    catalog = load(environ={"ACME_KEY": "canary", "ACME_KEY_2": "canary"})
+    assert "Credential('spare')" in repr(catalog.providers["acme"])
+    assert "canary" not in repr(catalog.providers)
+    assert "canary" not in repr(catalog.routes)
+
+
 def test_a_default_fills_in(load, good):
     """Both for an unset and for an empty variable, as in a shell."""
     text = good.replace("https://api.acme.example", '"https://${HOST:-api.acme.example}/x/"')
