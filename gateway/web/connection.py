@@ -144,7 +144,8 @@ class Connection(web.RequestHandler):
             content.feed_data(body)
         else:
             content = Whole(body, known.secret, known.digest)
-        self._messages.append(cast("Any", (known.request, content)))
+        messages: deque[Any] = self._messages
+        messages.append((known.request, content))
 
     def _fill(self, body: StreamReader, data: bytes) -> bytes:
         """Read on in the body of such a request; what comes behind it."""
