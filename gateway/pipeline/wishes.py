@@ -15,15 +15,13 @@ from gateway.core.routing.preferences import (
     Preferences,
     preferences_of,
 )
-from gateway.domain import Route
 from gateway.errors import invalid
+from gateway.pipeline.services import Candidate
 from gateway.sdk import with_stream_usage
 
 _OURS = (
     "usage", "max_cost", "fidelity", "provider", "models", "route", "webhook", "webhook_url",
 )  # fmt: skip
-_USUAL_CEILING = 16_384
-_MOST_EVER = 1_000_000
 _OLD_DEFAULT = 16
 # Members that any of the other wishes is told by.
 _TOLD = frozenset((*_OURS, "stream_options"))
@@ -136,14 +134,13 @@ def without_ours(body: JsonBody, wishes: Wishes) -> JsonBody:
     return body.replace(changes) if changes else body
 
 
-def ceiling(wishes: Wishes, route: Route) -> int:
+def ceiling(wishes: Wishes, candidate: Candidate) -> int:
     """The most output tokens the call can have, over all its answers."""
-    known, each = route.max_output or route.model.max_output, wishes.max_tokens
+    each, most = wishes.max_tokens, candidate.longest_answer
     if each is None:
-        each = known or _USUAL_CEILING
-    else:
-        most = known or route.context or route.model.context or _MOST_EVER
-        each = each if each < most else most
+        each = candidate.usual_answer
+    elif each > most:
+        each = most
     return each * wishes.answers
 
 

@@ -136,9 +136,8 @@ class App:
         number, name = next(self._ids)
         record = Record(name, self._clock.monotonic(), number)
         method, headers = request.method, request.headers
-        recorder = None
-        if method == "POST" and "Idempotency-Key" in headers:
-            recorder = RecordingSink(request, connection, record)
+        kept = method == "POST" and "Idempotency-Key" in headers
+        recorder = RecordingSink(request, connection, record) if kept else None
         sink = recorder or HttpSink(request, connection, record)
         path, rest = request.path, ""
         endpoint = self._exact.get(path)
