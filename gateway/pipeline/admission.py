@@ -99,14 +99,18 @@ class Admitted(Struct):
 
 async def admitted(services: Services, ask: Ask, record: Record) -> Admitted:
     """The call, once its key, its body, its model and its limits allow it."""
-    key = recognised(services, ask.digest, ask.address, ask.scope) or await authenticate(
-        services, ask.secret, ask.address, ask.scope
-    )
+    standing = recognised(services, ask.digest, ask.address, ask.scope)
+    if standing is None:
+        key = await authenticate(services, ask.secret, ask.address, ask.scope)
+    else:
+        key = standing.key
     record.key = key.id
     if ask.files or key.session is not None:
         _check_bounds(ask, key)
     catalog, operation = services.catalog.current, ask.operation
-    standing = services.desk.known(key, catalog) or await services.desk.load(key, catalog)
+    standing = (
+        standing or services.desk.known(key, catalog) or await services.desk.load(key, catalog)
+    )
     given = ask.body
     if not isinstance(given, bytes):
         given = await (_read_files(services, standing, given) if ask.files else read(given))

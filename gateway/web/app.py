@@ -180,7 +180,7 @@ class App:
                     site.metrics.call(record)
                     site.log.call(record, now)
                     site.health.call(record, now)
-                if site.open_calls == 0 and site.on_idle is not None:
+                if site.on_idle is not None and site.open_calls == 0:
                     site.on_idle()
         return sink.keep_alive
 
