@@ -61,8 +61,7 @@ class JsonBody(Struct, eq=False, gc=False):
         """Accept one strict JSON object, or raise a 400 that says why not."""
         if not raw or not raw.isascii():
             check_text(raw)
-        if len(raw) > MAX_DEPTH:
-            check_depth(raw)
+        check_depth(raw)
         try:
             members = _decode_members(raw)
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:

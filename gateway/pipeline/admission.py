@@ -29,7 +29,6 @@ from gateway.pipeline.candidates import (
     warning_of,
 )
 from gateway.pipeline.desk import Standing
-from gateway.pipeline.operations import TALKS
 from gateway.pipeline.record import Record
 from gateway.pipeline.services import Candidate, Services
 from gateway.pipeline.till import Till
@@ -100,20 +99,21 @@ class Admitted(Struct):
 
 async def admitted(services: Services, ask: Ask, record: Record) -> Admitted:
     """The call, once its key, its body, its model and its limits allow it."""
-    key = recognised(services, ask.digest, ask.address, ask.scope) or await authenticate(
-        services, ask.secret, ask.address, ask.scope
-    )
+    standing = recognised(services, ask.digest, ask.address, ask.scope)
+    if standing is None:
+        key = await authenticate(services, ask.secret, ask.address, ask.scope)
+    else:
+        key = standing.key
     record.key = key.id
     if ask.files or key.session is not None:
         _check_bounds(ask, key)
     catalog, operation = services.catalog.current, ask.operation
-    standing = services.desk.known(key, catalog) or await services.desk.load(key, catalog)
+    standing = (
+        standing or services.desk.known(key, catalog) or await services.desk.load(key, catalog)
+    )
     given = ask.body
-    if ask.files:
-        with reading_files(services, standing):
-            given = await read(given)
-    elif not isinstance(given, bytes):
-        given = await read(given)
+    if not isinstance(given, bytes):
+        given = await (_read_files(services, standing, given) if ask.files else read(given))
     body, wishes = _read(services, given, ask, record)
     if not record.model:
         record.model = usual_model(catalog, operation)
@@ -127,19 +127,25 @@ async def admitted(services: Services, ask: Ask, record: Record) -> Admitted:
     )
     candidate = found[0]
     job = _job(services, standing, found, wanted, wishes, record)
-    if TALKS.get(operation) != candidate.route.model.kind:
+    if not candidate.talks:
         job.model, job.shown = record.model, ask.shown
         _measure(services, job, operation, given, record)
-    if len(found) > 1 or len(candidate.route.provider.credentials) > 1:
+    several = len(found) > 1
+    if several or len(candidate.route.provider.credentials) > 1:
         session = ask.headers.get("x-session-id") or key.session
         job.keys = conversation_keys(body.raw, (standing.who[0], record.model), session)
     if standing.limits.any or not key.n:
         job.ticket = limited(services, standing, candidate, job.tokens, ask.address, record)
     if ask.keep is not None:
         job.keep = ask.keep
-    if len(found) > 1 or candidate.operation.hears:
+    if several or candidate.operation.hears:
         job.heard = _heard(found, ask.headers)
     return job
+
+
+async def _read_files(services: Services, standing: Standing, body: Body) -> bytes | Form:
+    with reading_files(services, standing):
+        return await read(body)
 
 
 async def read(body: Body) -> bytes | Form:
@@ -205,7 +211,7 @@ def _job(
     record: Record,
 ) -> Admitted:
     candidate, body, tokens_in = found[0], wanted.body, wanted.tokens_in
-    most = ceiling(wishes, candidate.route)
+    most = ceiling(wishes, candidate)
     usual = (_USUAL_ANSWER if wishes.max_tokens is None else wishes.max_tokens) * wishes.answers
     purses = standing.purses
     if wishes.max_cost is not None:

@@ -20,13 +20,19 @@ _HOW = "Send it as 'Authorization: Bearer <key>'."
 
 def recognised(
     services: Services, digest: bytes | None, address: Callable[[], str | None], scope: str
-) -> Key | None:
-    """What `authenticate` finds, without waiting, for a key that has called before; else None."""
+) -> Standing | None:
+    """The standing of a key that has called before, where `authenticate` would find it good."""
     key = None if digest is None else services.keys.known(digest)
-    if key is None or key.opens_until is not None:
+    standing = None if key is None else services.desk.known(key, services.catalog.current)
+    if standing is None or scope in standing.vouched:
+        return standing
+    key = standing.key
+    if key.opens_until is not None:
         return None
     vouch(services, key, address, scope)
-    return key
+    if key.expires_at is None and not key.ips:  # else another time or place is another matter
+        standing.vouched.add(scope)
+    return standing
 
 
 async def authenticate(

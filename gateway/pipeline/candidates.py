@@ -18,9 +18,13 @@ from gateway.domain import ANONYMOUS, Channel, Key, Provider, Route
 from gateway.errors import Fault
 from gateway.pipeline.catalogs import Routes
 from gateway.pipeline.desk import Standing
-from gateway.pipeline.operations import ENDPOINT_OF, OPERATIONS
+from gateway.pipeline.operations import ENDPOINT_OF, OPERATIONS, TALKS
 from gateway.pipeline.services import Candidate, Services, Several
 from gateway.sdk.dialects import serving
+
+# Output tokens, where nothing is known of a model: for who asks for no length, and for who does.
+_USUAL_CEILING = 16_384
+_MOST_EVER = 1_000_000
 
 
 class Wanted(Struct, frozen=True, gc=False):
@@ -341,6 +345,7 @@ def _made(services: Services, route: Route, operation: str) -> Candidate | None:
     serves = serving(adapter, operation, route.upstream, options, route.model.kind)
     if serves is None:
         return None
+    longest = route.max_output or route.model.max_output
     return Candidate(
         route=route,
         operation=serves,
@@ -351,6 +356,9 @@ def _made(services: Services, route: Route, operation: str) -> Candidate | None:
         rows=rows_of(route.price),
         digest=route.price.digest.encode(),
         free=route.price.free,
+        talks=TALKS.get(operation) == route.model.kind,
+        usual_answer=longest or _USUAL_CEILING,
+        longest_answer=longest or route.context or route.model.context or _MOST_EVER,
     )
 
 

@@ -40,6 +40,7 @@ class Standing(Struct):
     whole: set[tuple[str, str]] = set()  # names by operation of which it may use all there is
     preferences: Preferences = NO_PREFERENCES  # where a request says nothing
     catalog: object = None
+    vouched: set[str] = set()  # scopes it was found good for, at any time and from anywhere
 
 
 class Wallet(Purse):

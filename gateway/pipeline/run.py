@@ -156,7 +156,7 @@ async def _turn_to(
     """Set aside what another route may cost."""
     used = NOTHING if job.talks else expects_on(services, job, operation, candidate, record)
     sliced = record.stream and job.talks
-    await job.till.move(candidate, ceiling(job.wishes, candidate.route), sliced, used)
+    await job.till.move(candidate, ceiling(job.wishes, candidate), sliced, used)
     job.candidate = candidate
 
 

@@ -34,6 +34,9 @@ class Candidate(Struct, frozen=True):
     rows: Rows
     digest: bytes
     free: bool
+    talks: bool = False  # its answer is text, whose length can be bounded
+    usual_answer: int = 0  # the most output tokens, where the request does not say how many
+    longest_answer: int = 0  # the most, however many it asks for
     way: int = 0
     asked: bool = True  # the client named it itself, be it as a fallback
 

@@ -15,16 +15,16 @@ from gateway.core.routing.preferences import (
     Preferences,
     preferences_of,
 )
-from gateway.domain import Route
 from gateway.errors import invalid
+from gateway.pipeline.services import Candidate
 from gateway.sdk import with_stream_usage
 
 _OURS = (
     "usage", "max_cost", "fidelity", "provider", "models", "route", "webhook", "webhook_url",
 )  # fmt: skip
-_USUAL_CEILING = 16_384
-_MOST_EVER = 1_000_000
 _OLD_DEFAULT = 16
+# Members that any of the other wishes is told by.
+_TOLD = frozenset((*_OURS, "stream_options"))
 _COUNTED_IN = ("embeddings", "moderations", "rerank")  # what comes out is not counted
 
 
@@ -50,15 +50,19 @@ class Wishes(Struct, frozen=True, gc=False):
 
 def wishes_of(operation: str, body: JsonBody, known: Any, headers: Mapping[str, str]) -> Wishes:
     """Read them from the decoded request and its headers."""
+    length_of = _LENGTH.get(operation)
+    wanted, asked = headers.get("x-max-cost"), headers.get("x-gateway-fidelity")
+    if wanted is asked is None and length_of is not None and not body.has_any(_TOLD):
+        answers, most, ceilings = length_of(known)
+        return Wishes(False, False, None, answers, most, ceilings)
     given, faithful = known.max_cost, known.fidelity
-    wanted = headers.get("x-max-cost") if given is None else given
+    wanted = wanted if given is None else given
     limit = None if wanted is None else _max_cost(wanted)
-    asked, strict = headers.get("x-gateway-fidelity"), False
+    strict = False
     if faithful is not None or asked is not None:
         strict = _is_strict(faithful) or _is_strict(asked)
     preferences = preferences_of(body) if body.has_any(PREFERRING) else NO_PREFERENCES
     ours = given is not None or faithful is not None or preferences is not NO_PREFERENCES
-    length_of = _LENGTH.get(operation)
     if length_of is None:
         webhook = getattr(known, "webhook", None) or getattr(known, "webhook_url", None)
         return Wishes(
@@ -130,14 +134,13 @@ def without_ours(body: JsonBody, wishes: Wishes) -> JsonBody:
     return body.replace(changes) if changes else body
 
 
-def ceiling(wishes: Wishes, route: Route) -> int:
+def ceiling(wishes: Wishes, candidate: Candidate) -> int:
     """The most output tokens the call can have, over all its answers."""
-    known, each = route.max_output or route.model.max_output, wishes.max_tokens
+    each, most = wishes.max_tokens, candidate.longest_answer
     if each is None:
-        each = known or _USUAL_CEILING
-    else:
-        most = known or route.context or route.model.context or _MOST_EVER
-        each = each if each < most else most
+        each = candidate.usual_answer
+    elif each > most:
+        each = most
     return each * wishes.answers
 
 

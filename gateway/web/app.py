@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import sqlite3
 import traceback
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Iterator, Mapping
 from itertools import count
 from pathlib import Path
 from typing import cast
@@ -114,8 +114,7 @@ class App:
         self._exact: dict[str, Endpoint] = {}
         self._below: dict[str, Endpoint] = {}
         self._clock = site.services.clock
-        self._id_prefix = f"req_{site.token}"
-        self._ids = count(1)
+        self._ids = _ids(f"req_{site.token}")
         self.mount(site.catalog.current.surfaces)
 
     def mount(self, surfaces: Mapping[str, str]) -> None:
@@ -134,11 +133,12 @@ class App:
 
     async def handle(self, request: Request, connection: Connection) -> bool:
         """Serve one request from its head to the end of its answer; whether more may follow."""
-        number = next(self._ids)
-        record = Record(f"{self._id_prefix}{number:06x}", self._clock.monotonic(), number)
+        number, name = next(self._ids)
+        record = Record(name, self._clock.monotonic(), number)
         method, headers = request.method, request.headers
-        recorded = method == "POST" and "Idempotency-Key" in headers
-        sink = (RecordingSink if recorded else HttpSink)(request, connection, record)
+        kept = method == "POST" and "Idempotency-Key" in headers
+        recorder = RecordingSink(request, connection, record) if kept else None
+        sink = recorder or HttpSink(request, connection, record)
         path, rest = request.path, ""
         endpoint = self._exact.get(path)
         if endpoint is None:
@@ -170,8 +170,8 @@ class App:
             self._fail(connection, sink, record, self._fault_of(record, error), manner)
         finally:
             try:
-                if isinstance(sink, RecordingSink):
-                    await _completed(sink, record)
+                if recorder is not None:
+                    await _completed(recorder, record)
             finally:
                 record.finished = self._clock.monotonic()
                 site.open_calls -= 1
@@ -180,7 +180,7 @@ class App:
                     site.metrics.call(record)
                     site.log.call(record, now)
                     site.health.call(record, now)
-                if site.open_calls == 0 and site.on_idle is not None:
+                if site.on_idle is not None and site.open_calls == 0:
                     site.on_idle()
         return sink.keep_alive
 
@@ -272,6 +272,17 @@ class App:
             f"The gateway failed on this call. Its operator finds it in the log as {record.id}.",
             cause=f"unexpected:{type(error).__name__}",
         )
+
+
+def _ids(prefix: str) -> Iterator[tuple[int, str]]:
+    """Numbers and the ids made of them; what 256 ids begin with is put together once."""
+    begun = f"{prefix}0000"
+    ends = [f"{low:02x}" for low in range(256)]
+    for number in count(1):
+        low = number % 256
+        if low == 0:
+            begun = f"{prefix}{number // 256:04x}"
+        yield number, begun + ends[low]
 
 
 async def _completed(sink: RecordingSink, record: Record) -> None:

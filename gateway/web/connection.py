@@ -131,8 +131,9 @@ class Connection(web.RequestHandler):
             self._parse(data)
         else:
             self._take(body)
-        if self._messages and self._waiter is not None and not self._waiter.done():
-            self._waiter.set_result(None)
+        waiter = self._waiter
+        if waiter is not None and self._messages and not waiter.done():
+            waiter.set_result(None)
 
     def _take(self, body: bytes) -> None:
         """A request whose head the parser has seen before; of its body more may be due."""
@@ -144,7 +145,8 @@ class Connection(web.RequestHandler):
             content.feed_data(body)
         else:
             content = Whole(body, known.secret, known.digest)
-        self._messages.append(cast("Any", (known.request, content)))
+        messages: deque[Any] = self._messages
+        messages.append((known.request, content))
 
     def _fill(self, body: StreamReader, data: bytes) -> bytes:
         """Read on in the body of such a request; what comes behind it."""

@@ -41,12 +41,6 @@ class Head(Struct, weakref=True):
     secret: bytes
     digest: bytes
 
-    def digits_in(self, head: bytes) -> bytes:
-        """The digits that a head has where this one had its own; none if it is another one."""
-        digits = head.removeprefix(self.before).removesuffix(self.after)
-        told = len(digits) == len(head) - self.around <= _MOST_DIGITS and digits.isdigit()
-        return digits if told else b""
-
 
 # Those of all connections: a client's say the same.
 Heads = WeakValueDictionary[tuple[bytes, bytes], Head]
@@ -69,8 +63,9 @@ class Framing:
         if known is None or self.due:
             return None
         head, blank, body = data.partition(_BLANK)
-        digits = known.digits_in(head)
-        if not digits or not blank:
+        digits = head.removeprefix(known.before).removesuffix(known.after)
+        taken = len(head) - len(digits)
+        if taken != known.around or not blank or len(digits) > _MOST_DIGITS or not digits.isdigit():
             return None
         length = int(digits)
         due = length - len(body)
@@ -106,18 +101,28 @@ class Framing:
         ):
             self._give_up()
             return
-        known = self.known
         if not length:
             return
-        if known is not None and known.digits_in(head[:-4]):
+        known = self._learnt(head, request)
+        if known is not None and known is self.known:
             return  # the same with a long body
-        known = _learnt(head, request)
-        if known is not None:
-            known = self._shared.setdefault((known.before, known.after), known)
         self.known = known
         self._unlike += 1
         if self._unlike == _TRIES:
             self._give_up()
+
+    def _learnt(self, head: bytes, request: Request) -> Head | None:
+        """The head as it may come again; None for one that is not usual."""
+        found = _LENGTH.search(head)
+        if found is None or len(head) > _LONGEST:
+            return None
+        around = head[: found.start(1)], head[found.end(1) : -4]
+        known = self._shared.get(around)
+        if known is None:
+            known = _usual(*around, request)
+            if known is not None:
+                self._shared[around] = known
+        return known
 
     def _give_up(self) -> None:
         self.due = _UNKNOWN
@@ -133,14 +138,11 @@ def _length_after(head: bytes) -> int:
     return int(found[1]) if found else _UNKNOWN
 
 
-def _learnt(head: bytes, request: Request) -> Head | None:
-    """The head as it may come again; None for one that is not usual."""
+def _usual(before: bytes, after: bytes, request: Request) -> Head | None:
+    """What stands around a length, as it may come again; None if it is not usual."""
     headers = request.headers
-    found = _LENGTH.search(head)
     if (
-        found is None
-        or len(head) > _LONGEST
-        or request.method != "POST"
+        request.method != "POST"
         or headers.get(hdrs.CONTENT_TYPE) not in JSON_TYPES
         or any(name in headers for name in _UNUSUAL)
     ):
@@ -154,5 +156,4 @@ def _learnt(head: bytes, request: Request) -> Head | None:
     rest = CIMultiDict(headers)
     del rest[hdrs.CONTENT_LENGTH]
     again = request._replace(headers=CIMultiDictProxy(rest), raw_headers=())
-    before, after = head[: found.start(1)], head[found.end(1) : -4]
     return Head(before, after, len(before) + len(after), again, secret, digest_of(secret))

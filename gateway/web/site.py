@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from typing import Protocol
-
-from msgspec import Struct
 
 from gateway.core.talk.responses import Responses
 from gateway.domain import Model, Provider, Route
@@ -55,8 +54,9 @@ class LiveCatalogView(Protocol):
     def last_error(self) -> str | None: ...
 
 
-class Site(Struct):
-    """All that endpoints may reach."""
+@dataclass(slots=True)
+class Site:
+    """All that endpoints may reach. No Struct: each call writes `open_calls` twice."""
 
     services: Services
     prober: Prober

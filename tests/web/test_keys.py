@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import time
+from typing import Any
 
 import pytest
 
 from gateway.settings import KEY_PREFIX, SystemClock
 from gateway.store.control import run
+from gateway.web.addresses import Proxies
 from tests.fake_upstream import Exchange, FakeUpstream, chunk, head
 from tests.harness import Gateway
 from tests.rawclient import RawClient, ask, chat, request
@@ -53,6 +55,23 @@ async def test_expired_keys(gateway: Gateway) -> None:
     answer = await ask(gateway.server.port, request(chat(), str(old.secret)))
     assert (answer.status, answer.error["code"]) == (401, "authentication_error")
     assert (await ask(gateway.server.port, request(chat(), str(new.secret)))).status == 200
+
+
+@pytest.mark.parametrize("bound", [{"expires_at": int(time.time()) + 3600}, {"ips": ["127.0.0.1"]}])
+async def test_a_key_known_to_be_good(
+    gateway: Gateway, bound: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """However often it has called, it is refused when its time is over or it comes from elsewhere."""
+    site = gateway.server.site
+    made = await site.services.keys.create("bound", **bound)
+    async with await RawClient.open(gateway.server.port) as client:
+        for _ in range(3):
+            client.send(request(chat(), str(made.secret)))
+            assert (await client.answer()).status == 200
+        monkeypatch.setattr(site.services.clock, "time", lambda: time.time() + 4000)
+        monkeypatch.setattr(Proxies, "client_of", lambda *_: "127.0.0.2")
+        client.send(request(chat(), str(made.secret)))
+        assert (await client.answer()).status in (401, 403)
 
 
 @pytest.mark.parametrize(

@@ -87,7 +87,7 @@ def priced(
     candidate: Candidate, scale: int, tokens: int, wishes: Wishes, expected: Usage = NOTHING
 ) -> dict[str, Any]:
     """What a call of so many tokens costs on one route, at least and at most."""
-    most = ceiling(wishes, candidate.route)
+    most = ceiling(wishes, candidate)
     rows = candidate.rows
     units = units_of(rows, expected)
     return {
