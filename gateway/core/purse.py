@@ -15,10 +15,12 @@ NO_END = 1 << 62
 class Purse:
     """`limit` is what may be spent in a period; None is no limit. Amounts are nanodollars.
 
-    Once a call is over, what it had `held` is free again, and what it cost is `spent`.
+    Once a call is over, what it had `held` is free again, and what it cost is `spent`. An account's
+    wallet is a purse whose limit follows its `funds`: no class of its own, since every call writes
+    to purses of each kind in turn, and what is of two classes is looked up anew each time.
     """
 
-    __slots__ = ("__weakref__", "ends", "held", "limit", "name", "period", "spent")
+    __slots__ = ("__weakref__", "ends", "funds", "held", "limit", "name", "period", "spent")
 
     def __init__(
         self, name: str, limit: int | None, spent: int = 0, period: Period = "none", now: float = 0
@@ -27,6 +29,7 @@ class Purse:
         self.limit = limit
         self.spent = spent
         self.held = 0
+        self.funds = 0
         self.period: Period = period
         self.ends = period_end(period, now)
 
@@ -44,6 +47,16 @@ class Purse:
         self.spent = spent
         self.period = period
         self.ends = period_end(period, now)
+
+    def let_fall(self, floor: int | None) -> None:
+        """How far the funds may fall; None: as far as they will. They count either way."""
+        self.limit = None if floor is None else self.funds - floor
+
+    def gain(self, amount: int) -> None:
+        """Money has come in from outside, or gone out."""
+        self.funds += amount
+        if self.limit is not None:
+            self.limit += amount
 
     def take(self, amount: int) -> None:
         """Set money aside that `room` said is there."""

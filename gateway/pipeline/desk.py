@@ -43,32 +43,6 @@ class Standing(Struct):
     vouched: set[str] = set()  # scopes it was found good for, at any time and from anywhere
 
 
-class Wallet(Purse):
-    """An account's money. It also counts where there is no floor: there may be one later."""
-
-    __slots__ = ("_floor", "_funds")
-
-    def __init__(self, funds: int) -> None:
-        super().__init__("wallet", None)
-        self._funds = funds
-        self._floor: int | None = None
-
-    @property
-    def floor(self) -> int | None:
-        """How far the money may fall; None: as far as it will."""
-        return self._floor
-
-    @floor.setter
-    def floor(self, floor: int | None) -> None:
-        self._floor = floor
-        self.limit = None if floor is None else self._funds - floor
-
-    def gain(self, amount: int) -> None:
-        """Money has come in from outside, or gone out."""
-        self._funds += amount
-        self.floor = self._floor
-
-
 class Desk:
     """Every key's standing, made when it first calls."""
 
@@ -158,12 +132,12 @@ class Desk:
         """Money has come into an account from outside, or gone out."""
         self._told += 1
         wallet = self._purses.get(("wallet", account))
-        if isinstance(wallet, Wallet):
+        if wallet is not None:
             wallet.gain(amount)
 
     async def _purses_of(self, key: Key, account: Account) -> tuple[Purse, ...]:
         wallet = await self._wallet(account.n)
-        wallet.floor = account.floor
+        wallet.let_fall(account.floor)
         purses: tuple[Purse, ...] = (wallet, await self._account_purse(account, wallet))
         for maker in key.makers:
             purses = (*purses, await self._key_purse(maker.n, maker.budget, maker.period))
@@ -181,15 +155,15 @@ class Desk:
         purse.limit = budget
         return purse
 
-    async def _wallet(self, account: int) -> Wallet:
+    async def _wallet(self, account: int) -> Purse:
         wallet = self._purses.get(("wallet", account))
         if wallet is None:
-            funds = await self._funds_of(account)
-            wallet = self._purses.setdefault(("wallet", account), Wallet(funds))
-        assert isinstance(wallet, Wallet)
+            made = Purse("wallet", None)
+            made.gain(await self._funds_of(account))
+            wallet = self._purses.setdefault(("wallet", account), made)
         return wallet
 
-    async def _account_purse(self, account: Account, wallet: Wallet) -> Purse:
+    async def _account_purse(self, account: Account, wallet: Purse) -> Purse:
         """What the account may spend in its period.
 
         Every call draws on it, limit or none: one that is set later then holds for calls that run.
@@ -208,7 +182,7 @@ class Desk:
         purse.limit = account.spend_limit
         return purse
 
-    async def _counted(self, spent: Callable[[], Awaitable[int]], wallet: Wallet) -> int:
+    async def _counted(self, spent: Callable[[], Awaitable[int]], wallet: Purse) -> int:
         """A sum of the books, and what was paid since. Where payments never pause, those made while
         the sum was read may count twice until the period ends; none is ever left out.
         """

@@ -41,8 +41,11 @@ _PATIENCE = 5.0
 # sqlite3 takes numbers and byte arrays as they are. For None and bytes it looks first, in vain, for
 # who would turn them into something else, which costs as much as ten integers. NaN becomes NULL.
 _NONE = nan
-_ONE = f"({', '.join('?' * _WIDTH)})"
-INSERT_ONE = f"INSERT INTO entries ({COLUMNS}) VALUES {_ONE}"
+# With every column named, and in the table's order, SQLite takes values for a row from where they
+# are; it would copy each of them otherwise. NULL is the next number.
+_INSERT = f"INSERT INTO entries (seq, {COLUMNS}) VALUES"
+_ONE = f"(NULL, {', '.join('?' * _WIDTH)})"
+INSERT_ONE = f"{_INSERT} {_ONE}"
 
 _CLOSED = "the ledger has been closed"
 _FAILURES = (sqlite3.Error, ValueError, OverflowError)
@@ -100,10 +103,10 @@ class _Batch:
         """Tell everybody who waits; those who have given up meanwhile."""
         gone = []
         for commit in (*self.waiting, *self.watching):
-            if commit.cancelled():
-                gone.append(commit)
-            else:
+            try:
                 commit.set_result(error)
+            except asyncio.InvalidStateError:
+                gone.append(commit)
         return gone
 
 
@@ -160,6 +163,7 @@ class GroupCommit:
         batch.values += row
         batch.waiting.append(commit)
         if len(batch.waiting) >= self._enough:
+            self._enough = _MOST_ROWS  # it is told once that enough have come
             self._come_together.set()
             if len(batch.waiting) >= _MOST_ROWS:
                 self._full.append(batch)
@@ -380,7 +384,7 @@ class GroupCommit:
         rows = len(values) // _WIDTH
         statement = self._statements.get(rows)
         if statement is None:
-            statement = f"INSERT INTO entries ({COLUMNS}) VALUES {', '.join([_ONE] * rows)}"
+            statement = f"{_INSERT} {', '.join([_ONE] * rows)}"
             self._statements[rows] = statement
         await self._database.write(statement, values)
         self.commits += 1

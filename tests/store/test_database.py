@@ -13,6 +13,7 @@ import pytest
 
 from gateway.store.database import APPLICATION_ID, Database, StoreError, _migrations
 from gateway.store.keys import SqliteKeys
+from gateway.store.ledger import COLUMNS
 
 
 async def refused(path: Path) -> str:
@@ -49,6 +50,14 @@ async def test_an_empty_file_gets_the_schema(path: Path) -> None:
     again = await Database.open(path)
     assert await again.read("SELECT * FROM keys") == []
     await again.close()
+
+
+async def test_entries_are_written_in_the_order_of_their_table(path: Path) -> None:
+    """So SQLite takes the values of a row from where they are, and copies none."""
+    database = await Database.open(path)
+    columns = await database.read("PRAGMA table_info(entries)")
+    assert ["seq", *COLUMNS.split(", ")] == [column["name"] for column in columns]
+    await database.close()
 
 
 async def test_a_newer_schema_is_refused(path: Path, clock) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from gateway.domain import Usage
 
 _LIMIT = 1 << 53
+_COUNTS = tuple(name for name in Usage.__struct_fields__ if name not in ("raw", "size", "problem"))
 # No vocabulary has tokens longer than this on average, however plain the text.
 _LONGEST_TOKEN = 64
 
@@ -15,13 +16,15 @@ def problem_of(usage: Usage) -> str:
         return usage.problem
     if not (0 <= usage.input < _LIMIT and 0 <= usage.output < _LIMIT):
         return "a count is out of range"
-    parts = (
-        usage.cached, usage.cache_write, usage.cache_write_1h, usage.reasoning, usage.audio_input,
-        usage.audio_output, usage.cached_audio, usage.image_input, usage.image_output, usage.images,
-        usage.characters, usage.milliseconds, usage.audio_input_ms, usage.audio_output_ms,
-        usage.requests,
-    )  # fmt: skip
-    return _parts(usage, parts) if any(parts) else ""
+    # Nearly every call has none of these.
+    if (
+        usage.cached or usage.cache_write or usage.cache_write_1h or usage.reasoning
+        or usage.audio_input or usage.audio_output or usage.cached_audio or usage.image_input
+        or usage.image_output or usage.images or usage.characters or usage.milliseconds
+        or usage.audio_input_ms or usage.audio_output_ms or usage.requests
+    ):  # fmt: skip
+        return _parts(usage)
+    return ""
 
 
 def plausible(usage: Usage, produced: int, events: int) -> str:
@@ -35,8 +38,8 @@ def plausible(usage: Usage, produced: int, events: int) -> str:
     return ""
 
 
-def _parts(usage: Usage, counts: tuple[int, ...]) -> str:
-    if not all(0 <= count < _LIMIT for count in counts):
+def _parts(usage: Usage) -> str:
+    if not all(0 <= getattr(usage, name) < _LIMIT for name in _COUNTS):
         return "a count is out of range"
     if usage.cached + usage.cache_write + usage.cache_write_1h > usage.input:
         return "more cached than input tokens"
