@@ -58,7 +58,7 @@ async def _counted(
     counting = structs.replace(candidate, operation=own)
     attempts = Attempts.of(services, [counting], 0, record, _nothing_more)
     order = Order("count_tokens", body, heard=heard(counting, ask.headers))
-    tried = attempts.begin() or await attempts.next()
+    tried = attempts.begin(attempts.began) or await attempts.next()
     try:
         sent = await attempt(services, counting, tried.credential, order, record)
         try:

@@ -69,7 +69,7 @@ async def _serve(
     attempts = Attempts.of(services, job.candidates, job.tokens, record, job.more, job.keys)
     meter = relay.Meter()
     try:
-        tried = attempts.begin() or await attempts.next()
+        tried = attempts.begin(attempts.began) or await attempts.next()
         while True:
             try:
                 if tried.candidate is not job.candidate:
