@@ -15,7 +15,7 @@ from typing import Literal
 
 from msgspec import Struct
 
-from gateway.core.limits import CONCURRENCY_WAIT, Refusal, Ticket
+from gateway.core.limits import CONCURRENCY_WAIT, Ticket
 from gateway.core.routing.breaker import CREDENTIAL, FAILURES, RATE_LIMIT, Breaker, Phase, Why
 from gateway.core.routing.causes import Outcome
 from gateway.core.routing.drawing import chosen
@@ -137,7 +137,7 @@ class Pool:
             if closed and (account.endless or account.fits(now, tokens)):
                 # There is no choice and all is well: `pick` and `began` in one.
                 ticket = account.admit(now, tokens)
-                if not isinstance(ticket, Refusal):
+                if isinstance(ticket, Ticket):
                     self._chance()  # a draw among one is a draw: luck goes on as among many
                     seat.in_flight += 1
                     lane.in_flight += 1
@@ -174,7 +174,7 @@ class Pool:
         if pick.ticket is not None or not (closed or (seat.ready(now) and route.ready(now))):
             return False
         ticket = account.admit(now, pick.tokens)
-        if isinstance(ticket, Refusal):
+        if not isinstance(ticket, Ticket):
             return False
         pick.ticket = ticket
         if closed:
