@@ -211,19 +211,19 @@ class Attempts(Struct, eq=False):
         wait = None if fault is None else fault.retry_after
         tokens = None if usage is None else usage.input + usage.output
         changes = tried.pool.ended(tried.pick, now, outcome, wait, tokens)
-        route = tried.candidate.route
         if changes:
-            self._routing.changed(route.provider.name, changes)
+            self._routing.changed(tried.candidate.route.provider.name, changes)
         if self._routing.curious:
             self._routing.told()
         if outcome == "ok":
             if self._tries is not None:
                 self._tries.succeeded()
             if self._keys:
-                place = Place(route.slug, tried.pick.seat.name)
+                place = Place(tried.candidate.route.slug, tried.pick.seat.name)
                 self._routing.affinity.keep(now, self._keys, place)
             if record.stream and usage is not None:
-                self._routing.streamed(route.slug, usage.output, now - record.first_byte)
+                slug, seconds = tried.candidate.route.slug, now - record.first_byte
+                self._routing.streamed(slug, usage.output, seconds)
 
     def failed(self, tried: Try, fault: Fault, *, sent: bool) -> bool:
         """Note a failure; True if the call may be tried elsewhere."""
