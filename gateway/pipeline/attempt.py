@@ -41,14 +41,13 @@ class Order(Struct, frozen=True, gc=False):
 
 
 class Attempt(Struct, frozen=True):
-    """A provider that has answered with headers. `fidelity` is empty where bytes went through."""
+    """A provider that has answered with headers."""
 
     candidate: Candidate
     credential: Credential
     call: Call
     reply: UpstreamReply
     mishaps: Mishaps
-    fidelity: str = ""
 
 
 def heard(candidate: Candidate, headers: Mapping[str, str]) -> Mapping[str, str]:
@@ -57,25 +56,6 @@ def heard(candidate: Candidate, headers: Mapping[str, str]) -> Mapping[str, str]
     if not wanted:
         return NOTHING_HEARD
     return {name: headers[name] for name in wanted if name in headers}
-
-
-async def attempt(
-    services: Services,
-    candidate: Candidate,
-    credential: Credential,
-    order: Order,
-    record: Record,
-) -> Attempt:
-    """Send the call to the candidate's provider and wait for the headers of its answer."""
-    if candidate.adapter.login is not None:
-        credential = await logged_in(services, candidate, credential)
-    call, request = written(services, candidate, credential, order, record)
-    order.body.forget_places()
-    record.sent_upstream = services.clock.monotonic()
-    reply = await services.upstream.send(request, candidate.channels[credential.name])
-    record.upstream_status = reply.status
-    told = fidelity(request) if request.adapted or request.translated else ""
-    return Attempt(candidate, credential, call, reply, services.mishaps, told)
 
 
 def logged_in(
