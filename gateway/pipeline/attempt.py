@@ -9,7 +9,7 @@ from msgspec import Struct
 
 from gateway.domain import Credential, File, UpstreamRequest, Usage
 from gateway.errors import INVALID_REQUEST, Fault
-from gateway.pipeline.mishaps import Mishaps, sound_usage
+from gateway.pipeline.mishaps import Mishaps, sound_request, sound_usage
 from gateway.pipeline.operations import NOTHING, ONE_PICTURE, TALKS, expected
 from gateway.pipeline.record import Record
 from gateway.pipeline.services import Candidate, Services
@@ -77,8 +77,12 @@ def written(
     route = candidate.route
     provider = route.provider
     call = call_of(candidate, order, services.clock.time(), record.id)
-    build = candidate.operation.build
-    request = services.mishaps.written(provider.adapter, build, call, credential)
+    try:  # as `guarded` has it: every call passes here, so it is no function within another
+        request = sound_request(candidate.operation.build(call, credential))
+    except Fault as fault:
+        raise services.mishaps.told(provider.adapter, fault) from None
+    except (Exception, SystemExit) as error:
+        raise services.mishaps.failed(provider.adapter, error) from error
     if order.strict and request.adapted:
         raise inexact(candidate, request)
     record.route, record.provider = route.slug, provider.name
