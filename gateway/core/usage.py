@@ -13,6 +13,7 @@ import msgspec
 from gateway.domain import Usage
 
 NOTHING = msgspec.Raw()
+_BRACE = ord("{")
 _LIMIT = 1 << 53
 _SPOKEN = "prompt_audio_seconds"  # where speech is counted in the total and in seconds alone
 _UNREADABLE = "it cannot be read"
@@ -46,10 +47,11 @@ def is_object(raw: msgspec.Raw) -> bool:
 
 def usage_of(head: AnswerHead) -> bytes | None:
     """The raw usage object, wherever this provider puts it."""
-    if head.usage is not NOTHING:
-        usage = bytes(head.usage)
-        if usage[:1] == b"{":
-            return usage
+    usage = head.usage
+    if usage is not NOTHING:
+        raw = bytes(usage)
+        if raw[0] == _BRACE:  # there is at least one byte, or it would be NOTHING
+            return raw
     for choice in head.choices or ():
         if choice.usage is not NOTHING and is_object(choice.usage):
             return bytes(choice.usage)

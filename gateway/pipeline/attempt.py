@@ -9,7 +9,7 @@ from msgspec import Struct
 
 from gateway.domain import Credential, File, UpstreamRequest, Usage
 from gateway.errors import INVALID_REQUEST, Fault
-from gateway.pipeline.mishaps import Mishaps, sound_usage
+from gateway.pipeline.mishaps import Mishaps, sound_request, sound_usage
 from gateway.pipeline.operations import NOTHING, ONE_PICTURE, TALKS, expected
 from gateway.pipeline.record import Record
 from gateway.pipeline.services import Candidate, Services
@@ -41,14 +41,13 @@ class Order(Struct, frozen=True, gc=False):
 
 
 class Attempt(Struct, frozen=True):
-    """A provider that has answered with headers. `fidelity` is empty where bytes went through."""
+    """A provider that has answered with headers."""
 
     candidate: Candidate
     credential: Credential
     call: Call
     reply: UpstreamReply
     mishaps: Mishaps
-    fidelity: str = ""
 
 
 def heard(candidate: Candidate, headers: Mapping[str, str]) -> Mapping[str, str]:
@@ -57,25 +56,6 @@ def heard(candidate: Candidate, headers: Mapping[str, str]) -> Mapping[str, str]
     if not wanted:
         return NOTHING_HEARD
     return {name: headers[name] for name in wanted if name in headers}
-
-
-async def attempt(
-    services: Services,
-    candidate: Candidate,
-    credential: Credential,
-    order: Order,
-    record: Record,
-) -> Attempt:
-    """Send the call to the candidate's provider and wait for the headers of its answer."""
-    if candidate.adapter.login is not None:
-        credential = await logged_in(services, candidate, credential)
-    call, request = written(services, candidate, credential, order, record)
-    order.body.forget_places()
-    record.sent_upstream = services.clock.monotonic()
-    reply = await services.upstream.send(request, candidate.channels[credential.name])
-    record.upstream_status = reply.status
-    told = fidelity(request) if request.adapted or request.translated else ""
-    return Attempt(candidate, credential, call, reply, services.mishaps, told)
 
 
 def logged_in(
@@ -97,8 +77,12 @@ def written(
     route = candidate.route
     provider = route.provider
     call = call_of(candidate, order, services.clock.time(), record.id)
-    build = candidate.operation.build
-    request = services.mishaps.written(provider.adapter, build, call, credential)
+    try:  # as `guarded` has it: every call passes here, so it is no function within another
+        request = sound_request(candidate.operation.build(call, credential))
+    except Fault as fault:
+        raise services.mishaps.told(provider.adapter, fault) from None
+    except (Exception, SystemExit) as error:
+        raise services.mishaps.failed(provider.adapter, error) from error
     if order.strict and request.adapted:
         raise inexact(candidate, request)
     record.route, record.provider = route.slug, provider.name

@@ -11,7 +11,7 @@ from gateway.errors import Fault
 from gateway.pipeline import relay
 from gateway.pipeline.admission import Ask, read
 from gateway.pipeline.admit import authenticate, limited
-from gateway.pipeline.attempt import Order, attempt, heard
+from gateway.pipeline.attempt import Attempt, Order, heard, logged_in, written
 from gateway.pipeline.candidates import Wanted, candidates, decoded
 from gateway.pipeline.record import Record
 from gateway.pipeline.serve import Attempts
@@ -58,13 +58,20 @@ async def _counted(
     counting = structs.replace(candidate, operation=own)
     attempts = Attempts.of(services, [counting], 0, record, _nothing_more)
     order = Order("count_tokens", body, heard=heard(counting, ask.headers))
-    tried = attempts.begin() or await attempts.next()
+    tried = attempts.begin(attempts.began) or await attempts.next()
     try:
-        sent = await attempt(services, counting, tried.credential, order, record)
+        credential = tried.credential
+        if counting.adapter.login is not None:
+            credential = await logged_in(services, counting, credential)
+        call, request = written(services, counting, credential, order, record)
+        record.sent_upstream = services.clock.monotonic()
+        reply = await services.upstream.send(request, counting.channels[credential.name])
+        record.upstream_status = reply.status
         try:
+            sent = Attempt(counting, credential, call, reply, services.mishaps)
             counted = (await relay.whole(sent, services.upstream)).body
         finally:
-            sent.reply.close()
+            reply.close()
             record.upstream_done = services.clock.monotonic()
     except Fault as fault:
         attempts.failed(tried, fault, sent=True)

@@ -12,10 +12,9 @@ from typing import ParamSpec, TypeVar
 
 from msgspec import Struct, structs
 
-from gateway.domain import Credential, UpstreamRequest, Usage
+from gateway.domain import UpstreamRequest, Usage
 from gateway.errors import UPSTREAM_ERROR, Fault, Kind
-from gateway.sdk import Call, Frames, Progress, Reply
-from gateway.sdk.adapter import Build
+from gateway.sdk import Frames, Progress, Reply
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -73,17 +72,6 @@ class Mishaps:
         """What an adapter's function gives; one that raises no sound Fault fails its call alone."""
         try:
             return work(*args, **more)
-        except Fault as fault:
-            raise self.told(adapter, fault) from None
-        except (Exception, SystemExit) as error:
-            raise self.failed(adapter, error) from error
-
-    def written(
-        self, adapter: str, build: Build, call: Call, credential: Credential
-    ) -> UpstreamRequest:
-        """The same for a request: every call passes here, so it is no function within another."""
-        try:
-            return sound_request(build(call, credential))
         except Fault as fault:
             raise self.told(adapter, fault) from None
         except (Exception, SystemExit) as error:

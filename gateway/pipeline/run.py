@@ -18,7 +18,7 @@ from gateway.errors import (
 )
 from gateway.pipeline import relay, settle
 from gateway.pipeline.admission import Admitted, Ask, admitted, expects_on
-from gateway.pipeline.attempt import Attempt, Order, attempt
+from gateway.pipeline.attempt import Attempt, Order, fidelity, logged_in, written
 from gateway.pipeline.costs import cost_in_body
 from gateway.pipeline.operations import NOTHING
 from gateway.pipeline.record import Record
@@ -69,7 +69,7 @@ async def _serve(
     attempts = Attempts.of(services, job.candidates, job.tokens, record, job.more, job.keys)
     meter = relay.Meter()
     try:
-        tried = attempts.begin() or await attempts.next()
+        tried = attempts.begin(attempts.began) or await attempts.next()
         while True:
             try:
                 if tried.candidate is not job.candidate:
@@ -81,10 +81,7 @@ async def _serve(
                 if record.stream and _may_not_linger(tried, attempts):
                     await _in_time(services, job, order, attempts, tried, meter, sink, record)
                 else:
-                    tried.sent = await attempt(
-                        services, tried.candidate, tried.credential, order, record
-                    )
-                    await _answer(services, job, attempts, tried, tried.sent, meter, sink, record)
+                    await _try(services, job, order, attempts, tried, meter, sink, record)
             except (Fault, TimeoutError) as fault:
                 if not isinstance(fault, Fault):
                     fault = _too_slow()
@@ -140,8 +137,7 @@ async def _in_time(
     """A try that must have begun to answer by then."""
     async with asyncio.timeout(tried.candidate.route.provider.timeouts.first_token) as hurry:
         tried.hurry = hurry
-        tried.sent = await attempt(services, tried.candidate, tried.credential, order, record)
-        await _answer(services, job, attempts, tried, tried.sent, meter, sink, record)
+        await _try(services, job, order, attempts, tried, meter, sink, record)
 
 
 def _too_slow() -> Fault:
@@ -175,45 +171,43 @@ def _affordable(job: Admitted, record: Record) -> JsonBody:
     return job.body.replace(lower)
 
 
-async def _answer(
+async def _try(
     services: Services,
     job: Admitted,
+    order: Order,
     attempts: Attempts,
     tried: Try,
-    sent: Attempt,
     meter: relay.Meter,
     sink: Sink,
     record: Record,
 ) -> None:
-    headers: Headers = (("x-gateway-route", job.candidate.route.slug),)
+    """Ask a provider, and pass on what it answers."""
+    candidate, credential, till = tried.candidate, tried.credential, job.till
+    if candidate.adapter.login is not None:
+        credential = await logged_in(services, candidate, credential)
+    call, request = written(services, candidate, credential, order, record)
+    order.body.forget_places()
+    record.sent_upstream = services.clock.monotonic()
+    answer = await services.upstream.send(request, candidate.channels[credential.name])
+    record.upstream_status = answer.status
+    told = fidelity(request) if request.adapted or request.translated else ""
+    del request  # a long stream need not carry it
+    tried.sent = sent = Attempt(candidate, credential, call, answer, services.mishaps)
+    headers: Headers = (("x-gateway-route", candidate.route.slug),)
     if record.headers:
         headers = (*headers, *record.headers)
     if record.tries:
         headers = (*headers, ("x-gateway-attempts", str(len(record.tries) + 1)))
-    if sent.fidelity:
-        headers = (*headers, ("x-gateway-fidelity", sent.fidelity))
-    till = job.till
-    media = None if sent.candidate.operation.media is None else relay.media_type(sent)
+    if told:
+        headers = (*headers, ("x-gateway-fidelity", told))
+    media = None if candidate.operation.media is None else relay.media_type(sent)
     if media is not None or (record.stream and await relay.is_stream(sent)):
         begun = partial(attempts.answered, tried)
         stream = relay.Stream(
             sent, sink, headers, job.wishes, till, meter, record, services.clock, begun, media
         )
         await stream.run()
-        fault = record.fault
-        if fault is not None:
-            await settle.broken(
-                till, record, job.candidate, meter.usage, meter.events, meter.produced,
-                fault.kind.status,
-            )  # fmt: skip
-        elif stream.stopped:
-            await settle.stopped(till, record, meter.events, meter.produced)
-        else:
-            await settle.finished(
-                till, record, job.candidate, meter.usage, meter.events, meter.produced
-            )
-            if job.keep is not None:
-                job.keep(meter.final)
+        await _paid(job, stream, meter, record)
         sink.end()
         return
     reply = relay.at_hand(sent) or await relay.whole(sent, services.upstream)
@@ -225,13 +219,28 @@ async def _answer(
         return
     size = len(reply.body)
     produced = size - settle.ENVELOPE if size > settle.ENVELOPE else 0
-    await settle.finished(till, record, job.candidate, reply.usage, 0, produced)
+    await settle.finished(till, record, candidate, reply.usage, 0, produced)
     record.first_byte = services.clock.monotonic()
     if job.keep is not None:
         job.keep(reply.body)
     body = cost_in_body(reply.body, till.charged) if job.wishes.show_cost else reply.body
     cost = ("x-gateway-cost", f"{till.charged // NANOS}.{str(till.charged % NANOS).zfill(9)}")
     sink.reply(200, [("Content-Type", reply.content_type), *headers, cost], body)
+
+
+async def _paid(job: Admitted, stream: relay.Stream, meter: relay.Meter, record: Record) -> None:
+    """Settle a stream by how it came to its end."""
+    till, candidate, fault = job.till, job.candidate, record.fault
+    usage, events, produced = meter.usage, meter.events, meter.produced
+    if fault is not None:
+        status = fault.kind.status
+        await settle.broken(till, record, candidate, usage, events, produced, status)
+    elif stream.stopped:
+        await settle.stopped(till, record, events, produced)
+    else:
+        await settle.finished(till, record, candidate, usage, events, produced)
+        if job.keep is not None:
+            job.keep(meter.final)
 
 
 def _status_of(error: BaseException) -> int:

@@ -18,7 +18,6 @@ from gateway.pipeline.record import Record
 from gateway.pipeline.routing import Routing
 from gateway.pipeline.services import Candidate, Services
 
-_BEGINNINGS = range(3)  # others may be quicker
 _MOST_TRIES = 6
 _DEADLINE = 600.0
 _PATIENCE = 2.0  # seconds that a call waits for a credential that will be back by then
@@ -45,12 +44,14 @@ class Attempts(Struct, eq=False):
 
     _services: Services
     _routing: Routing
-    _tries: Tries
+    _first: Candidate
+    began: float
     _queue: list[Candidate]
     _tokens: int
     _record: Record
     _more: More | None
     _keys: tuple[int, ...] = ()
+    _tries: Tries | None = None  # once one has failed
     _sticky: Place | None = None
     _excluded: tuple[tuple[str, str], ...] = ()
     _wait: float | None = None
@@ -71,11 +72,10 @@ class Attempts(Struct, eq=False):
     ) -> Attempts:
         """Those of a call that has just been admitted: its time runs from now on."""
         routing, now = services.routing, services.clock.monotonic()
-        total = candidates[0].route.provider.timeouts.total
-        ends = now + (total if total < _DEADLINE else _DEADLINE)
-        tries = Tries(routing.budget, ends, _MOST_TRIES)
-        tries.first()
-        attempts = cls(services, routing, tries, candidates, tokens, record, more, keys)
+        routing.budget.offered()
+        attempts = cls(
+            services, routing, candidates[0], now, candidates, tokens, record, more, keys
+        )
         if keys:
             attempts._sticky = sticky = routing.affinity.find(now, keys)
             attempts._put_first(sticky)
@@ -93,6 +93,15 @@ class Attempts(Struct, eq=False):
     def others(self) -> bool:
         """Whether another route is left beside the one that is being tried."""
         return len(self._queue) > 1 or self._more is not None
+
+    @property
+    def tries(self) -> Tries:
+        """What it may still do, which is asked of few calls."""
+        if self._tries is None:
+            total = self._first.route.provider.timeouts.total
+            ends = self.began + min(total, _DEADLINE)
+            self._tries = Tries(self._routing.budget, ends, _MOST_TRIES)
+        return self._tries
 
     async def next(self, last: Fault | None = None) -> Try:
         """The next to try; the `last` fault, or a 503, where nobody is left."""
@@ -124,7 +133,7 @@ class Attempts(Struct, eq=False):
             if found is None:
                 raise last
             now, seat = clock.monotonic(), found.pick.seat
-            if self._tries.again(now, proven=seat.proven(now)):
+            if self.tries.again(now, proven=seat.proven(now)):
                 return found
             found.pool.ended(found.pick, now, "unknown")
             if not seat.in_flight or now >= ends:
@@ -140,7 +149,7 @@ class Attempts(Struct, eq=False):
             self._queue += rest
         while True:
             while self._queue:
-                found = self.begin()
+                found = self.begin(self._services.clock.monotonic())
                 if found is not None:
                     return found
                 self._queue = self._queue[1:]
@@ -162,28 +171,22 @@ class Attempts(Struct, eq=False):
             and (candidate.asked or not self._only_asked)
         )
 
-    def begin(self) -> Try | None:
+    def begin(self, now: float) -> Try | None:
         """Whoever comes first of those that are left, if they can take the call now."""
         candidate = self._queue[0]
         route = candidate.route
-        provider = route.provider
-        pool = self._routing.pool(provider)
+        pool = self._routing.pool(route.provider)
         sticky = self._sticky
         wanted = sticky.credential if sticky is not None and sticky.route == route.slug else None
         excluded: Sequence[str] = ()
         if self._excluded:
             excluded = [name for slug, name in self._excluded if slug == route.slug]
-        clock = self._services.clock
-        for _ in _BEGINNINGS:
-            now = clock.monotonic()
-            pick = pool.pick(now, route.upstream, route.region, wanted, self._tokens, excluded)
-            if not isinstance(pick, Pick):
-                if pick.wait is not None:
-                    known = self._wait
-                    self._wait = pick.wait if known is None else min(known, pick.wait)
-                return None
-            if pool.began(pick, now):
-                return Try(candidate, candidate.credentials[pick.seat.name], pool, pick, now)
+        pick = pool.take(now, route.upstream, route.region, wanted, self._tokens, excluded)
+        if isinstance(pick, Pick):
+            return Try(candidate, candidate.credentials[pick.seat.name], pool, pick, now)
+        if pick.wait is not None:
+            known = self._wait
+            self._wait = pick.wait if known is None else min(known, pick.wait)
         return None
 
     def answered(self, tried: Try) -> None:
@@ -208,19 +211,19 @@ class Attempts(Struct, eq=False):
         wait = None if fault is None else fault.retry_after
         tokens = None if usage is None else usage.input + usage.output
         changes = tried.pool.ended(tried.pick, now, outcome, wait, tokens)
-        route = tried.candidate.route
         if changes:
-            self._routing.changed(route.provider.name, changes)
+            self._routing.changed(tried.candidate.route.provider.name, changes)
         if self._routing.curious:
             self._routing.told()
         if outcome == "ok":
-            if self._tries.paid:
+            if self._tries is not None:
                 self._tries.succeeded()
             if self._keys:
-                place = Place(route.slug, tried.pick.seat.name)
+                place = Place(tried.candidate.route.slug, tried.pick.seat.name)
                 self._routing.affinity.keep(now, self._keys, place)
             if record.stream and usage is not None:
-                self._routing.streamed(route.slug, usage.output, now - record.first_byte)
+                slug, seconds = tried.candidate.route.slug, now - record.first_byte
+                self._routing.streamed(slug, usage.output, seconds)
 
     def failed(self, tried: Try, fault: Fault, *, sent: bool) -> bool:
         """Note a failure; True if the call may be tried elsewhere."""
@@ -244,7 +247,7 @@ class Attempts(Struct, eq=False):
         if verdict.again == "never":
             return False
         self._narrow(tried, verdict)
-        return self._tries.left(self._services.clock.monotonic())
+        return self.tries.left(self._services.clock.monotonic())
 
     def _narrow(self, tried: Try, verdict: Verdict) -> None:
         """Leave out what the failure has ruled out."""

@@ -69,7 +69,7 @@ async def converse(services: Services, ask: Ask, door: Door, record: Record) -> 
 async def _served(services: Services, job: Admitted, ask: Ask, door: Door, record: Record) -> None:
     attempts = Attempts.of(services, job.candidates, job.tokens, record, job.more, job.keys)
     try:
-        tried = attempts.begin() or await attempts.next()
+        tried = attempts.begin(attempts.began) or await attempts.next()
         while True:
             try:
                 opened = await _opened(services, job, tried, attempts, record)

@@ -8,13 +8,12 @@ from typing import NamedTuple
 
 from gateway.domain import Channel, UpstreamRequest
 from gateway.errors import Fault, NotSentError
-from gateway.ports import Declined
+from gateway.ports import Declined, UpstreamReply
 from gateway.upstream import faults
 from gateway.upstream.connect import Connector
 from gateway.upstream.connection import Connection
 from gateway.upstream.pool import Pool
 from gateway.upstream.proxies import Proxies
-from gateway.upstream.reply import Reply
 from gateway.upstream.sim import SimUpstream
 from gateway.upstream.target import HeadWriter, Origin, opening, split
 from gateway.upstream.uploading import chunks_of, size_of
@@ -56,7 +55,7 @@ class HttpUpstream:
         self._loop: asyncio.AbstractEventLoop | None = None
         self._closed = False
 
-    async def send(self, request: UpstreamRequest, channel: Channel) -> Reply:
+    async def send(self, request: UpstreamRequest, channel: Channel) -> UpstreamReply:
         """Send and return once the head of the answer is here."""
         method, url, pieces = request.method, request.url, request.pieces
         way = self._ways.get(

@@ -10,10 +10,11 @@ from typing import Final, cast
 
 from gateway.domain import Timeouts
 from gateway.errors import Fault
+from gateway.ports import UpstreamReply
 from gateway.upstream import faults
 from gateway.upstream.decoding import DecodingError, decoder_for
 from gateway.upstream.parsing import NO_HEADERS, REFUSALS, ResponseParser, whole_answer
-from gateway.upstream.reply import Reply
+from gateway.upstream.reply import Reply, Whole
 
 Poll = Callable[[int], list[tuple[int, int]]]
 NEVER: Final = math.inf
@@ -66,7 +67,7 @@ class Connection(asyncio.Protocol):
         self._transport: asyncio.Transport | None = None
         # What an idle connection has in the kernel's buffer; None until it is asked for.
         self.poll: Poll | None = None
-        self._waiter: asyncio.Future[Reply] | None = None
+        self._waiter: asyncio.Future[UpstreamReply] | None = None
         self._drained: asyncio.Future[None] | None = None
         self._half_sent = False
         self._hint: str | None = None
@@ -81,7 +82,7 @@ class Connection(asyncio.Protocol):
 
     def begin(
         self, request: bytes, timeouts: Timeouts, total: float, now: float
-    ) -> asyncio.Future[Reply]:
+    ) -> asyncio.Future[UpstreamReply]:
         """Send the request; what is returned is done once the answer's head is here.
 
         Whoever is cancelled while waiting for it must say so by `forsake`.
@@ -99,7 +100,7 @@ class Connection(asyncio.Protocol):
         transport.write(request)
         return waiter
 
-    def forsake(self, waiter: asyncio.Future[Reply]) -> None:
+    def forsake(self, waiter: asyncio.Future[UpstreamReply]) -> None:
         """Nobody waits any more for what `begin` returned."""
         # Only what is still ours: an answer that ended meanwhile has given this connection
         # back, and it may already carry somebody else's request.
@@ -110,7 +111,7 @@ class Connection(asyncio.Protocol):
 
     async def exchange(
         self, request: bytes, timeouts: Timeouts, total: float, more: Iterable[bytes] = ()
-    ) -> Reply:
+    ) -> UpstreamReply:
         """Send the request, and `more` of its body at the provider's pace; wait for the answer's
         head, which may come before all is sent.
         """
@@ -125,7 +126,7 @@ class Connection(asyncio.Protocol):
             self.cut()
             raise
 
-    async def _upload(self, chunks: Iterable[bytes], waiter: asyncio.Future[Reply]) -> None:
+    async def _upload(self, chunks: Iterable[bytes], waiter: asyncio.Future[UpstreamReply]) -> None:
         """Send a long body; whoever answers before its end wants no more of it."""
         self._half_sent = True
         self._step = "idle"
@@ -280,8 +281,7 @@ class Connection(asyncio.Protocol):
         headers, body = whole
         self._waiter = None
         self._hint = headers.get("keep-alive")
-        reply = Reply(200, headers, None, self.where, self._loop, True, None, [body], True)
-        waiter.set_result(reply)
+        waiter.set_result(Whole(headers, body, self.where))
         self._give_back()
         return False
 

@@ -14,6 +14,7 @@ from gateway.upstream.parsing import NO_HEADERS
 
 # What may wait for a consumer before the provider is held back.
 HIGH_WATER = 64 * 1024
+_TAKEN = "the body of this answer was taken or closed before"
 
 
 class Source(Protocol):
@@ -29,6 +30,57 @@ class Source(Protocol):
 
     def cut(self) -> None:
         """Drop the connection at once."""
+
+
+class Whole(Struct, eq=False):
+    """Implements `ports.UpstreamReply` for a success that came in one piece, as short answers do.
+
+    Its connection has been given back: there is nothing to wait for, to hold up or to cut.
+    """
+
+    headers: Mapping[str, str]
+    _body: bytes
+    where: str
+    status: int = 200
+    delimited: bool = True
+    _taken: bool = False
+
+    def at_hand(self, limit: int) -> bytes | None:
+        """The whole body."""
+        if self._taken:
+            return None
+        self._taken = True
+        if len(self._body) > limit:
+            raise faults.oversize(self.where, limit)
+        return self._body
+
+    async def read(self, limit: int) -> bytes:
+        """The same."""
+        whole = self.at_hand(limit)
+        if whole is None:
+            raise RuntimeError(_TAKEN)
+        return whole
+
+    async def pump(self, receive: Callable[[bytes], None]) -> None:
+        """Push the whole body into `receive`."""
+        if self._taken:
+            raise RuntimeError(_TAKEN)
+        self._taken = True
+        receive(self._body)
+
+    def forget_headers(self) -> None:
+        """A long stream need not hold what only its start needed."""
+        self.headers = NO_HEADERS
+
+    def pause(self) -> None:
+        """All has been read."""
+
+    def resume(self) -> None:
+        """All has been read."""
+
+    def close(self) -> None:
+        """What was not taken will not be."""
+        self._taken = True
 
 
 class Reply(Struct, eq=False):
@@ -90,7 +142,7 @@ class Reply(Struct, eq=False):
     async def pump(self, receive: Callable[[bytes], None]) -> None:
         """Push every piece into `receive`; return at a clean end only, raise at any other."""
         if self._taken:
-            raise RuntimeError("the body of this answer was taken or closed before")
+            raise RuntimeError(_TAKEN)
         self._taken = True
         try:
             self._attach(receive)

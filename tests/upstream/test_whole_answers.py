@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import itertools
 import tracemalloc
+from collections.abc import Callable, Coroutine
 from typing import Any
 from unittest.mock import patch
 
@@ -13,11 +14,12 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from gateway.domain import Timeouts
+from gateway.errors import Fault
 from gateway.upstream import connection as module
 from gateway.upstream import parsing
 from gateway.upstream.connection import Connection
 from gateway.upstream.parsing import MAX_HEAD, MAX_HEADERS, ResponseParser, whole_answer
-from gateway.upstream.reply import Reply
+from gateway.upstream.reply import Reply, Whole
 
 NAMES = [
     "Date", "Server", "X-Request-Id", "x-a", "Keep-Alive", "Content-Type", "Connection", "Upgrade",
@@ -113,7 +115,7 @@ def outcome(pieces: list[bytes], *, reader: bool) -> object:
     return results, freed
 
 
-def told(waiter: asyncio.Future[Reply]) -> object:
+def told(waiter: asyncio.Future[Reply | Whole]) -> object:
     if not waiter.done():
         return "nothing"
     if waiter.exception() is not None:
@@ -272,3 +274,44 @@ def test_a_head_without_an_end_is_not_taken_apart() -> None:
     _, most = tracemalloc.get_traced_memory()
     tracemalloc.stop()
     assert most < 2 * len(data)
+
+
+def result(work: Callable[[], object]) -> object:
+    """What comes of it, be it an error; what is to be awaited must be there already."""
+    try:
+        made = work()
+        if isinstance(made, Coroutine):
+            made.send(None)
+    except StopIteration as end:
+        return end.value
+    except (Fault, RuntimeError) as error:
+        return str(error)
+    return made
+
+
+def used(reply: Reply | Whole, steps: tuple[str, ...]) -> list[object]:
+    """What each step gives, and what was pushed."""
+    got: list[object] = []
+    ways = {
+        "at hand": lambda: reply.at_hand(2),
+        "read": lambda: reply.read(2),
+        "too long": lambda: reply.read(1),
+        "pump": lambda: reply.pump(got.append),
+        "close": reply.close,
+        "pause": reply.pause,
+        "resume": reply.resume,
+    }
+    return [*(result(ways[step]) for step in steps), got]
+
+
+STEPS = ["at hand", "read", "too long", "pump", "close", "pause", "resume"]
+
+
+def test_an_answer_in_one_piece_is_used_as_any_finished_one():
+    """Whoever takes it, pumps it or closes it finds the same, once and again."""
+    loop = asyncio.new_event_loop()
+    for steps in itertools.product(STEPS, repeat=3):
+        finished = Reply(200, {}, None, "host:1", loop)
+        finished.finish(b"hi")
+        assert used(Whole({}, b"hi", "host:1"), steps) == used(finished, steps), steps
+    loop.close()

@@ -23,6 +23,11 @@ class RetryBudget:
     def __init__(self) -> None:
         self.saved = AT_START
 
+    def offered(self) -> None:
+        """A call has come in: its first try is free, and adds a little for those of others."""
+        saved = self.saved + PER_CALL
+        self.saved = saved if saved < MOST else MOST
+
     def take(self) -> bool:
         """Take a retry, if there is one."""
         if self.saved < 1.0:
@@ -36,20 +41,13 @@ class RetryBudget:
 
 
 class Tries(Struct, gc=False):
-    """What one call may still do: tries at most so many, begun before `ends`."""
+    """What one call may still do after its first try: at most so many in all, before `ends`."""
 
     budget: RetryBudget
     ends: float
     most: int = MOST_TRIES
-    made: int = 0
+    made: int = 1
     paid: int = 0
-
-    def first(self) -> None:
-        """The first try, which is free; a call has come in."""
-        budget = self.budget
-        saved = budget.saved + PER_CALL
-        budget.saved = saved if saved < MOST else MOST
-        self.made = 1
 
     def left(self, now: float) -> bool:
         """Whether its number and its time allow for one more."""

@@ -1,7 +1,7 @@
 """The credentials of one provider: who takes the next call, and what is learnt from each.
 
-pick = pool.pick(now, upstream="model", tokens=900)
-if isinstance(pick, Pick) and pool.began(pick, now):
+pick = pool.take(now, upstream="model", tokens=900)
+if isinstance(pick, Pick):
     ...                                       # the call
     pool.answered(pick, now, seconds)         # at the first byte of an answer
     pool.ended(pick, now, "ok", tokens=1234)  # once, however it went
@@ -15,15 +15,8 @@ from typing import Literal
 
 from msgspec import Struct
 
-from gateway.core.limits import CONCURRENCY_WAIT, Refusal, Ticket
-from gateway.core.routing.breaker import (
-    CREDENTIAL,
-    FAILURES,
-    RATE_LIMIT,
-    Breaker,
-    Phase,
-    Why,
-)
+from gateway.core.limits import CONCURRENCY_WAIT, Ticket
+from gateway.core.routing.breaker import CREDENTIAL, FAILURES, RATE_LIMIT, Breaker, Phase, Why
 from gateway.core.routing.causes import Outcome
 from gateway.core.routing.drawing import chosen
 from gateway.core.routing.seats import Account, Lane, Member, Seat
@@ -43,7 +36,7 @@ class Refused(Struct, frozen=True):
 
 
 class Pick(Struct, gc=False):
-    """A choice, and from `began` to `ended` the call that was made of it."""
+    """A choice, and until it has `ended` the call that was made of it."""
 
     seat: Seat
     tokens: int = 0
@@ -125,6 +118,35 @@ class Pool:
         for (upstream, region), lane in () if former is None else former.lanes.items():
             self._lane(upstream, region).inherit(lane)
 
+    def take(
+        self,
+        now: float,
+        upstream: str = "",
+        region: str | None = None,
+        sticky: str | None = None,
+        tokens: int = 0,
+        exclude: Collection[str] = (),
+    ) -> Pick | Refused:
+        """Choose a credential for a call of about so many tokens that begins now: it is counted."""
+        lane = self.lanes.get((upstream, region)) or self._lane(upstream, region)
+        seat = lane.alone
+        if seat is not None and not (seat.parked or exclude):
+            account = seat.account
+            own, whole, route = seat.breaker, account.breaker, lane.breaker
+            closed = not (own.until or whole.until or route.until)
+            if closed and (account.endless or account.fits(now, tokens)):
+                # There is no choice and all is well: `pick` and `began` in one.
+                ticket = account.admit(now, tokens)
+                if isinstance(ticket, Ticket):
+                    self._chance()  # a draw among one is a draw: luck goes on as among many
+                    seat.in_flight += 1
+                    lane.in_flight += 1
+                    return Pick(seat, tokens, ticket, (own.turn, whole.turn, route.turn))
+        pick = self.pick(now, upstream, region, sticky, tokens, exclude)
+        if isinstance(pick, Pick) and not self.began(pick, now):
+            return Refused(CONCURRENCY_WAIT, "busy")
+        return pick
+
     def pick(
         self,
         now: float,
@@ -134,21 +156,12 @@ class Pool:
         tokens: int = 0,
         exclude: Collection[str] = (),
     ) -> Pick | Refused:
-        """Choose a credential for a call of about so many tokens; nothing is counted yet."""
+        """Only choose: nothing is counted before `began`."""
         lane = self.lanes.get((upstream, region)) or self._lane(upstream, region)
         breaker = lane.breaker
         if breaker.until and not breaker.ready(now):
             wait = breaker.until - now
             return Refused(wait if wait > 0 else CONCURRENCY_WAIT, "route")
-        seat = lane.alone
-        if (
-            seat is not None
-            and not (seat.parked or exclude)
-            and seat.well(now)
-            and (seat.account.endless or seat.account.fits(now, tokens))
-        ):
-            self._chance()  # a draw among one is a draw: luck goes on as among many
-            return Pick(seat, tokens)
         seat = chosen(lane, now, self._chance, sticky, tokens, exclude)
         return _refusal(lane, now, tokens, exclude) if seat is None else Pick(seat, tokens)
 
@@ -160,14 +173,10 @@ class Pool:
         closed = not (own.until or whole.until or route.until)
         if pick.ticket is not None or not (closed or (seat.ready(now) and route.ready(now))):
             return False
-        if account.endless:
-            account.limits.concurrency.count += 1
-            pick.ticket = _UNCOUNTED
-        else:
-            ticket = account.limits.admit(now, pick.tokens)
-            if isinstance(ticket, Refusal):
-                return False
-            pick.ticket = ticket
+        ticket = account.admit(now, pick.tokens)
+        if not isinstance(ticket, Ticket):
+            return False
+        pick.ticket = ticket
         if closed:
             pick.turns = (own.turn, whole.turn, route.turn)
         else:
@@ -280,7 +289,6 @@ class Pool:
         return lane
 
 
-_UNCOUNTED = Ticket()  # of all calls whose credential has no limit
 _GOOD = ("ok", "rejected")
 _TIMED = ("ok", "timed_out")
 

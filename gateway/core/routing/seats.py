@@ -9,7 +9,7 @@ from heapq import heappop, heappush
 
 from msgspec import Struct
 
-from gateway.core.limits import CONCURRENCY_WAIT, Bucket, Limits
+from gateway.core.limits import CONCURRENCY_WAIT, Bucket, Limits, Refusal, Ticket
 from gateway.core.routing.breaker import (
     CREDENTIAL_RULE,
     LAST_RULE,
@@ -28,6 +28,7 @@ _FIRST_GUESS = 1.0  # second to the first byte, where nothing was ever measured
 _ENOUGH, _WELL = 3, 0.3  # calls of others on the route, and the share of them that may fail
 # The heaviest weights keep their proportion to the mean as whole numbers of this grain.
 _GRAIN = 16
+_UNCOUNTED = Ticket()  # of all calls whose credential has no limit
 
 
 class Member(Struct, frozen=True):
@@ -83,6 +84,13 @@ class Account:
         if rpm is not None and rpm.room(now) <= 0:
             return False
         return tpm is None or tpm.room(now) >= max(tokens, 1)
+
+    def admit(self, now: float, tokens: int) -> Ticket | Refusal:
+        """Count a call against every limit; where there is none, only that it runs."""
+        if self.endless:
+            self.limits.concurrency.count += 1
+            return _UNCOUNTED
+        return self.limits.admit(now, tokens)
 
     def full_until(self, now: float) -> float:
         """When it may take any call again; `now` where it can, infinite where that is unknown."""

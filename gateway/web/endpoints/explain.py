@@ -21,6 +21,7 @@ from gateway.pipeline.attempt import (
     inexact,
 )
 from gateway.pipeline.candidates import Wanted, candidates, decoded, usual_model
+from gateway.pipeline.mishaps import sound_request
 from gateway.pipeline.services import Candidate, Services
 from gateway.pipeline.wishes import wishes_of, without_ours
 from gateway.web.endpoints.quote import DECODERS, operation_of, priced
@@ -94,7 +95,8 @@ def _request(candidate: Candidate, order: Order, services: Services) -> Upstream
     masked: Credential = structs.replace(credential, secrets=secrets)
     call = call_of(candidate, order, services.clock.time())
     build = candidate.operation.build
-    return services.mishaps.written(candidate.route.provider.adapter, build, call, masked)
+    adapter = candidate.route.provider.adapter
+    return services.mishaps.guarded(adapter, lambda: sound_request(build(call, masked)))
 
 
 def _shown(request: UpstreamRequest) -> dict[str, Any]:

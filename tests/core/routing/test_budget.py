@@ -13,8 +13,8 @@ def attempts(budget: RetryBudget, calls: int, fails) -> tuple[int, int]:
     """How many tries so many calls made, and how many of the calls failed in the end."""
     made = lost = 0
     for call in range(calls):
+        budget.offered()
         tries = Tries(budget, ends=1000.0)
-        tries.first()
         number = 1
         while fails(call, number) and tries.again(0.0):
             number += 1
@@ -56,7 +56,7 @@ def test_failed_retries_are_never_more_than_the_budget_grants(failures: list[int
 
 def test_no_try_after_the_deadline_nor_more_than_allowed():
     tries = Tries(RetryBudget(), ends=10.0, most=3)
-    tries.first()
+    tries.budget.offered()
     assert not tries.again(9.99)
     assert tries.again(5.0)
     assert tries.again(5.0)
@@ -70,8 +70,8 @@ def test_no_try_after_the_deadline_nor_more_than_allowed():
 def test_a_try_where_calls_go_well_costs_nothing():
     budget = RetryBudget()
     budget.saved = 0.0
+    budget.offered()
     tries = Tries(budget, ends=10.0, most=6)
-    tries.first()
     assert not tries.again(1.0)
     assert tries.again(1.0, proven=True)
     tries.succeeded()

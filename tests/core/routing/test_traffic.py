@@ -75,9 +75,8 @@ class Traffic:
     def _arrive(self) -> None:
         self._later(self.random.expovariate(self.rate), self._arrive)
         self.offered += 1
-        tries = Tries(self.budget, self.now + 30.0)
-        tries.first()
-        self._try(tries, ())
+        self.budget.offered()
+        self._try(Tries(self.budget, self.now + 30.0), ())
 
     def _try(self, tries: Tries, tried: tuple[str, ...], until: float = 0.0) -> None:
         """As the pipeline: a further try is free at who goes well, or waits to know who does."""
