@@ -94,15 +94,17 @@ async def test_what_a_key_may_use_is_its_own(stage: Stage) -> None:
     whole = str((await keys.create("whole", allow=["big*", "small*", "auto-*"])).secret)
     narrow = str((await keys.create("narrow", allow=["big-two"])).secret)
     seen: dict[str, set[str | None]] = {anybody: set(), whole: set(), narrow: set()}
-    for _ in range(20):
+    both = {"big-one", "big-two"}
+    theirs = {anybody: both, whole: both, narrow: {"big-two"}}
+    for turn in range(400):  # a route that a busy machine has made slow once is drawn more rarely
         for key, routes in seen.items():
             stage.gateway.key = key
             answer = await stage.call("big")
             assert answer.status == 200
             routes.add(header(answer, "x-gateway-route"))
-    assert seen == {
-        anybody: {"big-one", "big-two"}, whole: {"big-one", "big-two"}, narrow: {"big-two"}
-    }  # fmt: skip
+        if turn >= 20 and seen == theirs:
+            break
+    assert seen == theirs
     assert (await stage.call("small")).status == 403
     assert header(await stage.call("auto-cheap"), "x-gateway-route") == "big-two"
 
