@@ -31,8 +31,8 @@ _MOST_ROWS = 256
 # for each of two hundred streams costs more than what they stream. On a quiet gateway nobody waits.
 _BUSY = 8
 _GATHER = 0.004
-_GATHER_EACH = 0.00005
-_MOST_GATHER = 0.012
+_GATHER_EACH = 0.0001
+_MOST_GATHER = 0.024
 # A disk that takes longer than this is left to the thread for so many commits.
 _QUICK = 0.002
 _SPARED = 100
