@@ -66,6 +66,20 @@ def logged_in(
     return services.logins.secrets(candidate.adapter, candidate.route.provider, credential, now)
 
 
+def asked(
+    services: Services,
+    candidate: Candidate,
+    credential: Credential,
+    order: Order,
+    record: Record,
+) -> tuple[Call, UpstreamRequest, Awaitable[UpstreamReply]]:
+    """What the provider is asked, and the wait for the headers of its answer."""
+    call, request = written(services, candidate, credential, order, record)
+    order.body.forget_places()
+    record.sent_upstream = services.clock.monotonic()
+    return call, request, services.upstream.send(request, candidate.channels[credential.name])
+
+
 def written(
     services: Services,
     candidate: Candidate,
@@ -113,7 +127,7 @@ def expects(
     candidate: Candidate, order: Order, mishaps: Mishaps, now: float, name: str = ""
 ) -> Usage:
     """What the call will use on this route that is not counted in tokens."""
-    if TALKS.get(order.operation) == candidate.route.model.kind:
+    if candidate.talks:
         return NOTHING
     own = candidate.operation.expects
     if own is None and order.operation in TALKS:

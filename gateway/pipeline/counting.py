@@ -11,7 +11,7 @@ from gateway.errors import Fault
 from gateway.pipeline import relay
 from gateway.pipeline.admission import Ask, read
 from gateway.pipeline.admit import authenticate, limited
-from gateway.pipeline.attempt import Attempt, Order, heard, logged_in, written
+from gateway.pipeline.attempt import Attempt, Order, asked, heard, logged_in
 from gateway.pipeline.candidates import Wanted, candidates, decoded
 from gateway.pipeline.record import Record
 from gateway.pipeline.serve import Attempts
@@ -63,9 +63,8 @@ async def _counted(
         credential = tried.credential
         if counting.adapter.login is not None:
             credential = await logged_in(services, counting, credential)
-        call, request = written(services, counting, credential, order, record)
-        record.sent_upstream = services.clock.monotonic()
-        reply = await services.upstream.send(request, counting.channels[credential.name])
+        call, _, answering = asked(services, counting, credential, order, record)
+        reply = await answering
         record.upstream_status = reply.status
         try:
             sent = Attempt(counting, credential, call, reply, services.mishaps)

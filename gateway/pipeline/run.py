@@ -18,7 +18,7 @@ from gateway.errors import (
 )
 from gateway.pipeline import relay, settle
 from gateway.pipeline.admission import Admitted, Ask, admitted, expects_on
-from gateway.pipeline.attempt import Attempt, Order, fidelity, logged_in, written
+from gateway.pipeline.attempt import Attempt, Order, asked, fidelity, logged_in
 from gateway.pipeline.costs import cost_in_body
 from gateway.pipeline.operations import NOTHING
 from gateway.pipeline.record import Record
@@ -185,10 +185,8 @@ async def _try(
     candidate, credential, till = tried.candidate, tried.credential, job.till
     if candidate.adapter.login is not None:
         credential = await logged_in(services, candidate, credential)
-    call, request = written(services, candidate, credential, order, record)
-    order.body.forget_places()
-    record.sent_upstream = services.clock.monotonic()
-    answer = await services.upstream.send(request, candidate.channels[credential.name])
+    call, request, answering = asked(services, candidate, credential, order, record)
+    answer = await answering
     record.upstream_status = answer.status
     told = fidelity(request) if request.adapted or request.translated else ""
     del request  # a long stream need not carry it

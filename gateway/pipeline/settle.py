@@ -35,9 +35,9 @@ def finished(
     produced: int,
 ) -> Durable:
     """The provider answered to the end: what it counted, if that can be."""
-    if record.operation not in TALKS:
-        return _made(till, record, candidate, usage)
-    if TALKS[record.operation] != candidate.route.model.kind:
+    if not candidate.talks:
+        if record.operation not in TALKS:
+            return _made(till, record, candidate, usage)
         events = produced = 0  # pictures are not paid by their length
         if usage is not None and candidate.operation.expects is None:
             usage = _with_expected(till, usage)  # its wire counts none
