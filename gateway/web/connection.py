@@ -21,7 +21,7 @@ from msgspec import Struct
 
 from gateway import errors
 from gateway.errors import Fault
-from gateway.web.heads import Framing, Heads
+from gateway.web.heads import Framing, Heads, without_offer
 from gateway.web.reading import Content, Request, Whole
 from gateway.web.replying import raw_reply
 
@@ -162,7 +162,7 @@ class Connection(web.RequestHandler):
         assert self._parser is not None
         head = self._framing.follow(data)
         try:
-            found, self._upgraded, tail = self._parser.feed_data(data)
+            found, self._upgraded, tail = self._parser.feed_data(without_offer(head, data))
         except HttpProcessingError:
             found, tail = _BAD_HTTP, b""
         if tail:

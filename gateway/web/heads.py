@@ -25,6 +25,7 @@ _LONGEST = 2048
 _MOST_DIGITS = 9
 _BLANK = b"\r\n\r\n"
 _LENGTH = re.compile(rb"\r\ncontent-length:[ \t]*([0-9]{1,9})\r\n", re.IGNORECASE)
+_OFFER = re.compile(rb"\r\nupgrade(?=:[ \t]*h2c[ \t]*\r\n)", re.IGNORECASE)
 _UNUSUAL = (hdrs.EXPECT, hdrs.UPGRADE, hdrs.CONTENT_ENCODING, "Idempotency-Key")
 
 
@@ -127,6 +128,16 @@ class Framing:
     def _give_up(self) -> None:
         self.due = _UNKNOWN
         self.known = None
+
+
+def without_offer(head: bytes, data: bytes) -> bytes:
+    """What came, without the offer of HTTP/2 that Java's client makes with each request.
+
+    Whoever is offered it may ignore it; aiohttp's parser cannot, and loses what comes behind it.
+    """
+    if b"h2c" not in head:
+        return data
+    return _OFFER.sub(b"\r\nignored", head) + data[len(head) :]
 
 
 def _length_after(head: bytes) -> int:

@@ -154,7 +154,7 @@ class StreamClient(Client):
         if "".join(self.words) != wire.STREAM_TEXT or not (self.finished and self.done):
             return (
                 f"incomplete stream: {len(self.words)} of {wire.CHUNKS} chunks, "
-                f"finish_reason {self.finished}, [DONE] {self.done}"
+                f"finish_reason {self.finished}, [DONE] {self.done}, then {self.rest[:200]!r}"
             )
         self.tally.streams += 1
         return None

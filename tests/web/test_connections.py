@@ -50,7 +50,7 @@ async def test_what_comes_with_an_upgrade_that_nobody_knows(
 
     What was asked beside the upgrade is answered.
     """
-    asked = ALIVE[:-2] + b"Upgrade: h2c\r\nConnection: upgrade\r\n\r\n"
+    asked = ALIVE[:-2] + b"Upgrade: tls\r\nConnection: upgrade\r\n\r\n"
     async with await RawClient.open(gateway.server.port) as client:
         client.send(before + asked + more)
         if before:
@@ -58,6 +58,16 @@ async def test_what_comes_with_an_upgrade_that_nobody_knows(
         answer = await client.answer()
         assert (answer.status, answer.header("connection")) == (200, "close")
         assert await client.at_end()
+
+
+async def test_an_offer_of_http2_does_not_end_a_connection(gateway: Gateway) -> None:
+    """Java's client makes it with each request, and would have to connect for each."""
+    offer = {"Connection": "Upgrade, HTTP2-Settings", "HTTP2-Settings": "AAEA", "Upgrade": "h2c"}
+    async with await RawClient.open(gateway.server.port) as client:
+        for number in range(3):
+            client.send(request(chat(n=number + 1), gateway.key, headers=offer))
+            answer = await client.answer()
+            assert (answer.status, answer.header("connection")) == (200, None)
 
 
 async def test_junk_behind_a_declined_upgrade(gateway: Gateway) -> None:

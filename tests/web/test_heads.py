@@ -196,7 +196,7 @@ def test_nobody_can_tell(pieces: list[bytes]) -> None:
         b"Expect: 100-continue",
         b"Content-Encoding: gzip",
         b"Idempotency-Key: 1",
-        b"Upgrade: h2c",
+        b"Upgrade: tls",
         b"Authorization: Basic x",
         b"Host: x",
         b"X: " + b"x" * 4096,
@@ -212,6 +212,21 @@ async def test_heads_that_ask_for_more(line: bytes) -> None:
         assert (connection._framing.known is not None) is usual
         connection.connection_lost(None)
         await asyncio.sleep(0)
+
+
+OFFER = b"Connection: Upgrade, HTTP2-Settings\r\nHTTP2-Settings: AAEA\r\nUPGRADE: h2c\r\n"
+
+
+@pytest.mark.parametrize("body", [b"{}", b"x" * 41])
+async def test_an_offer_of_http2_is_passed_over(body: bytes) -> None:
+    """Java's client makes it with each request: all is served as without it."""
+    told = USUAL % len(body)
+    plain = [told + body, told, body, told + body]
+    offers = [piece.replace(b"Host: x\r\n", b"Host: x\r\n" + OFFER) for piece in plain]
+    (seen, _, closed), (without, _, _) = await served(offers, True), await served(plain, True)
+    assert (len(seen), closed) == (3, False)
+    for one, other in zip(seen, without, strict=True):
+        assert (one[:6], one[7:]) == (other[:6], other[7:])
 
 
 async def ignored(asked: Request, connection: Connection) -> bool:
