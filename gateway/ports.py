@@ -14,7 +14,9 @@ from gateway.domain import Channel, Credential, Key, Period, Provider, UpstreamR
 from gateway.sdk.adapter import Adapter
 
 Headers = Sequence[tuple[str, str]]
+# Account, key and derived key, by their numbers.
 Who = tuple[int, int, int]
+# Status, flag, input, output and cached tokens, receipt.
 Result = tuple[int, int, int, int, int, bytearray]
 
 

@@ -17,6 +17,7 @@ from math import nan
 from time import monotonic
 from weakref import WeakKeyDictionary
 
+from gateway.ports import Result, Who
 from gateway.store.database import Database
 
 HOLD, EXTEND, SETTLE, TOP_UP, ADJUST = 1, 2, 3, 4, 5
@@ -50,10 +51,6 @@ INSERT_ONE = f"{_INSERT} {_ONE}"
 _CLOSED = "the ledger has been closed"
 _FAILURES = (sqlite3.Error, ValueError, OverflowError)
 
-# Account, key and derived key, by their numbers.
-Who = tuple[int, int, int]
-# Status, flag, input, output and cached tokens, receipt.
-Result = tuple[int, int, int, int, int, bytearray]
 Value = int | float | bytearray
 Row = tuple[Value, ...]
 

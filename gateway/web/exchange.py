@@ -50,7 +50,7 @@ class Exchange(Struct, frozen=True):
         """The client's key, if it sent one."""
         return secret_of(self.request)
 
-    def presented(self, limit: int) -> tuple[bytes | None, bytes | None, Given]:
+    def key_and_body(self, limit: int) -> tuple[bytes | None, bytes | None, Given]:
         """The client's key, if it sent one, its digest, and the body or who reads it."""
         content = self.connection.content
         if isinstance(content, Whole):  # which is shorter than any limit

@@ -52,7 +52,7 @@ class Inference(Struct, frozen=True):
 
     def ask(self, exchange: Exchange, body: Body | None = None) -> Ask:
         """The call as the pipeline takes it, with the body that came or another one."""
-        secret, digest, given = exchange.presented(self.limit)
+        secret, digest, given = exchange.key_and_body(self.limit)
         return Ask(
             operation=self.operation,
             secret=secret,

@@ -64,7 +64,7 @@ class Responses(Inference, frozen=True):
 
     def ask(self, exchange: Exchange, body: Body | None = None) -> Ask:
         """The call as the pipeline takes it, with the body that came or another one."""
-        secret, digest, given = exchange.presented(self.limit)
+        secret, digest, given = exchange.key_and_body(self.limit)
         conversation = Conversation(exchange, given if body is None else body)
         return Ask(
             operation=self.operation,
