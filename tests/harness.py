@@ -8,6 +8,7 @@ from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 from gateway.observe.logs import Log
@@ -15,6 +16,7 @@ from gateway.pipeline.tasks import Pace
 from gateway.sdk import Adapter
 from gateway.server import Server
 from gateway.settings import Settings
+from gateway.store.database import Database
 from tests.money import until
 
 CATALOG = """
@@ -144,6 +146,8 @@ async def running(
         adapter_limit=adapter_limit,
         media=media,
     )
+    if not settings.db.exists():
+        settings.db.write_bytes(await _empty_database())
     server = Server(settings, {}, log)
     if pace is not None:
         server.pace = pace
@@ -155,6 +159,19 @@ async def running(
     finally:
         await server.close()
         log.close()
+
+
+_EMPTY: list[bytes] = []
+
+
+async def _empty_database() -> bytes:
+    """A database's file as a first start makes it: made once, since making it takes many syncs."""
+    if not _EMPTY:
+        with TemporaryDirectory() as folder:
+            path = Path(folder) / "empty.sqlite"
+            await (await Database.open(path)).close()
+            _EMPTY.append(path.read_bytes())
+    return _EMPTY[0]
 
 
 async def waiting(gateway: Gateway, state: str) -> None:

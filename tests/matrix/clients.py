@@ -11,10 +11,9 @@ from typing import Any
 
 import anthropic
 import openai
-from anthropic import AsyncAnthropic
-from openai import AsyncOpenAI
 
 from tests.matrix.said import PICTURE, TOOLS, Heard, Tool
+from tests.official import anthropic_client, openai_client
 
 SYSTEM = "Be brief."
 ASK = "Hi there"
@@ -55,7 +54,7 @@ class ChatClient(Client):
 
     def __init__(self, root: str, key: str, model: str) -> None:
         super().__init__(root, key, model)
-        self.sdk = AsyncOpenAI(base_url=root + "/v1", api_key=key, max_retries=0)
+        self.sdk = openai_client(root + "/v1", key, max_retries=0)
 
     def request(self, *, tools: bool = False, picture: bool = False) -> dict[str, Any]:
         content: Any = ASK
@@ -133,7 +132,7 @@ class ResponsesClient(Client):
 
     def __init__(self, root: str, key: str, model: str) -> None:
         super().__init__(root, key, model)
-        self.sdk = AsyncOpenAI(base_url=root + "/v1", api_key=key, max_retries=0)
+        self.sdk = openai_client(root + "/v1", key, max_retries=0)
 
     def request(self, *, tools: bool = False, picture: bool = False) -> dict[str, Any]:
         content: list[dict[str, Any]] = [{"type": "input_text", "text": ASK}]
@@ -213,7 +212,7 @@ class MessagesClient(Client):
 
     def __init__(self, root: str, key: str, model: str) -> None:
         super().__init__(root, key, model)
-        self.sdk = AsyncAnthropic(base_url=root, api_key=key, max_retries=0)
+        self.sdk = anthropic_client(root, key, max_retries=0)
 
     def request(self, *, tools: bool = False, picture: bool = False) -> dict[str, Any]:
         content: Any = ASK

@@ -10,6 +10,7 @@ from openai import AsyncOpenAI
 
 from tests.fake_upstream import FakeUpstream
 from tests.harness import Gateway, running
+from tests.official import openai_client
 
 
 @pytest.fixture
@@ -26,5 +27,5 @@ async def gateway(tmp_path: Any, fake: FakeUpstream) -> AsyncIterator[Gateway]:
 
 @pytest.fixture
 async def client(gateway: Gateway) -> AsyncIterator[AsyncOpenAI]:
-    async with AsyncOpenAI(base_url=gateway.base, api_key=gateway.key) as made:
+    async with openai_client(gateway.base, gateway.key) as made:
         yield made
