@@ -106,7 +106,7 @@ def change(account: str, db: Path, as_json: bool, postpaid: bool, **given: str |
     _show(run_command(db, "accounts.change", wanted), as_json)
 
 
-@click.command()
+@click.command(context_settings={"ignore_unknown_options": True})
 @click.argument("account")
 @click.argument("usd")
 @click.option("--memo", default="", help="Why, for the ledger.")
