@@ -271,7 +271,7 @@ def _refusal(error: Exception, known: Any = None) -> Fault:
         return invalid("The request body must be a JSON object.")
     words = _words(known, path) if reason.startswith("Invalid enum value") else ""
     if words:
-        return invalid(f"'{path}' must be one of {words}.", path)
+        return invalid(f"'{path}' must be {'one of ' if ',' in words else ''}{words}.", path)
     return invalid(f"'{path}' is not valid: {reason[:1].lower()}{reason[1:]}.", path)
 
 
@@ -280,8 +280,11 @@ def _words(known: Any, name: str) -> str:
     for field in getattr(msgspec.inspect.type_info(known), "fields", ()):
         if field.encode_name == name:
             types = getattr(field.type, "types", (field.type,))
-            words = [word for one in types for word in getattr(one, "values", ())]
-            return ", ".join(map(str, words))
+            return ", ".join(
+                word if isinstance(word, str) else msgspec.json.encode(word).decode()
+                for one in types
+                for word in getattr(one, "values", ())
+            )
     return ""
 
 

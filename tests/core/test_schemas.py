@@ -214,13 +214,20 @@ def test_an_address_is_one_of_two(wrong: dict[str, Any], param: str) -> None:
     assert caught.value.param == param
 
 
-def test_a_few_words_are_all_named() -> None:
+@pytest.mark.parametrize(
+    ("decoder", "body", "name", "words"),
+    [
+        (images.decoder, {**PAINT, "response_format": "png"}, "response_format", "b64_json, url"),
+        (embeddings.decoder, {**EMBED, "stream": True}, "stream", "false"),
+    ],
+)
+def test_a_few_words_are_all_named(decoder: Any, body: Any, name: str, words: str) -> None:
     """Who says another word is told those that there are."""
-    body = b'{"model": "m", "prompt": "a", "response_format": "png"}'
     with pytest.raises(Fault) as refused:
-        decode_as(body, images.decoder)
-    assert refused.value.message == "'response_format' must be one of b64_json, url."
-    assert refused.value.param == "response_format"
+        decode_as(json.dumps(body).encode(), decoder)
+    of = "one of " if "," in words else ""
+    assert refused.value.message == f"'{name}' must be {of}{words}."
+    assert refused.value.param == name
 
 
 def test_a_member_that_is_not_taken_is_named() -> None:
