@@ -285,7 +285,7 @@ def models(catalog: Path | None, as_json: bool) -> None:
 @catalog_option
 @json_option
 def providers(catalog: Path | None, as_json: bool) -> None:
-    """List the providers of the catalog and whether each has a credential."""
+    """List the providers of the catalog and whether each has a credential; -: it needs none."""
     loaded = _load(_catalog_path(catalog), as_json)
     rows = [
         {
@@ -301,7 +301,10 @@ def providers(catalog: Path | None, as_json: bool) -> None:
     else:
         print_table(
             ("ID", "ADAPTER", "CREDENTIALS", "ROUTES"),
-            [tuple(row.values()) for row in rows],
+            [
+                tuple((row if one.needs_credential else row | {"credentials": "-"}).values())
+                for row, one in zip(rows, loaded.providers.values(), strict=True)
+            ],
         )
 
 
