@@ -187,4 +187,6 @@ async def test_models_that_cannot_be_called(
         assert "/v1/embeddings" in answer.error["message"]
     if status in (501, 503):
         assert answer.header("x-should-retry") == "false"
+    if status == 503:
+        assert "in the environment" in answer.error["message"]
     assert not fake.requests
