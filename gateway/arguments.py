@@ -75,7 +75,7 @@ db_option = click.option(
     callback=_names_a_file,
     default=settings.DEFAULT_DB,
     show_default=True,
-    help="The database file; made when it does not exist.",
+    help="The database file; serve and create make it when it does not exist.",
 )
 json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON for a script.")
 prefix_option = click.option(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import io
 import os
 import sys
@@ -170,9 +171,19 @@ def serve(
     except UnicodeError:
         fail(f"Cannot listen on {chosen.host}:{chosen.port}: '{chosen.host}' is no name of a host.")
     except OSError as error:
-        fail(f"Cannot listen on {chosen.host}:{chosen.port}: {error.strerror or error}.")
+        fail(_why_not(error, chosen))
     finally:
         log.close()
+
+
+def _why_not(error: OSError, chosen: settings.Settings) -> str:
+    """What the system refused at the start: a file that has a name, else to listen."""
+    if error.filename is not None:
+        return f"{error.filename} cannot be used: {error.strerror}."
+    where = f"Cannot listen on {chosen.host}:{chosen.port}"
+    if error.errno == errno.EADDRINUSE:
+        return f"{where}: another program does. Stop it, or choose another --port."
+    return f"{where}: {error.strerror or error}."
 
 
 def _announce(server: Server, log: Log, quiet: bool) -> None:
@@ -274,7 +285,7 @@ def models(catalog: Path | None, as_json: bool) -> None:
 @catalog_option
 @json_option
 def providers(catalog: Path | None, as_json: bool) -> None:
-    """List the providers of the catalog and whether each has a credential."""
+    """List the providers of the catalog and whether each has a credential; -: it needs none."""
     loaded = _load(_catalog_path(catalog), as_json)
     rows = [
         {
@@ -290,7 +301,10 @@ def providers(catalog: Path | None, as_json: bool) -> None:
     else:
         print_table(
             ("ID", "ADAPTER", "CREDENTIALS", "ROUTES"),
-            [tuple(row.values()) for row in rows],
+            [
+                tuple((row if one.needs_credential else row | {"credentials": "-"}).values())
+                for row, one in zip(rows, loaded.providers.values(), strict=True)
+            ],
         )
 
 

@@ -10,6 +10,14 @@ from typing import Literal, Protocol, TypeAlias
 from msgspec import UNSET, Struct, UnsetType, field
 
 
+class FieldError(ValueError):
+    """A value that was refused, and the field that had it; the text is for a person."""
+
+    def __init__(self, message: str, param: str) -> None:
+        super().__init__(message)
+        self.param = param
+
+
 class Usage(Struct, frozen=True, gc=False):
     """What one call used, as its provider counted it.
 

@@ -295,7 +295,13 @@ class Anonymous(Strict, frozen=True, forbid_unknown_fields=True):
 class Webhooks(Strict, frozen=True, forbid_unknown_fields=True):
     """Who may be told that a task has ended."""
 
-    hosts: Annotated[list[Host], Meta(min_length=1, description="must name at least one host")]
+    hosts: Annotated[
+        list[Host],
+        Meta(
+            min_length=1,
+            description="must name a host or more, each in lower case, without https:// or a port",
+        ),
+    ]
     secret: Annotated[
         str, Meta(min_length=16, description="must be a secret of 16 characters or more")
     ]

@@ -106,7 +106,7 @@ def change(account: str, db: Path, as_json: bool, postpaid: bool, **given: str |
     _show(run_command(db, "accounts.change", wanted), as_json)
 
 
-@click.command()
+@click.command(context_settings={"ignore_unknown_options": True})
 @click.argument("account")
 @click.argument("usd")
 @click.option("--memo", default="", help="Why, for the ledger.")
@@ -136,8 +136,19 @@ def _show(row: dict[str, Any], as_json: bool) -> None:
         return
     click.echo(
         f"Account '{row['name']}' ({row['id']}), {row['status']}: {_balance(row)}, "
-        f"{row['held']} of it held, {row['charged']} charged so far."
+        f"{row['held']} of it held, {row['charged']} charged so far.{_terms(row)}"
     )
+
+
+def _terms(row: dict[str, Any]) -> str:
+    """What the account was told beside its money, where it was."""
+    terms = {
+        "group": row["group"],
+        "credit": f"${row['credit']}" if row["credit"] not in (None, "0") else None,
+        "limit": _limit(row) if row["spend_limit"] is not None else None,
+    }
+    told = ", ".join(f"{name} {value}" for name, value in terms.items() if value is not None)
+    return f" With {told}." if told else ""
 
 
 def _balance(row: dict[str, Any]) -> str:

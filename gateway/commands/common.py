@@ -26,11 +26,16 @@ def run_command(
     from gateway.store.database import StoreError
 
     if not may_make and not db.exists():
-        fail(f"There is no database at {db}.")
+        fail(no_database(db))
     try:
         return asyncio.run(run(db, do, arguments, prefix=prefix, clock=settings.SystemClock()))
     except (CommandError, StoreError) as error:
         fail(str(error))
+
+
+def no_database(db: Path) -> str:
+    """What to do where the file is not there."""
+    return f"There is no database at {db}. Name one with --db, or make it: gateway serve"
 
 
 def print_json(value: Any) -> None:

@@ -11,7 +11,7 @@ from typing import Any
 import click
 
 from gateway.arguments import db_option, json_option, past_moment_of
-from gateway.commands.common import fail, print_json, print_table, run_command
+from gateway.commands.common import fail, no_database, print_json, print_table, run_command
 
 _BY = ["hour", "day", "key", "account", "model", "route", "provider"]
 _SINCE = "A date, a time, or a span back from now such as 24h or 30d."
@@ -75,6 +75,8 @@ def verify_ledger(db: Path, as_json: bool) -> None:
     from gateway.store.database import StoreError
     from gateway.store.verify import verify
 
+    if not db.exists():
+        fail(no_database(db))
     try:
         verdict = verify(db)
     except StoreError as error:
@@ -137,7 +139,7 @@ def export(form: str, since: int | None, until: int | None, db: Path) -> None:
     from gateway.store.calls import export_file
 
     if not db.is_file():
-        fail(f"There is no database at {db}.")
+        fail(no_database(db))
     try:
         _write(export_file(db, since or 0, until), form)
     except sqlite3.Error as error:

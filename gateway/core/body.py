@@ -248,10 +248,10 @@ def decode_as(raw: bytes, decoder: msgspec.json.Decoder[Any]) -> Any:
     try:
         return decoder.decode(raw)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-        raise _refusal(error) from None
+        raise _refusal(error, decoder.type) from None
 
 
-def _refusal(error: Exception) -> Fault:
+def _refusal(error: Exception, known: Any = None) -> Fault:
     if isinstance(error, RecursionError):
         return invalid(f"The request body is nested deeper than {MAX_DEPTH} levels.")
     if isinstance(error, UnicodeDecodeError):
@@ -262,13 +262,30 @@ def _refusal(error: Exception) -> Fault:
     found = _FIELD_PATH.search(text)
     path = found[1] if found else ""
     reason = text[: found.start()] if found else text
-    missing = re.search(r"missing required field `([^`]+)`", reason)
-    if missing:
-        path = f"{path}.{missing[1]}" if path else missing[1]
-        return invalid(f"'{path}' is required.", path)
+    named = re.search(r"(missing required|unknown) field `([^`]+)`", reason)
+    if named:
+        path = f"{path}.{named[2]}"[:200] if path else named[2][:200]
+        what = "is not known here" if named[1] == "unknown" else "is required"
+        return invalid(f"'{path}' {what}.", path)
     if not path:
         return invalid("The request body must be a JSON object.")
+    words = _words(known, path) if reason.startswith("Invalid enum value") else ""
+    if words:
+        return invalid(f"'{path}' must be {'one of ' if ',' in words else ''}{words}.", path)
     return invalid(f"'{path}' is not valid: {reason[:1].lower()}{reason[1:]}.", path)
+
+
+def _words(known: Any, name: str) -> str:
+    """What a member of the body may say, where it is one of a few words."""
+    for field in getattr(msgspec.inspect.type_info(known), "fields", ()):
+        if field.encode_name == name:
+            types = getattr(field.type, "types", (field.type,))
+            return ", ".join(
+                word if isinstance(word, str) else msgspec.json.encode(word).decode()
+                for one in types
+                for word in getattr(one, "values", ())
+            )
+    return ""
 
 
 def _compact_spans(

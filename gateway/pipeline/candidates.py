@@ -243,7 +243,8 @@ def _ready(
     if not ready:
         raise Fault(
             errors.NO_UPSTREAM,
-            f"No provider credential is configured for '{model}'.",
+            f"No provider credential is configured for '{model}'. The gateway's operator sets it "
+            "in the environment before the start.",
             retry_after=60,
             cause="no_credential",
         )

@@ -77,7 +77,7 @@ class Desk:
                 raise Fault(
                     errors.MODEL_NOT_ALLOWED,
                     f"This key's account belongs to the group '{account.group}', which this "
-                    "gateway's catalog no longer has. Ask the gateway's operator.",
+                    "gateway's catalog does not have. Ask the gateway's operator.",
                     cause="no_group",
                 )
         purses = await self._purses_of(key, account)

@@ -164,6 +164,9 @@ class Stream:
         except _Spent:
             self.stopped = True
             return
+        except Fault:
+            self._record.sequence = getattr(self._translator, "sequence", 0)
+            raise
         rest = self._translator.finish()
         self._send(rest, self._translator.fault)
         fault = self._translator.fault

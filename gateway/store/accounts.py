@@ -7,7 +7,7 @@ from collections.abc import Callable
 from sqlite3 import IntegrityError, Row
 from typing import Any
 
-from gateway.domain import Account, Period
+from gateway.domain import Account, FieldError, Period
 from gateway.ports import Clock
 from gateway.store.database import Database
 
@@ -49,7 +49,7 @@ class SqliteAccounts:
                 (account_id, name, group, floor, spend_limit, period, int(self._clock.time())),
             )
         except IntegrityError:
-            raise ValueError(f"There is already an account named '{name}'.") from None
+            raise _taken(name) from None
         found = await self.find(account_id)
         assert found is not None
         return found
@@ -79,9 +79,7 @@ class SqliteAccounts:
                     f"UPDATE accounts SET {assignments} WHERE n = ?", (*changes.values(), account.n)
                 )
             except IntegrityError:
-                raise ValueError(
-                    f"There is already an account named '{changes.get('name')}'."
-                ) from None
+                raise _taken(changes.get("name")) from None
         for tell in self.on_change:
             tell()
         return await self.find(account.id)
@@ -109,17 +107,21 @@ def account_of(row: Row, prefix: str = "") -> Account:
     )
 
 
+def _taken(name: object) -> FieldError:
+    return FieldError(f"There is already an account named '{name}'.", "name")
+
+
 def check_account(values: dict[str, Any]) -> None:
     """Refuse what the tables would refuse, in words."""
     name = values.get("name", "x")
     if not isinstance(name, str) or not 1 <= len(name) <= _MAX_NAME:
-        raise ValueError(f"An account's name has 1 to {_MAX_NAME} characters.")
+        raise FieldError(f"An account's name has 1 to {_MAX_NAME} characters.", "name")
     if values.get("period", "none") not in _PERIODS:
-        raise ValueError(f"A period is one of {', '.join(_PERIODS)}.")
+        raise FieldError(f"A period is one of {', '.join(_PERIODS)}.", "period")
     if values.get("status", "active") not in _STATUSES:
-        raise ValueError(f"A status is one of {', '.join(_STATUSES)}.")
+        raise FieldError(f"A status is one of {', '.join(_STATUSES)}.", "status")
     floor, limit = values.get("floor"), values.get("spend_limit")
     if floor is not None and not -_MAX_NANOS <= floor <= 0:
-        raise ValueError("An account's floor is zero or below.")
+        raise FieldError("An account's credit is zero or more.", "credit")
     if limit is not None and not 0 <= limit <= _MAX_NANOS:
-        raise ValueError("A spend limit is zero or more.")
+        raise FieldError("A spend limit is zero or more.", "spend_limit")

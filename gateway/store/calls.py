@@ -34,6 +34,7 @@ _GAP = 100
 _FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n", "\uff1d", "\uff0b", "\uff0d", "\uff20")
 _MOST_SUMS = 2_000
 _MOST = 1_000
+_PLACES = 10**18
 _ID = re.compile(r"req_([0-9a-f]{16})([0-9a-f]{6,10})")
 _FLAG_NAMES = {number: name for name, number in FLAGS.items()}
 _NAMES = {1: "hold", 2: "extend", 3: "settle", 4: "topup", 5: "adjust"}
@@ -280,9 +281,11 @@ def receipt_problems(row: Any, kept: dict[str, Any], price_row: bytes | None) ->
     return problems + verify_receipt(kept, price_row)
 
 
-def _exactly(amount: Any) -> str:
+def _exactly(amount: Fraction) -> str:
     """A fraction of a dollar in decimals, to 18 places where it has no end."""
-    return f"{float(amount):.18f}".rstrip("0").rstrip(".") if amount else "0"
+    whole, rest = divmod(round(abs(amount) * _PLACES), _PLACES)
+    sign = "-" if amount < 0 else ""
+    return f"{sign}{whole}.{rest:018d}".rstrip("0").rstrip(".")
 
 
 async def export(

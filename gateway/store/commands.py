@@ -11,7 +11,7 @@ import msgspec
 
 from gateway.core.money.amounts import MOST, NANOS, dollars, nanos_of
 from gateway.core.routing.preferences import defaults_of
-from gateway.domain import DEFAULT_SCOPES, Account, Fidelity, Period
+from gateway.domain import DEFAULT_SCOPES, Account, Fidelity, FieldError, Period
 from gateway.errors import Fault
 from gateway.schemas.views import account_view, change_view, key_view
 from gateway.store import calls, usage
@@ -68,7 +68,7 @@ class Commands:
             rpm=rpm,
             tpm=tpm,
             concurrency=concurrency,
-            budget=None if budget is None else nanos_of(budget),
+            budget=None if budget is None else _nanos(budget, "budget"),
             period=period,
             expires_at=expires_at,
             parent=parent,
@@ -111,8 +111,8 @@ class Commands:
         made = await self._store.accounts.create(
             name,
             group=group,
-            floor=None if credit is None else -nanos_of(credit),
-            spend_limit=None if spend_limit is None else nanos_of(spend_limit),
+            floor=None if credit is None else -_nanos(credit, "credit"),
+            spend_limit=None if spend_limit is None else _nanos(spend_limit, "spend_limit"),
             period=period,
         )
         await self._note(actor, "account.create", made.id, {"name": name})
@@ -125,9 +125,9 @@ class Commands:
         values = dict(changes)
         if "credit" in values:
             credit = values.pop("credit")
-            values["floor"] = None if credit is None else -nanos_of(credit)
+            values["floor"] = None if credit is None else -_nanos(credit, "credit")
         if values.get("spend_limit") is not None:
-            values["spend_limit"] = nanos_of(values["spend_limit"])
+            values["spend_limit"] = _nanos(values["spend_limit"], "spend_limit")
         changed = await self._store.accounts.change(account, **values)
         if changed is None:
             raise self._no_account(account)
@@ -146,27 +146,29 @@ class Commands:
         self, account: str, amount: str, memo: str = "", actor: str = "command line"
     ) -> Any:
         """Bring money into an account."""
-        nanos = nanos_of(amount)
+        nanos = _nanos(amount, "amount")
         if nanos <= 0:
-            raise CommandError("A top-up is an amount above zero; to take money out, adjust.")
+            raise FieldError(
+                "A top-up is an amount above zero; to take money out, adjust.", "amount"
+            )
         return await self._move(account, TOP_UP, nanos, memo, actor)
 
     async def adjust(
         self, account: str, amount: str, memo: str = "", actor: str = "command line"
     ) -> Any:
         """Correct an account by an amount above or below zero."""
-        nanos = nanos_of(amount)
+        nanos = _nanos(amount, "amount")
         if nanos == 0:
-            raise CommandError("An adjustment by nothing changes nothing.")
+            raise FieldError("An adjustment by nothing changes nothing.", "amount")
         return await self._move(account, ADJUST, nanos, memo, actor)
 
     async def _move(self, account: str, kind: int, nanos: int, memo: str, actor: str) -> Any:
         if len(memo) > _MAX_MEMO:
-            raise CommandError(f"A memo has at most {_MAX_MEMO} characters.")
+            raise FieldError(f"A memo has at most {_MAX_MEMO} characters.", "memo")
         found = await self._find(account)
         balance = await self._store.books.balance(found.n)
         if max(abs(balance.source - nanos), abs(balance.wallet + nanos)) > _MOST_IN_ALL:
-            raise CommandError("No account can hold or owe more than a billion dollars.")
+            raise FieldError("No account can hold or owe more than a billion dollars.", "amount")
         note = msgspec.json.encode({"memo": memo, "by": actor})
         await self._store.move(found.n, kind, nanos, note)
         act = "account.topup" if kind == TOP_UP else "account.adjust"
@@ -245,6 +247,14 @@ class Commands:
         }
 
 
+def _nanos(amount: str, field: str) -> int:
+    """An amount in decimal dollars; a refusal names the field."""
+    try:
+        return nanos_of(amount)
+    except ValueError as error:
+        raise FieldError(str(error), field) from None
+
+
 def _preferences(given: Mapping[str, Any] | None) -> str | None:
     """A key's preferences as they are kept, once they are known to be good ones."""
     if not given:
@@ -253,5 +263,5 @@ def _preferences(given: Mapping[str, Any] | None) -> str | None:
     try:
         defaults_of(kept)
     except Fault as fault:
-        raise CommandError(fault.message) from None
+        raise FieldError(fault.message, fault.param or "provider") from None
     return kept.decode()

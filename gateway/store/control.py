@@ -139,6 +139,9 @@ async def _run_here(
     store = await Store.open(database, clock, prefix)
     try:
         result = await Commands(store).by_name()[do](**arguments)
+    except sqlite3.Error as error:
+        hint = " Another process writes to it; try again." if "locked" in str(error) else ""
+        raise CommandError(f"{database} cannot be used: {error}.{hint}") from None
     except _REFUSALS as error:
         raise CommandError(str(error)) from None
     finally:

@@ -29,7 +29,17 @@ from gateway.core.derived import (
     verify,
 )
 from gateway.core.money.amounts import nanos_of
-from gateway.domain import DEFAULT_SCOPES, SCOPES, Child, Key, KeyChange, Maker, Period, digest_of
+from gateway.domain import (
+    DEFAULT_SCOPES,
+    SCOPES,
+    Child,
+    FieldError,
+    Key,
+    KeyChange,
+    Maker,
+    Period,
+    digest_of,
+)
 from gateway.ports import Clock
 from gateway.store.accounts import DEFAULT_ACCOUNT, account_of
 from gateway.store.client_secrets import ClientSecrets, is_client_secret
@@ -185,7 +195,7 @@ class SqliteKeys:
         limits = {"rpm": rpm, "tpm": tpm, "concurrency": concurrency}
         _check(name, limits, budget, scopes)
         if expires_at is not None and not 0 <= expires_at <= _LAST:
-            raise ValueError("A key expires at a moment in unix seconds.")
+            raise FieldError("A key expires at a moment in unix seconds.", "expires_at")
         secret = self.prefix + "".join(secrets.choice(_ALPHABET) for _ in range(_SECRET_LENGTH))
         key_id = f"key_{secrets.token_hex(8)}"
         columns: dict[str, Any] = {
@@ -197,7 +207,7 @@ class SqliteKeys:
             "public": public_of(secret),
             "prefix": secret[: len(self.prefix) + _SHOWN],
             "allow": _list(allow),
-            "ips": _list([str(ipaddress.ip_network(ip, strict=False)) for ip in ips]),
+            "ips": _list([_network(ip) for ip in ips]),
             "scopes": _list([scope for scope in SCOPES if scope in scopes]),
             **limits,
             "budget": budget,
@@ -275,8 +285,9 @@ class SqliteKeys:
             (id_or_name, id_or_name, id_or_name),
         )
         if not rows:
-            raise ValueError(
-                f"There is no account '{id_or_name}'. Make it with: gateway accounts create"
+            raise FieldError(
+                f"There is no account '{id_or_name}'. Make it with: gateway accounts create",
+                "account",
             )
         return int(rows[0]["n"])
 
@@ -285,15 +296,24 @@ def _check(
     name: str, limits: dict[str, int | None], budget: int | None, scopes: Sequence[str]
 ) -> None:
     if not 1 <= len(name) <= _MAX_NAME:
-        raise ValueError(f"A key's name has 1 to {_MAX_NAME} characters.")
+        raise FieldError(f"A key's name has 1 to {_MAX_NAME} characters.", "name")
     for limit, value in limits.items():
         if value is not None and not 1 <= value <= _MAX_NANOS:
-            raise ValueError(f"A key's {limit} is a whole number, 1 or more.")
+            raise FieldError(f"A key's {limit} is a whole number, 1 or more.", limit)
     if budget is not None and not 0 <= budget <= _MAX_NANOS:
-        raise ValueError("A key's budget is zero or more.")
+        raise FieldError("A key's budget is zero or more.", "budget")
     unknown = [scope for scope in scopes if scope not in SCOPES]
     if unknown or not scopes:
-        raise ValueError(f"A key's scopes are one or more of {', '.join(SCOPES)}.")
+        raise FieldError(f"A key's scopes are one or more of {', '.join(SCOPES)}.", "scopes")
+
+
+def _network(ip: str) -> str:
+    try:
+        return str(ipaddress.ip_network(ip, strict=False))
+    except ValueError:
+        raise FieldError(
+            f"'{ip[:50]}' is no address or network, such as 10.0.0.0/8.", "ips"
+        ) from None
 
 
 def _list(values: Sequence[str]) -> str:

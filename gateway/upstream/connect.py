@@ -115,7 +115,7 @@ class Connector:
         try:
             infos = await self._resolver.resolve(host, port)
         except (OSError, UnicodeError) as error:
-            raise upstream_error(f"the name {host} could not be resolved", "dns") from error
+            raise upstream_error(f"The name {host} could not be resolved.", "dns") from error
         # What was looked up is what is dialled: a name can't mean something else in between.
         if public and not all(is_public(str(info[4][0])) for info in infos):
             raise _private(host)
@@ -126,8 +126,8 @@ class Connector:
                 interleave=1,
             )
         except (OSError, RuntimeError) as error:
-            what = "the proxy" if cause == "proxy" else "a connection to"
-            raise upstream_error(f"{what} {host}:{port} was refused or failed", cause) from error
+            what = "The proxy" if cause == "proxy" else "A connection to"
+            raise upstream_error(f"{what} {host}:{port} was refused or failed.", cause) from error
 
     def _context(self, origin: Origin, ca_file: str | None) -> ssl.SSLContext:
         context = self._contexts.get(ca_file)
@@ -187,15 +187,15 @@ async def _tunnel(sock: socket.socket, origin: Origin, proxy: Proxy) -> None:
 
 
 def _tls(origin: Origin, what: str) -> Fault:
-    return upstream_error(f"TLS with {origin.host}:{origin.port}: {what}", "tls")
+    return upstream_error(f"TLS with {origin.host}:{origin.port}: {what}.", "tls")
 
 
 def _private(host: str) -> Fault:
-    return upstream_error(f"{host} is not an address of the public network", "private_address")
+    return upstream_error(f"{host} is not an address of the public network.", "private_address")
 
 
 def _proxy(proxy: Proxy, what: str) -> Fault:
-    return upstream_error(f"the proxy {proxy.host}:{proxy.port} {what}", "proxy")
+    return upstream_error(f"The proxy {proxy.host}:{proxy.port} {what}.", "proxy")
 
 
 def _retrieve(task: asyncio.Task[list[AddrInfo]]) -> None:

@@ -15,7 +15,7 @@ from gateway.upstream.reply import Reply
 
 Sleep = Callable[[float], Awaitable[None]]
 
-WHERE = "the simulator"
+WHERE = "The simulator"
 
 
 class SimUpstream:
@@ -30,7 +30,7 @@ class SimUpstream:
         try:
             played = script.decode(request.body)
         except ValueError as error:
-            raise Fault(INTERNAL_ERROR, "the simulator was sent no script") from error
+            raise Fault(INTERNAL_ERROR, "The simulator was sent no script.") from error
         player = _Player(played, channel.timeouts, self._sleep, self._players.discard)
         reply = await player.head()
         self._players.add(player)

@@ -193,7 +193,10 @@ class App:
             # it in one piece with an upgrade that it does not know.
             sink.close_after()
         if endpoint is None:
-            raise Fault(errors.NOT_FOUND, "There is no such endpoint; see /v1/models for a start.")
+            where = f"'{exchange.path[:100]}'"
+            raise Fault(
+                errors.NOT_FOUND, f"There is no endpoint {where}; see /v1/models for a start."
+            )
         if self.site.draining:
             sink.close_after()
             if not endpoint.quiet:

@@ -25,6 +25,8 @@ _NEVER_RETRY_CAUSES = frozenset(
         "credential_refused",
         "credential_exhausted",
         "outcome_unknown",
+        "not_kept",
+        "over_tpm_too_large",
     }
 )
 

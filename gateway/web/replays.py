@@ -158,7 +158,8 @@ def _repeat(sink: HttpSink, stored: Stored, of_this_start: bool) -> None:
     if stored.status == 0:
         raise Fault(
             errors.IDEMPOTENCY_IN_USE,
-            "The first request with this Idempotency-Key is still running."
+            "The first request with this Idempotency-Key is still running. Repeat it when that "
+            "has ended."
             if of_this_start
             else "The first request with this Idempotency-Key was cut off, and its outcome is "
             "unknown. It is not run again; use a new key to do so.",

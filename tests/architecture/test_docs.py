@@ -5,6 +5,8 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
+from gateway.errors import TABLE
+
 ROOT = Path(__file__).parents[2]
 PAGES = {path.resolve(): path.read_text() for path in (ROOT / "docs").rglob("*.md")}
 _LINK = re.compile(r"\]\(([^)#\s]+)?(?:#([^)\s]+))?\)")
@@ -44,3 +46,13 @@ def test_every_page_can_be_found() -> None:
             seen.add(page)
             ahead += [path for path, _ in links(page)]
     assert {page.name for page in PAGES.keys() - seen} == set()
+
+
+def test_every_code_stands_in_the_readme() -> None:
+    """Clients match on codes: each is told with its status, but for that of a client that left."""
+    rows = re.findall(r"(?m)^\| ([\d, ]+) \| ([^|]+) \|", (ROOT / "README.md").read_text())
+    told = {code for _, codes in rows for code in re.findall(r"`(\w+)`", codes)}
+    assert told == set(TABLE) - {"client_closed"}
+    for statuses, codes in rows:
+        meant = {TABLE[code].status for code in re.findall(r"`(\w+)`", codes)}
+        assert meant == {int(status) for status in statuses.split(",")}, codes

@@ -122,6 +122,13 @@ FREE = "{free: true}}\ngroups"
         ("https://api.acme.example", "https://h/?k=1", "providers.acme.base_url", "query"),
         ("https://api.acme.example", "https://h:99999", "providers.acme.base_url", "not a URL"),
         ("https://api.acme.example", '"https://[::1"', "providers.acme.base_url", "not a URL"),
+        # webhooks
+        (
+            "groups:\n",
+            "webhooks: {hosts: ['https://a.example'], secret: 0123456789abcdef}\ngroups:\n",
+            "webhooks.hosts",
+            "without https://",
+        ),
         # surfaces
         ('"/v1": ', '"v1": ', "surfaces.v1", "starts with /"),
         ('"/v1": ', '"/v1/": ', "surfaces./v1/", "does not end with /"),

@@ -47,6 +47,19 @@ def test_models_and_providers(catalog: str) -> None:
     assert "keyless" in invoke("providers", "--catalog", catalog).output
 
 
+def test_what_needs_no_credential_lacks_none(tmp_path: Path) -> None:
+    """The list tells a provider without its key from one that wants none."""
+    path = tmp_path / "catalog.yaml"
+    path.write_text(
+        "version: 1\nproviders:\n"
+        '  free: {adapter: sim, base_url: "sim://local", needs_credential: false}\n'
+        '  paid: {adapter: openai, base_url: "https://a.example", credentials: []}\n'
+        "models: {}\n"
+    )
+    lines = invoke("providers", "--catalog", str(path)).output.splitlines()
+    assert [line.split()[2] for line in lines[1:]] == ["-", "0"]
+
+
 def test_the_shipped_catalog_is_the_default(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -24,6 +24,19 @@ def test_help(command: list[str]) -> None:
 
 
 @pytest.mark.parametrize(
+    "command",
+    ["keys list", "accounts list", "topup a 5", "usage", "ledger verify", "ledger export"],
+)
+def test_a_database_that_is_not_there(tmp_path: Path, command: str) -> None:
+    """Who stands in the wrong folder is told what to do, and no file is made there."""
+    db = tmp_path / "none.sqlite"
+    result = invoke(*command.split(), "--db", str(db))
+    assert result.exit_code == 1
+    assert "--db" in result.output
+    assert not db.exists()
+
+
+@pytest.mark.parametrize(
     "arguments",
     [
         ["keys", "create", "k", "--expires", "someday"],
@@ -48,6 +61,7 @@ def test_help(command: list[str]) -> None:
         ["keys", "create", "  "],
         ["keys", "create", "n" * 300],
         ["keys", "revoke", "nobody"],
+        ["topup", "default", "-5"],
     ],
 )
 def test_mistakes_are_explained(db: str, arguments: list[str]) -> None:

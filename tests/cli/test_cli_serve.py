@@ -29,7 +29,8 @@ def test_servers_that_cannot_start(catalog: str, db: str, tmp_path: Path) -> Non
         for arguments, told in (
             (["--catalog", str(bad), "--db", db], "bad.yaml:"),
             (["--catalog", str(tmp_path / "none.yaml"), "--db", db], "none.yaml"),
-            (["--catalog", catalog, "--db", db, "--port", port], port),
+            (["--catalog", catalog, "--db", db, "--port", port], "choose another --port"),
+            (["--catalog", catalog, "--db", db, "--media", str(bad)], "bad.yaml cannot be used"),
             (["--catalog", catalog, "--db", db, "--host", "no-such-host.invalid"], "no-such-host"),
             (["--catalog", catalog, "--db", db, "--host", "a..b"], "no name of a host"),
             (["--catalog", catalog, "--db", str(other)], "other.sqlite"),

@@ -5,11 +5,13 @@ from __future__ import annotations
 import json
 from typing import Any
 
+import msgspec
 import pytest
 
 from gateway.core.body import decode_as
 from gateway.errors import INVALID_REQUEST, Fault
 from gateway.schemas import chat, completions, embeddings, images
+from gateway.web.admin.accounts import AccountChange
 
 CHAT = {"model": "m", "messages": [{"role": "user", "content": "hi"}]}
 TEXT = {"model": "m", "prompt": "hi"}
@@ -210,3 +212,27 @@ def test_an_address_is_one_of_two(wrong: dict[str, Any], param: str) -> None:
     with pytest.raises(Fault) as caught:
         decode(images.edit_decoder, EDIT | wrong)
     assert caught.value.param == param
+
+
+@pytest.mark.parametrize(
+    ("decoder", "body", "name", "words"),
+    [
+        (images.decoder, {**PAINT, "response_format": "png"}, "response_format", "b64_json, url"),
+        (embeddings.decoder, {**EMBED, "stream": True}, "stream", "false"),
+    ],
+)
+def test_a_few_words_are_all_named(decoder: Any, body: Any, name: str, words: str) -> None:
+    """Who says another word is told those that there are."""
+    with pytest.raises(Fault) as refused:
+        decode_as(json.dumps(body).encode(), decoder)
+    of = "one of " if "," in words else ""
+    assert refused.value.message == f"'{name}' must be {of}{words}."
+    assert refused.value.param == name
+
+
+def test_a_member_that_is_not_taken_is_named() -> None:
+    """Where nothing unknown passes, the refusal says which member it was."""
+    decoder = msgspec.json.Decoder(AccountChange)
+    with pytest.raises(Fault) as refused:
+        decode_as(b'{"nmae": "acme"}', decoder)
+    assert (refused.value.message, refused.value.param) == ("'nmae' is not known here.", "nmae")

@@ -15,7 +15,7 @@ from gateway.core.money.receipt import encode_receipt, row_digest
 from gateway.core.money.rows import PLAIN, canonical, rows_of
 from gateway.domain import Price, Usage
 from gateway.store import Store
-from gateway.store.calls import export, receipt, search
+from gateway.store.calls import _lines, export, receipt, search
 from gateway.store.database import StoreError
 from gateway.store.ledger import TOP_UP
 from gateway.store.verify import verify
@@ -159,6 +159,13 @@ async def test_a_search_reads_only_so_much(books: Store, monkeypatch: pytest.Mon
             break
     assert len(found) == 4
     assert pages > 4
+
+
+def test_a_receipt_shows_exact_amounts() -> None:
+    """Four seconds at ten cents are forty cents, and not what a binary fraction makes of them."""
+    kept = {"lines": [["per_second", 4000, "0.1"], ["per_minute", 1, "0.1"]], "multiplier": "0.9"}
+    shown = [line["amount"] for line in _lines(kept)]
+    assert shown == ["0.4", "0.000001666666666667", "-0.040000166666666667"]
 
 
 async def test_receipts_and_exports(books: Store) -> None:

@@ -147,6 +147,21 @@ async def test_metrics_stay_bounded(gateway: Gateway) -> None:
     assert re.search(rb'gateway_upstream_connections\{provider="fake",state="idle"\} \d', after)
 
 
+@pytest.mark.parametrize("path", ["/chat/completions", "/v1/v1/messages", "/" * 300])
+async def test_paths_that_lead_nowhere(gateway: Gateway, path: str) -> None:
+    """The path is named: mostly it is a base URL with a /v1 too few or too many."""
+    answer = await ask(gateway.server.port, request(chat(), gateway.key, path=path))
+    assert (answer.status, answer.error["code"]) == (404, "not_found")
+    assert f"'{path[:100]}'" in answer.error["message"]
+
+
+async def test_a_call_larger_than_its_limit(gateway: Gateway) -> None:
+    """No waiting mends it, so an SDK is told not to try again."""
+    key = str((await gateway.server.store.keys.create("small", tpm=10)).secret)
+    answer = await ask(gateway.server.port, request(chat(), key))
+    assert (answer.status, answer.header("x-should-retry")) == (429, "false")
+
+
 @pytest.mark.parametrize(
     ("path", "model", "status", "code"),
     [
@@ -172,4 +187,6 @@ async def test_models_that_cannot_be_called(
         assert "/v1/embeddings" in answer.error["message"]
     if status in (501, 503):
         assert answer.header("x-should-retry") == "false"
+    if status == 503:
+        assert "in the environment" in answer.error["message"]
     assert not fake.requests

@@ -178,3 +178,13 @@ async def test_a_whole_answer_to_a_streamed_call(gateway: Gateway, fake: FakeUps
     answer = await ask(gateway.server.port, request(chat(stream=True), gateway.key))
     assert (answer.status, answer.body) == (200, ANSWER)
     assert answer.header("content-type") == "application/json"
+
+
+async def test_an_error_has_the_number_that_is_next(gateway: Gateway) -> None:
+    """Events of a Responses stream are counted, the gateway's own after a cut connection too."""
+    body = {"model": "echo", "input": "hi", "stream": True, "sim": {"tokens": 9, "cut": 3}}
+    answer = await ask(gateway.server.port, request(body, gateway.key, path="/v1/responses"))
+    told = [json.loads(line[6:]) for line in answer.body.splitlines() if line[:6] == b"data: "]
+    assert told[-1]["type"] == "error"
+    assert told[-1]["message"] == "The simulator ended its answer too early."
+    assert [event["sequence_number"] for event in told] == list(range(len(told)))

@@ -60,7 +60,10 @@ async def test_a_response_is_of_its_account_alone(stage: Everyone, family: str) 
     assert more.status == 200
     assert b"item_reference" not in stage.fakes[family].requests[-1].body
     assert (await at(stage, second, name, "DELETE")).json()["deleted"] is True
-    assert (await at(stage, mine.secret, name)).status == 404
+    gone = await at(stage, mine.secret, name)
+    assert (gone.status, gone.error["param"]) == (404, "response_id")
+    more = await post(stage, mine.secret, model=family, input="?", previous_response_id=name)
+    assert (more.status, more.error["param"]) == (404, "previous_response_id")
 
 
 @pytest.mark.parametrize(

@@ -42,5 +42,5 @@ def _nanos(value: Any) -> Decimal:
         raise ValueError(f"'{text[:40]}' is no amount of dollars, such as 2.50.")
     amount = Decimal(text)
     if abs(amount) > MOST:
-        raise ValueError(f"'{text[:40]}' is no amount of dollars, such as 2.50.")
+        raise ValueError(f"'{text}' is more than a billion dollars.")
     return amount.scaleb(9)

@@ -45,6 +45,6 @@ def dispatch(actions: Mapping[str, Act]) -> Act:
         try:
             await act(exchange)
         except (CommandError, ValueError) as error:
-            raise invalid(str(error)) from None
+            raise invalid(str(error), getattr(error, "param", None)) from None
 
     return serve

@@ -17,7 +17,7 @@ _LONGEST = 30 * 86_400
 
 
 class Bench(Struct, forbid_unknown_fields=True):
-    """POST credentials/{provider}/{name}/bench or /restore; no `seconds`: until restored."""
+    """POST credentials/{provider}/{name}/bench; no `seconds`: until restored."""
 
     seconds: Annotated[float, Meta(gt=0, le=_LONGEST)] | None = None
 
@@ -60,7 +60,10 @@ async def change(exchange: Exchange) -> None:
         state = next(one for one in pool.states(now) if one.credential == name)
         return {"object": "credential_state", **shown(unquote(provider), state)}
 
-    await act(exchange, me, bench, work)
+    if what == "restore":
+        exchange.answer(await work(Bench()))
+    else:
+        await act(exchange, me, bench, work)
 
 
 def _pool(exchange: Exchange, name: str) -> Pool | None:

@@ -12,7 +12,7 @@ from msgspec import Struct, field
 
 from gateway import errors
 from gateway.core.money.amounts import nanos_of
-from gateway.domain import DEFAULT_SCOPES, Fidelity, Key
+from gateway.domain import DEFAULT_SCOPES, Fidelity, FieldError, Key
 from gateway.errors import Fault
 from gateway.schemas.views import key_view
 from gateway.store.commands import is_child_id
@@ -58,6 +58,11 @@ async def create(exchange: Exchange) -> None:
     me = await _manager(exchange)
 
     async def work(wanted: NewKey) -> Any:
+        now = exchange.site.services.clock.time()
+        if wanted.expires_at is not None and wanted.expires_at <= now:
+            raise FieldError(
+                "'expires_at' is not in the future, so the key would never work.", "expires_at"
+            )
         given = msgspec.structs.asdict(wanted)
         given["account"] = wanted.account or _own(me)
         if not _is_admin(me):

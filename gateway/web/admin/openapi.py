@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 import msgspec
@@ -61,6 +62,8 @@ _OBJECTS: dict[str, dict[str, Any]] = {
 
 _SEARCH = ("account", "key", "model", "route", "provider", "status", "flag", "since", "until")
 _PAGE = ("after", "limit")
+_CREDENTIAL = "/admin/v1/credentials/{provider}/{name}"
+_IN_PATH = re.compile(r"{(\w+)}")
 # Path, method -> summary, body, answer, whether it is a list of them, query.
 _Row = tuple[str, str | None, str | None, bool, tuple[str, ...]]
 OPERATIONS: dict[tuple[str, str], _Row] = {
@@ -76,8 +79,8 @@ OPERATIONS: dict[tuple[str, str], _Row] = {
     ("/admin/v1/keys/{id}", "delete"): ("Revoke a key", None, "Key", False, ()),
     ("/admin/v1/keys/{id}/revoke", "post"): ("Revoke a key", None, "Key", False, ()),
     ("/admin/v1/credentials", "get"): ("How credentials stand", None, None, True, ()),
-    ("/admin/v1/credentials/{id}/bench", "post"): ("Keep one out", "Bench", None, False, ()),
-    ("/admin/v1/credentials/{id}/restore", "post"): ("Let it back in", "Bench", None, False, ()),
+    (f"{_CREDENTIAL}/bench", "post"): ("Keep one out", "Bench", None, False, ()),
+    (f"{_CREDENTIAL}/restore", "post"): ("Let it back in", None, None, False, ()),
     ("/admin/v1/usage", "get"): (
         "Sum up usage", None, None, True,
         ("by", "since", "until", "account", "key", "limit", "offset"),
@@ -127,8 +130,10 @@ def _operation(path: str, method: str, row: _Row) -> dict[str, Any]:
     parameters: list[dict[str, Any]] = [
         {"name": name, "in": "query", "required": False, "schema": _TEXT} for name in query
     ]
-    if "{id}" in path:
-        parameters.append({"name": "id", "in": "path", "required": True, "schema": _TEXT})
+    parameters += [
+        {"name": name, "in": "path", "required": True, "schema": _TEXT}
+        for name in _IN_PATH.findall(path)
+    ]
     if method == "post":
         parameters.append(
             {"name": "Idempotency-Key", "in": "header", "required": False, "schema": _TEXT}
@@ -136,7 +141,7 @@ def _operation(path: str, method: str, row: _Row) -> dict[str, Any]:
     made = method == "post" and answer is not None and not path.endswith("/revoke")
     operation: dict[str, Any] = {
         "summary": summary,
-        "operationId": f"{method}{path.replace('{id}', 'one').replace('/', '_').replace('.', '_')}",
+        "operationId": method + _IN_PATH.sub("one", path).replace("/", "_").replace(".", "_"),
         "parameters": parameters,
         "responses": {
             "201" if made else "200": _response(answer, many),

@@ -47,7 +47,7 @@ class Conversation:
         before = body.get("previous_response_id")
         if before is not None and before[:1] == b'"':
             name = msgspec.json.decode(before, type=str)
-            body = expand(body, _found(self._exchange, account, name))
+            body = expand(body, _found(self._exchange, account, name, "previous_response_id"))
         self._asked = body
         return body.raw
 
@@ -90,7 +90,7 @@ async def show(exchange: Exchange) -> None:
     query = exchange.query
     if query.get("stream") == "true":
         raise invalid("A response that is complete cannot be streamed again.", "stream")
-    found = _found(exchange, account, name)
+    found = _found(exchange, account, name, "response_id")
     if not what:
         exchange.sink.reply(200, (JSON,), found.response)
         return
@@ -108,7 +108,7 @@ async def delete(exchange: Exchange) -> None:
     account = _account_of(await exchange.key("inference"))
     site, name = exchange.site, exchange.rest
     if not site.responses.delete(account, name, site.services.clock.time()):
-        raise unknown_response(name)
+        raise unknown_response(name, "response_id")
     exchange.sink.reply(200, (JSON,), deleted(name))
 
 
@@ -118,7 +118,7 @@ async def cancel(exchange: Exchange) -> None:
     name, _, what = exchange.rest.partition("/")
     if what != "cancel":
         raise Fault(errors.NOT_FOUND, "There is no such endpoint.")
-    _found(exchange, account, name)
+    _found(exchange, account, name, "response_id")
     raise invalid(
         "This response is complete: only a response in the background can be cancelled. To stop "
         "one that is streamed, close its connection."
@@ -136,9 +136,9 @@ def _account_of(key: Key) -> str:
     return key.account.id if key.n and key.account is not None else ""
 
 
-def _found(exchange: Exchange, account: str, name: str) -> Stored:
+def _found(exchange: Exchange, account: str, name: str, param: str) -> Stored:
     site = exchange.site
     found = site.responses.get(account, name, site.services.clock.time()) if account else None
     if found is None:
-        raise unknown_response(name)
+        raise unknown_response(name, param)
     return found

@@ -79,6 +79,17 @@ async def test_only_admins(gateway: Gateway, path: str, method: str) -> None:
         assert (answer.status, answer.json()["error"]["code"]) == (status, code)
 
 
+async def test_credentials_lie_where_the_document_says(gateway: Gateway, admin: str) -> None:
+    """A provider and a name are two places of the path; letting one back in takes no body."""
+    state = (await do(gateway, "GET", "/admin/v1/credentials", admin)).json()["data"][0]
+    told = [path for path, _ in OPERATIONS if path.startswith("/admin/v1/credentials/")]
+    bench, restore = (path.format(provider=state["provider"], name="main") for path in told)
+    away = await do(gateway, "POST", bench, admin, {"seconds": 60})
+    assert (away.status, away.json()["why"]) == (200, "admin")
+    back = await do(gateway, "POST", restore, admin)
+    assert (back.status, back.json()["phase"]) == (200, "closed")
+
+
 def test_the_document_names_every_path() -> None:
     """What is served and what is described are the same; every reference resolves."""
     described = {path for path, _ in OPERATIONS}

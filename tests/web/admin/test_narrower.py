@@ -95,6 +95,38 @@ async def test_nobody_but_an_admin_revokes_an_admin(gateway: Gateway, admin: str
     assert (await do(gateway, "GET", "keys", admin)).status == 200
 
 
+@pytest.mark.parametrize(
+    ("path", "body", "param"),
+    [
+        ("accounts", {"name": ""}, "name"),
+        ("accounts", {"name": "payer"}, "name"),
+        ("accounts", {"name": "a", "credit": "-5"}, "credit"),
+        ("accounts", {"name": "a", "credit": "much"}, "credit"),
+        ("accounts", {"name": "a", "spend_limit": "-1"}, "spend_limit"),
+        ("accounts", {"name": "a", "colour": "red"}, "colour"),
+        ("accounts/payer/topups", {"amount": "-5"}, "amount"),
+        ("accounts/payer/topups", {"amount": "5000000000"}, "amount"),
+        ("accounts/payer/topups", {"amount": "5", "memo": "m" * 2_000}, "memo"),
+        ("accounts/payer/adjustments", {"amount": "0"}, "amount"),
+        ("keys", {"name": ""}, "name"),
+        ("keys", {"name": "k", "account": "nobody"}, "account"),
+        ("keys", {"name": "k", "rpm": 0}, "rpm"),
+        ("keys", {"name": "k", "budget": "-1"}, "budget"),
+        ("keys", {"name": "k", "ips": ["300.1.1.1"]}, "ips"),
+        ("keys", {"name": "k", "scopes": []}, "scopes"),
+        ("keys", {"name": "k", "expires_at": 5}, "expires_at"),
+        ("keys", {"name": "k", "provider": {"sort": "x"}}, "provider.sort"),
+    ],
+)
+async def test_what_is_refused_is_named(
+    gateway: Gateway, admin: str, path: str, body: dict[str, Any], param: str
+) -> None:
+    """Every refusal of a body names the member at fault, also where the words are the store's."""
+    await payer(gateway.server.store)
+    answer = await do(gateway, "POST", path, admin, body)
+    assert (answer.status, answer.error["param"]) == (400, param)
+
+
 @pytest.mark.parametrize("moment", [-1, 1 << 62, 1 << 63, 1 << 80])
 async def test_ends_that_are_none(gateway: Gateway, admin: str, moment: int) -> None:
     """A moment that no clock reaches is refused in words."""

@@ -103,10 +103,13 @@ def unknown_item(item: Item, where: str) -> Fault:
     )
 
 
-def unknown_response(name: str) -> Fault:
+def unknown_response(name: str, param: str) -> Fault:
     """The same for an id that never was, has gone, or is another account's."""
     return Fault(
-        NOT_FOUND, f"Response with id '{name[:100]}' not found.", param="previous_response_id"
+        NOT_FOUND,
+        f"Response with id '{name[:100]}' not found: only the latest are kept, until a restart. "
+        "Send the conversation itself.",
+        param=param,
     )
 
 

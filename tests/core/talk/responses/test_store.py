@@ -74,7 +74,9 @@ def test_a_response_is_its_accounts_alone() -> None:
     assert not store.delete("b", "resp_1", 0.0)
     assert store.item("b", "rs_2", 0.0) is None
     assert store.get("a", "resp_1", 0.0) is not None
-    assert unknown_response("resp_1").kind.status == 404
+    fault = unknown_response("resp_1", "response_id")
+    assert (fault.kind.status, fault.param) == (404, "response_id")
+    assert "Send the conversation" in fault.message
 
 
 def test_what_is_kept_is_bounded() -> None:

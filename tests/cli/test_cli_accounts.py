@@ -1,0 +1,33 @@
+"""`gateway accounts`: what is shown of them, and a file that somebody else writes to."""
+
+from __future__ import annotations
+
+import sqlite3
+
+import pytest
+
+from gateway.store import database
+from tests.cli.terminal import invoke
+
+
+def test_an_account_shows_what_it_was_told(db: str) -> None:
+    """A change can be seen in its answer: group, credit and limit, where there are any."""
+    plain = invoke("accounts", "create", "acme", "--db", db)
+    assert plain.output.endswith("0 charged so far.\n")
+    terms = ["--group", "paid", "--credit", "10", "--spend-limit", "5", "--period", "day"]
+    changed = invoke("accounts", "set", "acme", *terms, "--db", db)
+    assert changed.output.endswith(" With group paid, credit $10, limit $5 a day.\n")
+    assert invoke("accounts", "show", "acme", "--db", db).output == changed.output
+
+
+def test_a_file_that_is_being_written_to(db: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is named, and so is what to do."""
+    assert invoke("accounts", "create", "acme", "--db", db).exit_code == 0
+    monkeypatch.setattr(database, "_PATIENT", "PRAGMA busy_timeout = 50")
+    other = sqlite3.connect(db, isolation_level=None)
+    other.execute("BEGIN IMMEDIATE")
+    result = invoke("accounts", "set", "acme", "--name", "b", "--db", db)
+    other.close()
+    assert result.exit_code == 1
+    assert "gateway.sqlite cannot be used: database is locked. " in result.output
+    assert "try again" in result.output
