@@ -161,6 +161,7 @@ class Fault(Exception):  # noqa: N818 - a fault is data first: it is rendered, l
         retry_after: float | None = None,
         cause: str = "",
         provider: ProviderError | None = None,
+        detail: str = "",
     ) -> None:
         super().__init__(message)
         self.kind = kind
@@ -169,6 +170,7 @@ class Fault(Exception):  # noqa: N818 - a fault is data first: it is rendered, l
         self.retry_after = retry_after
         self.cause = cause or kind.code
         self.provider = provider
+        self.detail = detail  # for the log alone: hosts, say, that are nobody else's business
 
     def forget_frames(self) -> None:
         """Let go of the stack it was raised on: what is kept of a call must not keep its frames."""
@@ -187,14 +189,14 @@ def invalid(message: str, param: str | None = None) -> Fault:
     return Fault(INVALID_REQUEST, message, param=param)
 
 
-def upstream_error(message: str, cause: str) -> Fault:
+def upstream_error(message: str, cause: str, detail: str = "") -> Fault:
     """A 502 for a provider that broke the wire; `cause` is what logs and metrics say."""
-    return Fault(UPSTREAM_ERROR, message, cause=cause)
+    return Fault(UPSTREAM_ERROR, message, cause=cause, detail=detail)
 
 
-def upstream_timeout(message: str, cause: str) -> Fault:
+def upstream_timeout(message: str, cause: str, detail: str = "") -> Fault:
     """A 504 for a provider that took too long at one named step."""
-    return Fault(UPSTREAM_TIMEOUT, message, cause=cause)
+    return Fault(UPSTREAM_TIMEOUT, message, cause=cause, detail=detail)
 
 
 def storage_fault() -> Fault:

@@ -45,6 +45,8 @@ def tell_of_tasks(tasks: Tasks, site: Site) -> None:
     def trouble(task: str, error: Exception) -> None:
         if isinstance(error, Fault):
             ours = {} if error.provider is not None else {"said": error.message}
+            if error.detail:
+                ours["detail"] = error.detail
             site.log.event("warning", "task_trouble", task=task, cause=error.cause, **ours)
             return
         frames = extract_tb(error.__traceback__)[-_FRAMES:]

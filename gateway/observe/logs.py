@@ -48,6 +48,7 @@ class CallLine(Struct, omit_defaults=True, gc=False):
     output_tokens: int = 0
     cached_tokens: int = 0
     cause: str = ""
+    detail: str = ""
 
 
 # An event's line: ts, level, event, and whatever it has to say.
@@ -106,6 +107,7 @@ class Log:
             0 if usage is None else usage.output,
             0 if usage is None else usage.cached,
             record.cause,
+            "" if fault is None else fault.detail,
         )
         self._put(line)
 

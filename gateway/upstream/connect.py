@@ -115,7 +115,8 @@ class Connector:
         try:
             infos = await self._resolver.resolve(host, port)
         except (OSError, UnicodeError) as error:
-            raise upstream_error(f"The name {host} could not be resolved.", "dns") from error
+            what = "The name of the provider's host could not be resolved."
+            raise upstream_error(what, "dns", host) from error
         # What was looked up is what is dialled: a name can't mean something else in between.
         if public and not all(is_public(str(info[4][0])) for info in infos):
             raise _private(host)
@@ -126,8 +127,9 @@ class Connector:
                 interleave=1,
             )
         except (OSError, RuntimeError) as error:
-            what = "The proxy" if cause == "proxy" else "A connection to"
-            raise upstream_error(f"{what} {host}:{port} was refused or failed.", cause) from error
+            whose = "the proxy" if cause == "proxy" else "the provider"
+            what = f"A connection to {whose} was refused or failed."
+            raise upstream_error(what, cause, f"{host}:{port}") from error
 
     def _context(self, origin: Origin, ca_file: str | None) -> ssl.SSLContext:
         context = self._contexts.get(ca_file)
@@ -135,7 +137,7 @@ class Connector:
             try:
                 context = ssl.create_default_context(cafile=ca_file)
             except OSError as error:
-                raise _tls(origin, "its CA file cannot be read") from error
+                raise _tls(origin, "the CA file for it cannot be read") from error
             context.minimum_version = ssl.TLSVersion.TLSv1_2
             context.set_alpn_protocols(["http/1.1"])
             self._contexts[ca_file] = context
@@ -156,7 +158,7 @@ async def _establish(
             factory, sock=sock, ssl=context, server_hostname=origin.host
         )
     except ssl.SSLCertVerificationError as error:
-        raise _tls(origin, f"its certificate was refused: {error.verify_message}") from error
+        raise _tls(origin, "its certificate was refused", error.verify_message) from error
     except (OSError, ssl.CertificateError) as error:
         raise _tls(origin, "the handshake failed") from error
     return opened[1]
@@ -181,21 +183,26 @@ async def _tunnel(sock: socket.socket, origin: Origin, proxy: Proxy) -> None:
         raise _proxy(proxy, "broke the connection") from error
     if not head.startswith((b"HTTP/1.1 2", b"HTTP/1.0 2")):
         status = head[9:12].decode("latin-1") if head.startswith(b"HTTP/1.") else "nonsense"
-        raise _proxy(proxy, f"refused the tunnel to {target} ({status})")
+        raise _proxy(proxy, f"refused the tunnel ({status})", f" for {target}")
     if not head.endswith(b"\r\n\r\n"):
         raise _proxy(proxy, "sent bytes into the tunnel before anybody spoke")
 
 
-def _tls(origin: Origin, what: str) -> Fault:
-    return upstream_error(f"TLS with {origin.host}:{origin.port}: {what}.", "tls")
+def _tls(origin: Origin, what: str, why: str = "") -> Fault:
+    where = f"{origin.host}:{origin.port}"
+    return upstream_error(
+        f"TLS with the provider failed: {what}.", "tls", f"{where}: {why}" if why else where
+    )
 
 
 def _private(host: str) -> Fault:
-    return upstream_error(f"{host} is not an address of the public network.", "private_address")
+    what = "What the provider named is no address of the public network."
+    return upstream_error(what, "private_address", host)
 
 
-def _proxy(proxy: Proxy, what: str) -> Fault:
-    return upstream_error(f"The proxy {proxy.host}:{proxy.port} {what}.", "proxy")
+def _proxy(proxy: Proxy, what: str, more: str = "") -> Fault:
+    where = f"{proxy.host}:{proxy.port}{more}"
+    return upstream_error(f"The proxy to the provider {what}.", "proxy", where)
 
 
 def _retrieve(task: asyncio.Task[list[AddrInfo]]) -> None:

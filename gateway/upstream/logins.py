@@ -206,4 +206,5 @@ def _again(fault: Fault) -> Fault:
         retry_after=fault.retry_after,
         cause=fault.cause,
         provider=fault.provider,
+        detail=fault.detail,
     )

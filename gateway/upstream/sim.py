@@ -15,7 +15,7 @@ from gateway.upstream.reply import Reply
 
 Sleep = Callable[[float], Awaitable[None]]
 
-WHERE = "The simulator"
+WHERE = "the simulator"
 
 
 class SimUpstream:

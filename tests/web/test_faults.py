@@ -8,8 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.fake_upstream import Exchange, FakeUpstream, chunk, head
+from tests.fake_upstream import Exchange, FakeUpstream, chunk, head, refused_port
 from tests.harness import Gateway, running
+from tests.money import until
 from tests.rawclient import RawClient, ask, chat, request
 
 SECRET = "sk-upstream-secret-0001"
@@ -84,6 +85,17 @@ async def test_statuses(
     assert answer.header("x-request-id")
     assert SECRET.encode() not in answer.body
     assert len(fake.requests) == 1
+
+
+async def test_where_a_provider_is_stands_in_the_log_alone(tmp_path: Path) -> None:
+    """A host of the operator's own network is none of a client's business."""
+    async with refused_port() as port, running(tmp_path, f"http://127.0.0.1:{port}/v1") as gateway:
+        answer = await ask(gateway.server.port, request(chat(), gateway.key))
+        assert answer.status == 502
+        assert b"127.0.0.1" not in answer.body + repr(answer.headers).encode()
+        await until(lambda: any(line["event"] == "call" for line in gateway.logged()))
+        line = gateway.logged()[-1]
+        assert (line["cause"], line["detail"]) == ("connect", f"127.0.0.1:{port}")
 
 
 @pytest.mark.parametrize(

@@ -186,5 +186,5 @@ async def test_an_error_has_the_number_that_is_next(gateway: Gateway) -> None:
     answer = await ask(gateway.server.port, request(body, gateway.key, path="/v1/responses"))
     told = [json.loads(line[6:]) for line in answer.body.splitlines() if line[:6] == b"data: "]
     assert told[-1]["type"] == "error"
-    assert told[-1]["message"] == "The simulator ended its answer too early."
+    assert told[-1]["message"] == "The provider ended its answer too early."
     assert [event["sequence_number"] for event in told] == list(range(len(told)))
