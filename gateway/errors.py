@@ -8,7 +8,6 @@ log level.
 
 from __future__ import annotations
 
-import asyncio
 from typing import Literal
 
 from msgspec import Struct
@@ -180,8 +179,9 @@ class Fault(Exception):  # noqa: N818 - a fault is data first: it is rendered, l
         return f"Fault({self.kind.code}, {self.message!r}, cause={self.cause!r})"
 
 
-class NotSentError(asyncio.CancelledError):
-    """The client left before anything of its call went to a provider."""
+# What a cancellation says that came before anything of its call went to a provider. It has no class
+# of its own: a timeout tells by the very class that what ended was its own doing.
+NOT_SENT = "nothing was sent"
 
 
 def invalid(message: str, param: str | None = None) -> Fault:

@@ -11,9 +11,9 @@ from gateway.core.money.amounts import NANOS
 from gateway.errors import (
     CLIENT_CLOSED,
     INTERNAL_ERROR,
+    NOT_SENT,
     UPSTREAM_TIMEOUT,
     Fault,
-    NotSentError,
     upstream_error,
 )
 from gateway.pipeline import relay, settle
@@ -107,7 +107,7 @@ def _broken(
     job: Admitted, record: Record, meter: relay.Meter, error: BaseException
 ) -> Awaitable[Exception | None] | None:
     """Settle a call that came to nothing good, unless that was done."""
-    if isinstance(error, NotSentError):
+    if isinstance(error, asyncio.CancelledError) and NOT_SENT in error.args:
         record.sent_upstream = 0.0
     if job.till.settled:
         return None

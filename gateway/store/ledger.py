@@ -29,8 +29,9 @@ _WIDTH = COLUMNS.count(",") + 1
 _MOST_ROWS = 256
 # With so many calls open, a commit waits for others to share it: until half of the open calls want
 # it, but no longer than this after the commit before, the longer the more calls are open: a sync
-# for each of two hundred streams costs more than what they stream. On a quiet gateway nobody waits.
-_BUSY = 8
+# for each of two hundred streams costs more than what they stream. Who calls alone among quiet ones
+# waits in vain so many times, and then no more until two come at once.
+_BUSY, _IN_VAIN = 8, 3
 _GATHER = 0.004
 _GATHER_EACH = 0.0001
 _MOST_GATHER = 0.024
@@ -120,7 +121,7 @@ class GroupCommit:
         self._unheard: WeakKeyDictionary[Commit, Exception | None] = WeakKeyDictionary()
         self._working = False
         self._closing = self._closed = False
-        self._open_calls = 0
+        self._open_calls = self._in_vain = 0
         self._enough = _MOST_ROWS
         self._come_together = asyncio.Event()
         self._last_commit = 0.0
@@ -259,7 +260,7 @@ class GroupCommit:
                     batch, self._open = self._open, _Batch()
                 if self._owed and not await self._pay():
                     self._refuse(batch, self._storage_error)
-                    await self._pause()
+                    await asyncio.sleep(_RETRY_AFTER)
                     continue
                 if batch.pending:
                     await self._write(batch)
@@ -273,11 +274,13 @@ class GroupCommit:
         window = min(max(_GATHER, self._open_calls * _GATHER_EACH), _MOST_GATHER)
         left = self._last_commit + window - self._loop.time()
         self._enough = min(_MOST_ROWS, self._open_calls // 2)
-        if left > 0 and len(self._open.waiting) < self._enough:
+        came = len(self._open.waiting)
+        if left > 0 and came < self._enough and (came > 1 or self._in_vain < _IN_VAIN):
             self._come_together.clear()
             timer = self._loop.call_later(left, self._come_together.set)
             await self._come_together.wait()
             timer.cancel()
+            self._in_vain = self._in_vain + 1 if came == len(self._open.waiting) == 1 else 0
         self._enough = _MOST_ROWS
 
     def _written_at_once(self, row: Row) -> bool:
@@ -392,6 +395,3 @@ class GroupCommit:
         if self.failing_since is None:
             self.failing_since = asyncio.get_running_loop().time()
             self._on_failure(error)
-
-    async def _pause(self) -> None:
-        await asyncio.sleep(_RETRY_AFTER)

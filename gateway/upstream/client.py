@@ -7,7 +7,7 @@ from collections.abc import Awaitable, Callable, Mapping
 from typing import NamedTuple
 
 from gateway.domain import Channel, UpstreamRequest
-from gateway.errors import Fault, NotSentError
+from gateway.errors import NOT_SENT, Fault
 from gateway.ports import Declined, UpstreamReply
 from gateway.upstream import faults
 from gateway.upstream.connect import Connector
@@ -165,4 +165,4 @@ async def _acquired(pool: Pool, channel: Channel, total: float, fresh: bool = Fa
     try:
         return await pool.acquire(channel, total, fresh=fresh)
     except asyncio.CancelledError:
-        raise NotSentError from None
+        raise asyncio.CancelledError(NOT_SENT) from None

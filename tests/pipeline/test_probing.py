@@ -244,6 +244,21 @@ async def test_one_that_does_not_answer_keeps_nobody(tmp_path: Path) -> None:
         never.set()
 
 
+async def test_one_that_cannot_be_reached_is_told(tmp_path: Path) -> None:
+    """A question that never left has failed like one that was never answered."""
+    async with FakeUpstream(hold_accept=True) as fake:
+        text = CATALOG.format(
+            one=fake.url.replace("http:", "https:"),  # whose handshake goes on for ever
+            probe="{every: 5, timeout: 0.1}",
+            credentials="{name: a, api_key: sk-aaaaaaaaaaaaaaaa}",
+        )
+        async with running(tmp_path, text=text) as gateway:
+            made = Asked(gateway, fake)
+            for _ in range(20):
+                await made.run(1)
+            assert (await made.standing())["probes"]["failed"]
+
+
 async def test_a_drain_waits_for_no_answer(asked: Asked) -> None:
     never = asyncio.Event()
 

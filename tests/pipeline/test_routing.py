@@ -224,6 +224,29 @@ async def test_a_slow_start_is_not_waited_for(stage: Stage) -> None:
     never.set()
 
 
+async def test_a_connection_that_is_not_free_is_not_waited_for(tmp_path: Path) -> None:
+    """Nor does a stream wait longer for its turn than for an answer, where another can serve it."""
+
+    def one_at_a_time(text: str) -> str:
+        wanted = "first_token: 0.3}"
+        return text.replace(wanted, f"{wanted}\n    max_connections: 1")
+
+    go = asyncio.Event()
+
+    async def handler(exchange: Exchange) -> None:
+        await exchange.gate(go)
+        await says("one")(exchange)
+
+    async with staged(tmp_path, one_at_a_time) as stage:
+        stage.one.handler = handler
+        busy = [asyncio.create_task(stage.call("big-one")) for _ in range(9)]
+        await until(lambda: len(stage.one.requests) == 3)
+        answers = await asyncio.gather(*(stage.call("big-one", stream=True) for _ in range(9)))
+        go.set()
+        assert [text_of(answer) for answer in answers] == ["two"] * 9
+        assert {answer.status for answer in await asyncio.gather(*busy)} == {200}
+
+
 async def test_a_refused_request_is_not_tried_again(stage: Stage) -> None:
     """What is the client's own mistake is one everywhere."""
     stage.one.handler = fails(400)

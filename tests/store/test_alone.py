@@ -90,6 +90,28 @@ async def test_two_calls_share_the_writer(serving: Store) -> None:
     assert settle(serving, first + 1).done()
 
 
+async def test_among_quiet_streams_nobody_waits_for_ever_in_vain(
+    serving: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Who calls alone gives the others a chance to come, a few times, and then waits no more."""
+    monkeypatch.setattr(ledger, "_GATHER", 0.2)
+    monkeypatch.setattr(ledger, "_MOST_GATHER", 0.2)
+    first = serving.books.first_call
+    streams = [hold(serving, first + number) for number in range(50)]
+    assert await asyncio.gather(*streams) == [None] * 50
+    for call in range(first + 50, first + 53):
+        await hold(serving, call)
+        await settle(serving, call)
+    began = monotonic()
+    for call in range(first + 53, first + 63):
+        await hold(serving, call)
+        await settle(serving, call)
+    assert monotonic() - began < 20 * 0.2 / 2
+    commits = serving.ledger.commits
+    await asyncio.gather(hold(serving, first + 63), hold(serving, first + 64))
+    assert serving.ledger.commits == commits + 1
+
+
 async def test_what_comes_before_it_is_written_before_it(serving: Store) -> None:
     """A row that has been handed over, or a statement under way, is not overtaken."""
     first = serving.books.first_call

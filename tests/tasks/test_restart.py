@@ -8,10 +8,12 @@ from pathlib import Path
 from msgspec import structs
 
 from gateway.core.derived import derive
+from gateway.core.task import Task
 from gateway.store.verify import verify
 from tests.fake_upstream import Exchange, FakeUpstream
-from tests.harness import running
+from tests.harness import Gateway, running
 from tests.money import SETTLE, Payer, entries, open_calls, payer, sound, until
+from tests.rawclient import RawClient, request
 from tests.tasks.studio import ADAPTERS, QUICK, SLOW, Client, Studio, catalog, client_of, database
 
 
@@ -169,6 +171,53 @@ async def test_a_song_and_a_fault_of_ours(
         done = await client.ended(begun["id"], "music/generations")
         assert (done["error"]["code"], done["cost"]) == ("internal_error", "0")
     assert charged(tmp_path) == [(500, 0)]
+
+
+async def test_a_song_that_cannot_be_written_down(
+    gateway: Gateway, client: Client, tmp_path: Path
+) -> None:
+    """Nobody was asked for it, and its money is free again."""
+
+    async def full(task: object) -> None:
+        raise OSError("disk full")
+
+    gateway.server.tasks.book.add = full  # type: ignore[method-assign]
+    answer = await client("POST", "music/generations", {"model": "song", "prompt": "x"})
+    assert (answer.status, answer.error["code"]) == (503, "no_upstream")
+    assert charged(tmp_path) == [(503, 0)]
+    assert not open_calls(entries(database(tmp_path)))
+
+
+async def test_who_leaves_as_a_song_is_written_down_has_it(
+    gateway: Gateway, client: Client, fake: FakeUpstream, tmp_path: Path
+) -> None:
+    """It is sung all the same: its money would stay set aside, and it pending, until a restart."""
+    writing, go_on = asyncio.Event(), asyncio.Event()
+    book = gateway.server.tasks.book
+    add = book.add
+
+    async def slow(task: Task) -> Task:
+        added = await add(task)
+        writing.set()
+        await go_on.wait()
+        return added
+
+    book.add = slow  # type: ignore[method-assign]
+    fake.handler = lambda exchange: exchange.send(
+        b"HTTP/1.1 200 OK\r\nContent-Type: audio/mpeg\r\nContent-Length: 4\r\n\r\nsong"
+    )
+    async with await RawClient.open(gateway.server.port) as leaving:
+        body = b'{"model":"song","prompt":"la"}'
+        leaving.send(request(body, gateway.key, path="/v1/music/generations"))
+        await writing.wait()
+        leaving.abort()
+    await gateway.idle()
+    go_on.set()
+    (begun,) = (await client("GET", "music/generations")).json()["data"]
+    async with asyncio.timeout(10):
+        done = await client.ended(begun["id"], "music/generations")
+    assert (done["status"], done["cost"]) == ("succeeded", "0.03")
+    assert charged(tmp_path) == [(200, 30_000_000)]
 
 
 async def test_a_song_cut_off(tmp_path: Path, fake: FakeUpstream, studio: Studio) -> None:

@@ -55,7 +55,7 @@ async def submit(
     await job.till.open(False)
     waits = job.candidate.operation.job
     if waits is not None and waits.waits:
-        await _begun_alone(job, handed, record, serve)
+        await asyncio.shield(tasks.spawn(_begun_alone(job, handed, record, serve)))
     else:
         await asyncio.shield(tasks.spawn(serve()))
     assert handed.live is not None
@@ -64,10 +64,17 @@ async def submit(
 
 
 async def _begun_alone(job: Admitted, handed: Handed, record: Record, serve: Serve) -> None:
-    """Written down before it is handed over; whoever asked is answered, and it goes on."""
+    """Written down before it is handed over; whoever asked is answered, and it goes on.
+
+    Whoever leaves meanwhile ends nothing: what is written down must have somebody who moves it on.
+    """
     tasks = handed.tasks
     first = next(iter(job.candidate.credentials))
-    live = handed.live = await tasks.begin(_submission(job, handed, record.model, first), None)
+    try:
+        live = handed.live = await tasks.begin(_submission(job, handed, record.model, first), None)
+    except Fault as fault:
+        await job.till.release(fault.kind.status)
+        raise
 
     async def go_on() -> None:
         try:
