@@ -77,6 +77,8 @@ def asked(
     call, request = written(services, candidate, credential, order, record)
     order.body.forget_places()
     record.sent_upstream = services.clock.monotonic()
+    if record.tries:
+        record.failed_before = len(record.tries)
     return call, request, services.upstream.send(request, candidate.channels[credential.name])
 
 

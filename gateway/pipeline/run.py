@@ -107,8 +107,10 @@ def _broken(
     job: Admitted, record: Record, meter: relay.Meter, error: BaseException
 ) -> Awaitable[Exception | None] | None:
     """Settle a call that came to nothing good, unless that was done."""
-    if isinstance(error, asyncio.CancelledError) and NOT_SENT in error.args:
-        record.sent_upstream = 0.0
+    if isinstance(error, asyncio.CancelledError) and (
+        NOT_SENT in error.args or len(record.tries) > record.failed_before
+    ):
+        record.sent_upstream = 0.0  # nothing is under way, and what failed costs nothing
     if job.till.settled:
         return None
     status = _status_of(error)

@@ -27,7 +27,7 @@ from tests.pipeline.pool_stage import (
     staged,
     text_of,
 )
-from tests.rawclient import ask, chat, request
+from tests.rawclient import RawClient, ask, chat, request
 
 
 @pytest.fixture
@@ -222,6 +222,25 @@ async def test_a_slow_start_is_not_waited_for(stage: Stage) -> None:
     answer = await stage.call(stream=True)
     assert text_of(answer) == "two"
     never.set()
+
+
+async def test_who_leaves_between_two_tries_pays_nothing(stage: Stage) -> None:
+    """The first has failed, and the second was never sent."""
+    stage.one.handler = fails(503)
+    server = stage.gateway.server
+    waits = asyncio.Event()
+
+    def never(*_: object) -> asyncio.Future[None]:
+        waits.set()
+        return asyncio.get_running_loop().create_future()
+
+    server.site.services.ledger.extend = never  # type: ignore[method-assign]
+    async with await RawClient.open(server.port) as client:
+        client.send(request(chat(model="big-one"), stage.gateway.key))
+        await asyncio.wait_for(waits.wait(), 10)
+        client.abort()
+        assert await stage.charged() == [0]
+    assert (len(stage.one.requests), stage.two.requests) == (1, [])
 
 
 async def test_a_connection_that_is_not_free_is_not_waited_for(tmp_path: Path) -> None:
