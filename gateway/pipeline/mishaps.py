@@ -108,7 +108,7 @@ def sound_reply(reply: object) -> Reply:
     if not isinstance(reply, Reply) or not isinstance(reply.body, bytes):
         raise TypeError("parse owes a Reply with a body of bytes")
     sound_usage(reply.usage)
-    if not isinstance(reply.content_type, str) or not reply.content_type.isprintable():
+    if not _is_type(reply.content_type):
         raise TypeError("a reply needs a content type of one line")
     if reply.progress is not None:
         sound_progress(reply.progress)
@@ -131,9 +131,10 @@ def sound_progress(made: object) -> Progress:
     for text in (made.id, made.memo, made.url):
         if not isinstance(text, str) or len(text) > _LONGEST_TEXT:
             raise TypeError("a Progress has a short id, memo and url")
-    for text in (made.code, made.message, made.content_type):
-        if not isinstance(text, str):
-            raise TypeError("a Progress speaks in text")
+    if not isinstance(made.code, str) or not isinstance(made.message, str):
+        raise TypeError("a Progress speaks in text")
+    if not _is_type(made.content_type):
+        raise TypeError("a Progress needs a content type of one line, if any")
     if not isinstance(made.media, bytes) or type(made.percent) is not int:
         raise TypeError("a Progress has media in bytes, and a whole number of percent")
     sound_usage(made.usage)
@@ -142,9 +143,15 @@ def sound_progress(made: object) -> Progress:
 
 def sound_type(told: object) -> str | None:
     """The content type that `media` gave, if it gave one."""
-    if told is not None and not (isinstance(told, str) and told.isprintable()):
+    if told is None:
+        return None
+    if not _is_type(told):
         raise TypeError("a content type is one line of text")
-    return told
+    return str(told)
+
+
+def _is_type(told: object) -> bool:
+    return isinstance(told, str) and told.isascii() and told.isprintable()
 
 
 def sound_usage(usage: object) -> Usage | None:

@@ -69,19 +69,21 @@ class HttpSink:
         caching = [("Cache-Control", "no-cache"), ("X-Accel-Buffering", "no")]
         if not self._chunked:
             self.keep_alive = False
+        head = self._head(status, [*framing, *caching, *headers])
         self.started = True
         self._events = ("Content-Type", _EVENT_STREAM) in headers
-        self._transport.write(self._head(status, [*framing, *caching, *headers]))
+        self._transport.write(head)
 
     def start_file(self, status: int, headers: Headers, length: int | None) -> None:
         """Open an answer of bytes, whose length is known as a rule; its head may be all of it."""
         if length is None and not self._head_only:
             self.start(status, headers)
             return
+        head = self._head(status, headers, length)
         self._chunked = self._events = False
         self.started = True
         self.ended = self._head_only
-        self._transport.write(self._head(status, headers, length))
+        self._transport.write(head)
 
     def write(self, data: bytes) -> None:
         """A piece of a streamed answer."""
@@ -103,9 +105,9 @@ class HttpSink:
 
     def reply(self, status: int, headers: Headers, body: bytes) -> None:
         """A whole answer at once."""
+        head = self._head(status, headers, len(body))  # what cannot be said must still be told
         self.started = self.ended = True
         self._record.bytes_out = len(body)
-        head = self._head(status, headers, len(body))
         self._transport.write(head if self._head_only else head + body)
 
     def switch(self, headers: Headers) -> None:

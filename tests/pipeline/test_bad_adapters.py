@@ -228,6 +228,7 @@ WHOLE = {
     "parse gives counts of text": (parses(Reply(b"{}", Usage(input="1"))), "TypeError"),  # type: ignore[arg-type]
     "parse gives half tokens": (parses(Reply(b"{}", Usage(output=0.5))), "TypeError"),  # type: ignore[arg-type]
     "parse gives two header lines": (parses(Reply(b"{}", None, "a\r\nb: c")), "TypeError"),
+    "parse gives a type beyond ASCII": (parses(Reply(b"{}", None, "text/\u2603")), "TypeError"),
     "parse raises a fault with a wait": (
         Operation(build, parse=raises(partial(odd_fault, retry_after="soon"))), "TypeError"
     ),
