@@ -163,7 +163,8 @@ def show_receipt(request_id: str, db: Path, as_json: bool) -> None:
         return
     for line in found["lines"]:
         click.echo(
-            f"{line['quantity']:>12} {line['name']:<28} at ${line['price']:<10} ${line['amount']}"
+            f"{line['quantity']:>12} {line['unit']:<12} {line['name']:<28} "
+            f"at ${line['price']:<10} ${line['amount']}"
         )
     click.echo(
         f"{'':>12} charged ${found['charged']}" + (f" ({found['flag']})" if found["flag"] else "")

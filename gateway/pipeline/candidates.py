@@ -14,11 +14,12 @@ from gateway.core.money.rows import canonical, rows_of
 from gateway.core.routing.needs import NO_NEEDS, Needs, needs_of
 from gateway.core.routing.plan import Plan
 from gateway.core.routing.preferences import NO_PREFERENCES, Preferences, merged
-from gateway.domain import ANONYMOUS, Channel, Key, Provider, Route
+from gateway.domain import ANONYMOUS, Key, Route
 from gateway.errors import Fault
 from gateway.pipeline.catalogs import Routes
 from gateway.pipeline.desk import Standing
 from gateway.pipeline.operations import ENDPOINT_OF, OPERATIONS, TALKS
+from gateway.pipeline.reaching import channels_of, options_of, reachable
 from gateway.pipeline.services import Candidate, Services, Several
 from gateway.sdk.dialects import serving
 
@@ -117,6 +118,15 @@ async def candidates(
             )
         known.keep(wanted.operation, routes, found)
     return found
+
+
+def quotable(services: Services, standing: Standing, wanted: Wanted, model: str) -> list[Candidate]:
+    """Those that this key could use if their providers' credentials were all here."""
+    plan = services.routing.plan(model, services.catalog.current)
+    allowed_routes = _permitted(standing, plan, model)
+    _check_kind(allowed_routes[0], wanted.operation, model)
+    routes = _ordered(services, standing, plan, allowed_routes, wanted)
+    return _priced(services, routes, wanted.operation, model)
 
 
 async def _several(services: Services, plan: Plan, operation: str, model: str) -> Several:
@@ -218,7 +228,7 @@ def _matches(patterns: tuple[str, ...] | None, route: Route) -> bool:
     return any(fnmatchcase(route.slug, one) or fnmatchcase(route.model.id, one) for one in patterns)
 
 
-def _ready(
+def _priced(
     services: Services, routes: tuple[Route, ...], operation: str, model: str
 ) -> list[Candidate]:
     found = _implemented(services, routes, operation)
@@ -239,7 +249,13 @@ def _ready(
             retry_after=60,
             cause="no_price",
         )
-    ready = [c for c in priced if _reachable(c.route)]
+    return priced
+
+
+def _ready(
+    services: Services, routes: tuple[Route, ...], operation: str, model: str
+) -> list[Candidate]:
+    ready = [c for c in _priced(services, routes, operation, model) if reachable(c.route)]
     if not ready:
         raise Fault(
             errors.NO_UPSTREAM,
@@ -352,7 +368,7 @@ def _made(services: Services, route: Route, operation: str) -> Candidate | None:
         operation=serves,
         adapter=adapter,
         credentials={one.name: one for one in (ANONYMOUS, *route.provider.credentials)},
-        channels=_channels(route.provider),
+        channels=channels_of(route.provider),
         options=options,
         rows=rows_of(route.price),
         digest=route.price.digest.encode(),
@@ -361,31 +377,3 @@ def _made(services: Services, route: Route, operation: str) -> Candidate | None:
         usual_answer=longest or _USUAL_CEILING,
         longest_answer=longest or route.context or route.model.context or _MOST_EVER,
     )
-
-
-def options_of(route: Route) -> dict[str, str]:
-    """What an adapter is told of a route: its provider's options under its own."""
-    return {**_longest(route), **route.provider.options, **route.options}
-
-
-def _longest(route: Route) -> dict[str, str]:
-    """What a wire says that wants to be told the longest answer: what money is set aside for."""
-    known = route.max_output or route.model.max_output
-    return {} if known is None else {"max_output": str(known)}
-
-
-def _channels(provider: Provider) -> dict[str, Channel]:
-    return {
-        credential.name: Channel(
-            provider=provider.name,
-            credential=credential.name,
-            timeouts=provider.timeouts,
-            max_connections=provider.max_connections,
-            ca_file=provider.ca_file,
-        )
-        for credential in (*provider.credentials, ANONYMOUS)
-    }
-
-
-def _reachable(route: Route) -> bool:
-    return bool(route.provider.credentials) or not route.provider.needs_credential

@@ -19,7 +19,7 @@ from urllib.parse import quote
 import msgspec
 
 from gateway.core.money.amounts import dollars
-from gateway.core.money.receipt import decode_receipt, line_amount, verify_receipt
+from gateway.core.money.receipt import counted_in, decode_receipt, line_amount, verify_receipt
 from gateway.domain import FLAGS
 from gateway.store.books import CALLS_PER_BOOT
 from gateway.store.ledger import SETTLE
@@ -250,7 +250,13 @@ def _lines(kept: dict[str, Any]) -> list[dict[str, Any]]:
         amount = line_amount(name, quantity, price)
         subtotal += amount
         lines.append(
-            {"name": name, "quantity": quantity, "price": price, "amount": _exactly(amount)}
+            {
+                "name": name,
+                "quantity": quantity,
+                "unit": counted_in(name),
+                "price": price,
+                "amount": _exactly(amount),
+            }
         )
     multiplier = kept.get("multiplier", "1")
     if multiplier != "1":
@@ -259,6 +265,7 @@ def _lines(kept: dict[str, Any]) -> list[dict[str, Any]]:
             {
                 "name": "group_multiplier",
                 "quantity": 1,
+                "unit": "",
                 "price": multiplier,
                 "amount": _exactly(more),
             }

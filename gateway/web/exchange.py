@@ -85,9 +85,13 @@ class Exchange(Struct, frozen=True):
         self.sink.reply(status, (JSON,), orjson.dumps(value))
 
     def page(self, items: list[dict[str, Any]]) -> None:
-        """A page of a list by cursor: `after` or `before` an id, at most `limit` items."""
+        """A page of a list by cursor: `after` or `before` an id, at most `limit` items.
+
+        Clients of the Messages dialect have names of their own for them.
+        """
         query = self.query
-        after, before = query.get("after"), query.get("before")
+        after = query.get("after", query.get("after_id"))
+        before = query.get("before", query.get("before_id"))
         if after is not None and before is not None:
             raise invalid("Give either 'after' or 'before', not both.", "before")
         limit = _limit(query.get("limit"))

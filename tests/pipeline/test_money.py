@@ -175,6 +175,10 @@ async def test_quotes(gateway: Gateway, fake: FakeUpstream) -> None:
     first = got["routes"][0]
     assert first["input_cost"] == dollars(first["input_tokens"] * IN)
     assert first["max_cost"] == dollars(first["input_tokens"] * IN + 100 * OUT)
+    raw = request(chat(model="keyless-slug"), gateway.key, path="/v1/quote")
+    got = (await ask(gateway.server.port, raw)).json()
+    assert [(one["route"], one["available"]) for one in got["routes"]] == [("keyless-slug", False)]
+    assert first["available"] is True
     assert not fake.requests
 
 
@@ -198,8 +202,10 @@ async def test_groups(gateway: Gateway, fake: FakeUpstream) -> None:
     path = f"/v1/receipts/{told['x-request-id']}"
     receipt = (await ask(gateway.server.port, request(b"", key, path=path, method="GET"))).json()
     assert receipt["lines"][-1] == {
-        "name": "group_multiplier", "quantity": 1, "price": "1.25", "amount": "0.00039",
+        "name": "group_multiplier", "quantity": 1, "unit": "", "price": "1.25",
+        "amount": "0.00039",
     }  # fmt: skip
+    assert {line["unit"] for line in receipt["lines"][:-1]} == {"tokens"}
     assert (receipt["charged"], receipt["verified"]) == ("0.00195", True)
     for _ in range(4):
         last = await call(gateway, key)

@@ -9,6 +9,7 @@ import pytest
 
 from tests.fake_upstream import FakeUpstream
 from tests.harness import Gateway
+from tests.official import anthropic_client
 from tests.rawclient import Answer, ask, chat, request
 
 
@@ -36,6 +37,17 @@ async def test_the_model_list(gateway: Gateway, surface: str) -> None:
         "capabilities": ["streaming", "tools", "vision"], "provider": "fake",
     }  # fmt: skip
     assert expected.items() <= model.items()
+
+
+async def test_anthropics_client_reads_the_list(gateway: Gateway) -> None:
+    """Its models have a name to be shown and a time with a date."""
+    async with anthropic_client(gateway.root, gateway.key) as client:
+        listed = {one.id: one async for one in client.models.list(limit=2)}
+        one = await client.models.retrieve("fake-slug")
+    assert set(await ids(gateway, "/v1/models")) == set(listed)
+    assert listed["fake-slug"] == one
+    assert (one.type, one.display_name) == ("model", "Fake Model")
+    assert one.created_at.timestamp() == one.model_extra["created"]
 
 
 async def test_the_split_lists(gateway: Gateway) -> None:

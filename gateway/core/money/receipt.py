@@ -22,13 +22,14 @@ from gateway.domain import Usage
 _FORM: Any = bytearray(b'{"price":"%b","lines":[%b],"total":%d,"charged":%d%b}')
 _MAX_RAW = 8_192
 _decode_any = msgspec.json.Decoder(msgspec.Raw).decode
+# How a price's name ends: what is counted for it, and how many of those it is for.
 _UNIT = {
-    "per_mtok": 1_000_000,
-    "per_mchar": 1_000_000,
-    "per_image": 1,
-    "per_request": 1,
-    "per_second": 1_000,
-    "per_minute": 60_000,
+    "per_mtok": ("tokens", 1_000_000),
+    "per_mchar": ("characters", 1_000_000),
+    "per_image": ("images", 1),
+    "per_request": ("requests", 1),
+    "per_second": ("milliseconds", 1_000),
+    "per_minute": ("milliseconds", 60_000),
 }
 _NANOS = 1_000_000_000
 
@@ -102,10 +103,15 @@ def verify_receipt(receipt: dict[str, Any], row: bytes) -> list[str]:
 
 def line_amount(name: str, quantity: int, price: str) -> Fraction:
     """A line in dollars, exactly."""
-    for unit, per in _UNIT.items():
+    for unit, (_, per) in _UNIT.items():
         if name.endswith(unit):
             return Fraction(quantity, per) * Fraction(price)
     return Fraction(0)
+
+
+def counted_in(name: str) -> str:
+    """What the quantity of a line counts."""
+    return next((counted for unit, (counted, _) in _UNIT.items() if name.endswith(unit)), "")
 
 
 def _explained(receipt: dict[str, Any]) -> bool:

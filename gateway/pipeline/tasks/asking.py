@@ -11,9 +11,9 @@ from gateway.core.body import JsonBody
 from gateway.core.task import Task
 from gateway.domain import ANONYMOUS, Channel, Credential, Provider, UpstreamRequest
 from gateway.errors import NO_UPSTREAM, Fault, upstream_error
-from gateway.pipeline.candidates import options_of
 from gateway.pipeline.masking import cleared, refused
 from gateway.pipeline.mishaps import sound_progress, sound_request
+from gateway.pipeline.reaching import options_of
 from gateway.pipeline.services import Services
 from gateway.pipeline.tasks.pace import Pace
 from gateway.ports import UpstreamReply

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Any
 from urllib.parse import unquote
@@ -92,6 +93,7 @@ def _describe(route: Route) -> dict[str, Any]:
         "created": model.created,
         "owned_by": model.vendor,
         "name": route.name or model.name,
+        **_as_messages_clients_have_it(route),
         "kind": model.kind,
         "canonical_model": model.id,
         "provider": route.provider.name,
@@ -113,6 +115,16 @@ def _describe(route: Route) -> dict[str, Any]:
     }
     described.update({name: value for name, value in extra.items() if value})
     return described
+
+
+def _as_messages_clients_have_it(route: Route) -> dict[str, str]:
+    """What clients of the Messages dialect look for in a model of a list."""
+    made = datetime.fromtimestamp(route.model.created, UTC)
+    return {
+        "type": "model",
+        "display_name": route.name or route.model.name,
+        "created_at": made.strftime("%Y-%m-%dT%H:%M:%SZ"),
+    }
 
 
 def _pricing(lines: Mapping[str, Decimal]) -> dict[str, str]:

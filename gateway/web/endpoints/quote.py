@@ -15,8 +15,9 @@ from gateway.domain import Usage
 from gateway.errors import invalid
 from gateway.pipeline.admit import authenticate
 from gateway.pipeline.attempt import Order, expects
-from gateway.pipeline.candidates import Wanted, candidates
+from gateway.pipeline.candidates import Wanted, quotable
 from gateway.pipeline.operations import NOTHING, OPERATIONS
+from gateway.pipeline.reaching import reachable
 from gateway.pipeline.services import Candidate, Services
 from gateway.pipeline.wishes import Wishes, ceiling, wishes_of
 from gateway.schemas import (
@@ -72,13 +73,11 @@ async def quote(exchange: Exchange) -> None:
     wanted = Wanted.by(standing, operation, body, wishes.preferences, tokens)
     order = Order(operation, body)
     now = services.clock.time()
-    quotes = [
-        priced(
-            candidate, standing.scale, tokens, wishes,
-            expects(candidate, order, services.mishaps, now),
-        )
-        for candidate in await candidates(services, standing, wanted, known.model)
-    ]  # fmt: skip
+    quotes = []
+    for candidate in quotable(services, standing, wanted, known.model):
+        used = expects(candidate, order, services.mishaps, now)
+        one = priced(candidate, standing.scale, tokens, wishes, used)
+        quotes.append(one | {"available": reachable(candidate.route)})
     quotes.sort(key=lambda one: float(one["max_cost"]))
     exchange.answer({"object": "quote", "currency": "usd", "model": known.model, "routes": quotes})
 

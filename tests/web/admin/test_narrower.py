@@ -12,7 +12,7 @@ import pytest
 from gateway.store.calls import harmless
 from gateway.web.addresses import Proxies
 from tests.fake_upstream import FakeUpstream
-from tests.harness import Gateway, running
+from tests.harness import Gateway, catalog_text, running
 from tests.money import entries, payer
 from tests.rawclient import Answer, ask, chat, request
 
@@ -48,6 +48,22 @@ async def test_a_strict_key_makes_strict_keys(gateway: Gateway) -> None:
     assert (lax.status, lax.error["param"]) == (403, "fidelity")
     body["fidelity"] = "strict"
     assert (await do(gateway, "POST", "keys", str(made.secret), body)).status == 201
+
+
+async def test_a_group_that_is_not_there_is_no_accounts(tmp_path: Path) -> None:
+    """All calls of the account would be refused; what there is, is told."""
+    groups = "groups:\n  paid: {rpm: 1, tpm: 1}\n"
+    async with running(tmp_path, text=catalog_text("http://127.0.0.1:9/v1") + groups) as gateway:
+        boss = str((await gateway.server.store.keys.create("boss", scopes=["admin"])).secret)
+        made = await do(gateway, "POST", "accounts", boss, {"name": "a", "group": "payed"})
+        assert (made.status, made.error["param"]) == (400, "group")
+        assert made.error["message"].endswith("which has: paid.")
+        made = await do(gateway, "POST", "accounts", boss, {"name": "a", "group": "paid"})
+        assert made.status == 201
+        path = f"accounts/{made.json()['id']}"
+        changed = await do(gateway, "PATCH", path, boss, {"group": "payed"})
+        assert (changed.status, changed.error["param"]) == (400, "group")
+        assert (await do(gateway, "PATCH", path, boss, {"group": None})).status == 200
 
 
 async def test_preferences_are_handed_on(gateway: Gateway, admin: str) -> None:
