@@ -196,6 +196,7 @@ def _announce(server: Server, log: Log, quiet: bool) -> None:
         catalog=server.settings.catalog.name,
         revision=server.catalog.revision,
         routes=len(server.catalog.current.routes),
+        routes_without_a_key=_open_to_all(server.catalog.current),
     )
     if server.first_admin_key is not None and not quiet:
         click.echo(
@@ -205,6 +206,20 @@ def _announce(server: Server, log: Log, quiet: bool) -> None:
         )
     for name in (*server.plugins.failures, *server.plugins.loading):
         server.log_unavailable(name)
+
+
+def _open_to_all(catalog: Catalog) -> int:
+    """How many routes answer who sends no key: some may use an operator's own credential."""
+    from gateway.pipeline.reaching import reachable
+
+    anonymous = catalog.anonymous
+    return sum(
+        anonymous is not None
+        and route.price.free
+        and anonymous.group.allows(route.slug)
+        and reachable(route)
+        for route in catalog.routes.values()
+    )
 
 
 @main.command()

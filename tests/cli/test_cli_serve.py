@@ -64,6 +64,23 @@ def test_flags_by_environment(catalog: str, db: str) -> None:
     assert "GATEWAY_SERVE_PORT" in bad.stderr or "'--port'" in bad.stderr
 
 
+FREE = """
+groups: {all: {rpm: 9, tpm: 9, routes: {free: true}}}
+anonymous: {group: all, rpm: 9, per: ip}
+"""
+
+
+def test_it_says_how_many_routes_need_no_key(catalog: str, db: str) -> None:
+    """The operator's own credentials may serve them; those without one serve nobody."""
+    command = [*GATEWAY, "serve", "--db", db, "--port", "0", "--log-format", "json"]
+    for more, count in (("", 0), (FREE, 1)):
+        with Path(catalog).open("a") as file:
+            file.write(more)
+        with started([*command, "--catalog", catalog]) as (_, printed):
+            (line,) = [text for text in printed.splitlines() if '"listening"' in text]
+            assert json.loads(line)["routes_without_a_key"] == count
+
+
 @pytest.mark.parametrize("home", ["home", "/dev/null"])
 def test_serving_from_nowhere(tmp_path: Path, home: str) -> None:
     """An empty HOME or none, a bare environment and another directory are enough to start."""
