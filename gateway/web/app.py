@@ -251,6 +251,8 @@ class App:
         """An unknown path is answered in the style of the surface it lies under."""
         surfaces = self.site.catalog.current.surfaces
         for prefix in sorted(surfaces, key=len, reverse=True):
+            if path.startswith(f"{prefix}/messages/"):
+                return Manner(cast(Style, surfaces[prefix]), "messages")
             if path.startswith(prefix + "/"):
                 return Manner(cast(Style, surfaces[prefix]))
         return USUAL

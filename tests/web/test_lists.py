@@ -50,6 +50,13 @@ async def test_anthropics_client_reads_the_list(gateway: Gateway) -> None:
     assert one.created_at.timestamp() == one.model_extra["created"]
 
 
+async def test_no_endpoint_below_messages(gateway: Gateway) -> None:
+    """Who asks there reads errors of that dialect."""
+    told = (await get(gateway, "/v1/messages/batches")).json()
+    assert (told["type"], told["error"]["type"]) == ("error", "not_found_error")
+    assert "'/v1/messages/batches'" in told["error"]["message"]
+
+
 async def test_the_split_lists(gateway: Gateway) -> None:
     """Embedding and transcription models have lists of their own, and stand in the whole one."""
     assert await ids(gateway, "/v1/embedding-models") == ["embed-slug"]
