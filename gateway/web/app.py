@@ -123,7 +123,7 @@ class App:
         below: dict[str, Endpoint] = {}
         for path, (operation, actions) in admin.ROUTES.items():
             table = below if path.endswith("/") else exact
-            table[path] = Endpoint(tuple(actions), operation, admin.dispatch(actions))
+            table[path] = Endpoint(tuple(actions), operation, admin.dispatch(path, actions))
         for prefix, style in surfaces.items():
             for name, endpoint in ON_SURFACES.items():
                 table = below if name.endswith("/") else exact

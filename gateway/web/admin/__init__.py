@@ -36,15 +36,26 @@ ROUTES: Mapping[str, tuple[str, Mapping[str, Act]]] = {
 }
 
 
-def dispatch(actions: Mapping[str, Act]) -> Act:
+def dispatch(path: str, actions: Mapping[str, Act]) -> Act:
     """One endpoint for all methods of a path."""
+    listing = openapi.OPERATIONS.get((path, "get"))
 
     async def serve(exchange: Exchange) -> None:
         method = exchange.request.method
         act = actions["GET" if method == "HEAD" else method]
+        if listing is not None and act is actions.get("GET"):
+            _check_query(exchange, listing[4])
         try:
             await act(exchange)
         except (CommandError, ValueError) as error:
             raise invalid(str(error), getattr(error, "param", None)) from None
 
     return serve
+
+
+def _check_query(exchange: Exchange, known: tuple[str, ...]) -> None:
+    """A misspelt filter would list everything, and be believed."""
+    for name in exchange.query:
+        if name not in known:
+            what = f"may be {', '.join(known)}" if known else "are none here"
+            raise invalid(f"'{name[:100]}' is not known here: query parameters {what}.", name[:100])

@@ -66,6 +66,24 @@ async def test_a_group_that_is_not_there_is_no_accounts(tmp_path: Path) -> None:
         assert (await do(gateway, "PATCH", path, boss, {"group": None})).status == 200
 
 
+@pytest.mark.parametrize(
+    ("path", "param", "told"),
+    [
+        ("calls?acount=a", "acount", "account, key, model"),
+        ("accounts?account=a", "account", "after, limit"),
+        ("credentials?x=1", "x", "none here"),
+        ("usage?since=7d", "since", "seconds since 1970"),
+    ],
+)
+async def test_a_query_that_would_not_be_heeded(
+    gateway: Gateway, admin: str, path: str, param: str, told: str
+) -> None:
+    """Nobody is given all for the part that they asked for."""
+    answer = await do(gateway, "GET", path, admin)
+    assert (answer.status, answer.error["param"]) == (400, param)
+    assert told in answer.error["message"]
+
+
 async def test_preferences_are_handed_on(gateway: Gateway, admin: str) -> None:
     """What protects data at the maker protects it at every key it makes."""
     wanted = {"name": "m", "scopes": MANAGER, "provider": {"zdr": True}}
