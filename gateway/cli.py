@@ -210,14 +210,11 @@ def _announce(server: Server, log: Log, quiet: bool) -> None:
 
 def _open_to_all(catalog: Catalog) -> int:
     """How many routes answer who sends no key: some may use an operator's own credential."""
-    from gateway.pipeline.reaching import reachable
-
-    anonymous = catalog.anonymous
+    if catalog.anonymous is None:
+        return 0
+    group = catalog.anonymous.group
     return sum(
-        anonymous is not None
-        and route.price.free
-        and anonymous.group.allows(route.slug)
-        and reachable(route)
+        route.price.free and group.allows(route.slug) and route.provider.configured
         for route in catalog.routes.values()
     )
 
@@ -240,9 +237,7 @@ def check(catalog: Path | None, as_json: bool) -> None:
             sys.exit(1)
         fail(str(error))
     without = sorted(
-        provider.name
-        for provider in loaded.providers.values()
-        if provider.needs_credential and not provider.credentials
+        provider.name for provider in loaded.providers.values() if not provider.configured
     )
     summary = {
         "ok": True,

@@ -125,6 +125,11 @@ class Provider(Struct, frozen=True):
     data: DataPolicy = UNKNOWN_DATA
     probe: Probe | None = None  # without it nobody is asked
 
+    @property
+    def configured(self) -> bool:
+        """Whether there is a credential for it, or it needs none."""
+        return bool(self.credentials) or not self.needs_credential
+
 
 class Price(Struct, frozen=True):
     """A price row: unit-named decimal prices, and their content hash for receipts.
@@ -196,6 +201,16 @@ class Route(Struct, frozen=True):
     successor: str | None = None
     options: dict[str, str] = field(default_factory=dict)
     data: DataPolicy = UNKNOWN_DATA
+
+    @property
+    def window(self) -> int | None:
+        """The tokens of context it has, or its model; None where neither says."""
+        return self.context or self.model.context
+
+    @property
+    def longest(self) -> int | None:
+        """The tokens of the longest answer, likewise."""
+        return self.max_output or self.model.max_output
 
 
 Period = Literal["none", "day", "week", "month"]

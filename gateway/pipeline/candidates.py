@@ -19,7 +19,7 @@ from gateway.errors import Fault
 from gateway.pipeline.catalogs import Routes
 from gateway.pipeline.desk import Standing
 from gateway.pipeline.operations import ENDPOINT_OF, OPERATIONS, TALKS
-from gateway.pipeline.reaching import channels_of, options_of, reachable
+from gateway.pipeline.reaching import channels_of, options_of
 from gateway.pipeline.services import Candidate, Services, Several
 from gateway.sdk.dialects import serving
 
@@ -90,10 +90,7 @@ async def candidates(
     known = services.known
     if known.catalog is not catalog:
         known.forget(catalog)
-    plan = services.routing.plan(model, catalog)
-    allowed_routes = _permitted(standing, plan, model)
-    _check_kind(allowed_routes[0], wanted.operation, model)
-    routes = _ordered(services, standing, plan, allowed_routes, wanted)
+    plan, allowed_routes, routes = _meant(services, standing, wanted, model)
     # A key that may use all that a name stands for is served as one that may use everything.
     whole = not standing.selective or (standing.key.n and allowed_routes == plan.routes)
     lasting = whole and wanted.preferences is NO_PREFERENCES
@@ -122,11 +119,18 @@ async def candidates(
 
 def quotable(services: Services, standing: Standing, wanted: Wanted, model: str) -> list[Candidate]:
     """Those that this key could use if their providers' credentials were all here."""
+    _, _, routes = _meant(services, standing, wanted, model)
+    return _priced(services, routes, wanted.operation, model)
+
+
+def _meant(
+    services: Services, standing: Standing, wanted: Wanted, model: str
+) -> tuple[Plan, tuple[Route, ...], tuple[Route, ...]]:
+    """What a name stands for, which of it this key may use, and in what order."""
     plan = services.routing.plan(model, services.catalog.current)
     allowed_routes = _permitted(standing, plan, model)
     _check_kind(allowed_routes[0], wanted.operation, model)
-    routes = _ordered(services, standing, plan, allowed_routes, wanted)
-    return _priced(services, routes, wanted.operation, model)
+    return plan, allowed_routes, _ordered(services, standing, plan, allowed_routes, wanted)
 
 
 async def _several(services: Services, plan: Plan, operation: str, model: str) -> Several:
@@ -255,7 +259,8 @@ def _priced(
 def _ready(
     services: Services, routes: tuple[Route, ...], operation: str, model: str
 ) -> list[Candidate]:
-    ready = [c for c in _priced(services, routes, operation, model) if reachable(c.route)]
+    priced = _priced(services, routes, operation, model)
+    ready = [c for c in priced if c.route.provider.configured]
     if not ready:
         raise Fault(
             errors.NO_UPSTREAM,
@@ -362,7 +367,6 @@ def _made(services: Services, route: Route, operation: str) -> Candidate | None:
     serves = serving(adapter, operation, route.upstream, options, route.model.kind)
     if serves is None:
         return None
-    longest = route.max_output or route.model.max_output
     return Candidate(
         route=route,
         operation=serves,
@@ -374,6 +378,6 @@ def _made(services: Services, route: Route, operation: str) -> Candidate | None:
         digest=route.price.digest.encode(),
         free=route.price.free,
         talks=TALKS.get(operation) == route.model.kind,
-        usual_answer=longest or _USUAL_CEILING,
-        longest_answer=longest or route.context or route.model.context or _MOST_EVER,
+        usual_answer=route.longest or _USUAL_CEILING,
+        longest_answer=route.longest or route.window or _MOST_EVER,
     )

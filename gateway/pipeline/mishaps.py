@@ -8,7 +8,7 @@ from __future__ import annotations
 import traceback
 from collections.abc import Callable
 from pathlib import Path
-from typing import ParamSpec, TypeVar
+from typing import ParamSpec, TypeGuard, TypeVar
 
 from msgspec import Struct, structs
 
@@ -143,14 +143,12 @@ def sound_progress(made: object) -> Progress:
 
 def sound_type(told: object) -> str | None:
     """The content type that `media` gave, if it gave one."""
-    if told is None:
-        return None
-    if not _is_type(told):
+    if told is not None and not _is_type(told):
         raise TypeError("a content type is one line of text")
-    return str(told)
+    return told
 
 
-def _is_type(told: object) -> bool:
+def _is_type(told: object) -> TypeGuard[str]:
     return isinstance(told, str) and told.isascii() and told.isprintable()
 
 

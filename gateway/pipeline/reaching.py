@@ -12,8 +12,7 @@ def options_of(route: Route) -> dict[str, str]:
 
 def _longest(route: Route) -> dict[str, str]:
     """What a wire says that wants to be told the longest answer: what money is set aside for."""
-    known = route.max_output or route.model.max_output
-    return {} if known is None else {"max_output": str(known)}
+    return {} if route.longest is None else {"max_output": str(route.longest)}
 
 
 def channels_of(provider: Provider) -> dict[str, Channel]:
@@ -28,8 +27,3 @@ def channels_of(provider: Provider) -> dict[str, Channel]:
         )
         for credential in (*provider.credentials, ANONYMOUS)
     }
-
-
-def reachable(route: Route) -> bool:
-    """Whether there is a credential for it, or it needs none."""
-    return bool(route.provider.credentials) or not route.provider.needs_credential

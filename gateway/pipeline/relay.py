@@ -161,12 +161,15 @@ class Stream:
         self._sink.on_congestion(reply.pause, reply.resume)
         try:
             await reply.pump(self._receiver())
+            self._finish()
         except _Spent:
             self.stopped = True
-            return
         except Fault:
             self._record.sequence = getattr(self._translator, "sequence", 0)
             raise
+
+    def _finish(self) -> None:
+        """The provider has ended its stream: whether that was the answer's end."""
         rest = self._translator.finish()
         self._send(rest, self._translator.fault)
         fault = self._translator.fault
@@ -178,7 +181,6 @@ class Stream:
         if fault is not None:
             raise scrubbed(fault, self._attempt.credential)
         if not self._translator.complete:
-            self._record.sequence = getattr(self._translator, "sequence", 0)
             raise upstream_error(
                 "The provider's stream ended before the answer was complete.", "truncated"
             )
@@ -301,7 +303,6 @@ class Stream:
         if fault is not None:
             out = masked(out, self._attempt.credential)
             if not (self._sink.started and _passes_errors(self._translator)):
-                self._record.sequence = getattr(self._translator, "sequence", 0)
                 if out and self._sink.started:
                     self._sink.write(out)  # what was said before it broke
                 raise scrubbed(fault, self._attempt.credential)

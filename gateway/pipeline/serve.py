@@ -282,5 +282,4 @@ def outcome_of(error: BaseException) -> Outcome:
 
 
 def _context(candidate: Candidate) -> int:
-    route = candidate.route
-    return route.context or route.model.context or 0
+    return candidate.route.window or 0

@@ -152,13 +152,9 @@ def _behind(usage: Usage, produced: int) -> bool:
 
 def _beyond(till: Till, route: Route, usage: Usage) -> str:
     """What is wrong with counts that no call to this route can reach; generous on both sides."""
-    if usage.input > 2 * till.tokens_in and usage.input > 2 * (
-        route.context or route.model.context or _USUAL_CONTEXT
-    ):
+    if usage.input > 2 * till.tokens_in and usage.input > 2 * (route.window or _USUAL_CONTEXT):
         return f"{usage.input} input tokens are more than the model can take"
-    if usage.output > 2 * till.ceiling and usage.output > 2 * (
-        route.max_output or route.model.max_output or _USUAL_OUTPUT
-    ):
+    if usage.output > 2 * till.ceiling and usage.output > 2 * (route.longest or _USUAL_OUTPUT):
         return f"{usage.output} output tokens are more than the call could have"
     if till.expects is NOTHING and not (usage.images or usage.characters or usage.milliseconds):
         return ""

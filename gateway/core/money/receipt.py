@@ -103,15 +103,17 @@ def verify_receipt(receipt: dict[str, Any], row: bytes) -> list[str]:
 
 def line_amount(name: str, quantity: int, price: str) -> Fraction:
     """A line in dollars, exactly."""
-    for unit, (_, per) in _UNIT.items():
-        if name.endswith(unit):
-            return Fraction(quantity, per) * Fraction(price)
-    return Fraction(0)
+    _, per = _unit_of(name)
+    return Fraction(quantity, per) * Fraction(price) if per else Fraction(0)
 
 
 def counted_in(name: str) -> str:
     """What the quantity of a line counts."""
-    return next((counted for unit, (counted, _) in _UNIT.items() if name.endswith(unit)), "")
+    return _unit_of(name)[0]
+
+
+def _unit_of(name: str) -> tuple[str, int]:
+    return next((unit for end, unit in _UNIT.items() if name.endswith(end)), ("", 0))
 
 
 def _explained(receipt: dict[str, Any]) -> bool:

@@ -74,7 +74,7 @@ def offers(route: Route) -> int:
 
 def room(route: Route) -> int:
     """The tokens of context a route has; one that does not say is taken to have enough."""
-    return route.context or route.model.context or NO_END
+    return route.window or NO_END
 
 
 def lacks(route: Route, needs: Needs) -> str | None:

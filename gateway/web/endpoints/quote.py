@@ -17,7 +17,6 @@ from gateway.pipeline.admit import authenticate
 from gateway.pipeline.attempt import Order, expects
 from gateway.pipeline.candidates import Wanted, quotable
 from gateway.pipeline.operations import NOTHING, OPERATIONS
-from gateway.pipeline.reaching import reachable
 from gateway.pipeline.services import Candidate, Services
 from gateway.pipeline.wishes import Wishes, ceiling, wishes_of
 from gateway.schemas import (
@@ -77,7 +76,7 @@ async def quote(exchange: Exchange) -> None:
     for candidate in quotable(services, standing, wanted, known.model):
         used = expects(candidate, order, services.mishaps, now)
         one = priced(candidate, standing.scale, tokens, wishes, used)
-        quotes.append(one | {"available": reachable(candidate.route)})
+        quotes.append(one | {"available": candidate.route.provider.configured})
     quotes.sort(key=lambda one: float(one["max_cost"]))
     exchange.answer({"object": "quote", "currency": "usd", "model": known.model, "routes": quotes})
 

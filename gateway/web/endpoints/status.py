@@ -29,7 +29,7 @@ async def status(exchange: Exchange) -> None:
             },
             "upstreams": {
                 name: {
-                    "configured": bool(provider.credentials) or not provider.needs_credential,
+                    "configured": provider.configured,
                     **site.health.of(name),
                     **_standing(site, name),
                     **({} if provider.probe is None else _probed(site, name)),
