@@ -15,6 +15,7 @@ from typing import Any
 
 from stevedore.named import NamedExtensionManager
 
+from gateway.catalog.problems import near_miss
 from gateway.sdk import CONTRACT, PASSTHROUGH, Adapter, Job, Operation, clean
 
 GROUP = "gateway.providers"
@@ -106,7 +107,9 @@ class Plugins:
     def in_words(self, name: str) -> str:
         """Why an adapter is not in use, to follow its name in a sentence."""
         if self.failures[name] == _NOT_INSTALLED:
-            return "is not installed: no installed package offers it"
+            guess = near_miss(name, (entry.name for entry in self._discover()))
+            hint = f" ({guess.removeprefix('; ')})" if guess else ""
+            return f"is not installed: no installed package offers it{hint}"
         reason = self.reasons.get(name)
         return self.failures[name] + (f" ({reason})" if reason else "")
 

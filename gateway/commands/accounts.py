@@ -8,7 +8,14 @@ from typing import Any
 import click
 
 from gateway.arguments import db_option, json_option, one_line
-from gateway.commands.common import fail, print_json, print_table, run_command
+from gateway.commands.common import (
+    allowance,
+    fail,
+    money,
+    print_json,
+    print_table,
+    run_command,
+)
 
 _PERIODS = click.Choice(["none", "day", "week", "month"])
 
@@ -64,7 +71,7 @@ def list_accounts(db: Path, as_json: bool) -> None:
         [
             (
                 row["id"], row["name"], row["group"] or "-", _balance(row), row["held"],
-                row["charged"], _limit(row), row["status"],
+                row["charged"], allowance(row["spend_limit"], row["period"]), row["status"],
             )
             for row in rows
         ],
@@ -144,18 +151,12 @@ def _terms(row: dict[str, Any]) -> str:
     """What the account was told beside its money, where it was."""
     terms = {
         "group": row["group"],
-        "credit": f"${row['credit']}" if row["credit"] not in (None, "0") else None,
-        "limit": _limit(row) if row["spend_limit"] is not None else None,
+        "credit": money(row["credit"]) if row["credit"] not in (None, "0") else None,
+        "limit": allowance(row["spend_limit"], row["period"]) if row["spend_limit"] else None,
     }
     told = ", ".join(f"{name} {value}" for name, value in terms.items() if value is not None)
     return f" With {told}." if told else ""
 
 
 def _balance(row: dict[str, Any]) -> str:
-    return f"${row['balance']}" + (" (billed afterwards)" if row["credit"] is None else "")
-
-
-def _limit(row: dict[str, Any]) -> str:
-    if row["spend_limit"] is None:
-        return "-"
-    return f"${row['spend_limit']}" + ("" if row["period"] == "none" else f" a {row['period']}")
+    return money(row["balance"]) + (" (billed afterwards)" if row["credit"] is None else "")

@@ -54,6 +54,18 @@ def print_table(head: tuple[str, ...], rows: list[tuple[Any, ...]]) -> None:
         click.echo(line.rstrip())
 
 
+def money(amount: str) -> str:
+    """Decimal dollars as people write them, the sign before the $."""
+    return f"-${amount[1:]}" if amount.startswith("-") else f"${amount}"
+
+
+def allowance(amount: str | None, period: str) -> str:
+    """What may be spent in a period, or a dash."""
+    if amount is None:
+        return "-"
+    return money(amount) + ("" if period == "none" else f" a {period}")
+
+
 def fail(message: str) -> NoReturn:
     """Say what is wrong and end with 1."""
     click.echo(message, err=True)

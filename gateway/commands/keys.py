@@ -21,7 +21,7 @@ from gateway.arguments import (
     shown,
     state_of,
 )
-from gateway.commands.common import fail, print_json, print_table, run_command
+from gateway.commands.common import allowance, fail, print_json, print_table, run_command
 from gateway.domain import SCOPES
 
 
@@ -100,13 +100,14 @@ def list_keys(account: str | None, db: Path, as_json: bool) -> None:
         print_json(rows)
         return
     print_table(
-        ("ID", "NAME", "ACCOUNT", "KEY", "CREATED", "STATE"),
+        ("ID", "NAME", "ACCOUNT", "KEY", "BUDGET", "CREATED", "STATE"),
         [
             (
                 row["id"],
                 row["name"],
                 row["account"],
                 row["prefix"] + "…",
+                allowance(row["budget"], row["period"]),
                 shown(row["created_at"], "%Y-%m-%d"),
                 state_of(row),
             )

@@ -95,6 +95,7 @@ class Commands:
         self, account: str | None = None, after: str | None = None, limit: int = 1_000_000
     ) -> Any:
         """Keys, oldest first."""
+        await self._must_exist(account, None)
         return [key_view(key) for key in await self._store.keys.list(account, after, limit)]
 
     async def create_account(
@@ -177,10 +178,12 @@ class Commands:
 
     async def usage(self, **wanted: Any) -> Any:
         """What was used, by hour, day, key, model, route or provider."""
+        await self._must_exist(wanted.get("account"), wanted.get("key"))
         return await usage.summary(self._store, **wanted)
 
     async def calls(self, **wanted: Any) -> Any:
         """Settled calls, newest first, a page at a time."""
+        await self._must_exist(wanted.get("account"), wanted.get("key"))
         found, after = await calls.search(self._store, **wanted)
         return {"calls": found, "after": after}
 
@@ -190,6 +193,13 @@ class Commands:
         if found is None:
             raise CommandError(f"No settled call has the id '{request}'.")
         return found
+
+    async def _must_exist(self, account: str | None, key: str | None) -> None:
+        """Refuse to report on whom there is not: an empty report would look like no use."""
+        if account is not None:
+            await self._find(account)
+        if key is not None and await self._store.keys.get(key) is None:
+            raise CommandError(f"No key has the id '{key}'. See: gateway keys list")
 
     async def _find(self, account: str) -> Account:
         found = await self._store.accounts.find(account)

@@ -20,6 +20,13 @@ def test_an_account_shows_what_it_was_told(db: str) -> None:
     assert invoke("accounts", "show", "acme", "--db", db).output == changed.output
 
 
+def test_what_an_account_owes(db: str) -> None:
+    """An amount below zero has its sign before the dollar."""
+    assert invoke("accounts", "create", "acme", "--credit", "5", "--db", db).exit_code == 0
+    owes = invoke("adjust", "acme", "-1.90", "--memo", "broken promise", "--db", db)
+    assert "active: -$1.9, 0 of it held" in owes.output
+
+
 def test_a_file_that_is_being_written_to(db: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """It is named, and so is what to do."""
     assert invoke("accounts", "create", "acme", "--db", db).exit_code == 0

@@ -36,6 +36,15 @@ def test_check(catalog: str, tmp_path: Path) -> None:
     assert "none.yaml" in missing.output
 
 
+def test_a_misspelt_adapter(catalog: str, tmp_path: Path) -> None:
+    """The one that was meant is named."""
+    misspelt = tmp_path / "misspelt.yaml"
+    misspelt.write_text(Path(catalog).read_text().replace("not-installed", "openia"))
+    said = invoke("check", "--catalog", str(misspelt)).output
+    assert "'openia' is not installed: no installed package offers it (did you mean" in said
+    assert '"openai"' in said
+
+
 def test_models_and_providers(catalog: str) -> None:
     """Both lists, for people and for scripts."""
     rows = json.loads(invoke("models", "--catalog", catalog, "--json").stdout)

@@ -44,6 +44,16 @@ def test_expiry(db: str, when: str, state: str) -> None:
     assert f"until {state}" in invoke("keys", "list", "--db", db).output
 
 
+def test_budgets_are_listed(db: str) -> None:
+    """A list of keys says what each may spend."""
+    invoke("keys", "create", "free", "--db", db)
+    invoke("keys", "create", "paid", "--budget", "2.50", "--period", "week", "--db", db)
+    head, free, paid = invoke("keys", "list", "--db", db).output.splitlines()
+    place = head.index("BUDGET")
+    assert free[place:].split()[0] == "-"
+    assert paid[place:].startswith("$2.5 a week ")
+
+
 def test_states_of_keys() -> None:
     """The list can show any moment a database may hold."""
     key: dict[str, Any] = {"revoked_at": None, "expires_at": None}

@@ -62,6 +62,10 @@ def test_a_database_that_is_not_there(tmp_path: Path, command: str) -> None:
         ["keys", "create", "n" * 300],
         ["keys", "revoke", "nobody"],
         ["topup", "default", "-5"],
+        ["usage", "--account", "nobody"],
+        ["usage", "--key", "key_none"],
+        ["ledger", "calls", "--account", "nobody"],
+        ["keys", "list", "--account", "nobody"],
     ],
 )
 def test_mistakes_are_explained(db: str, arguments: list[str]) -> None:
