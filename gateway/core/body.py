@@ -30,6 +30,9 @@ _NOT_STRUCTURE = bytes(set(range(256)) - set(b'[]{}"'))
 _NOT_VALUES = bytes(set(range(256)) - set(b'[{,"'))
 _ONE_KIND = bytes.maketrans(b"{}", b"[]")
 _STRING = re.compile(rb'"[^"]*"')
+_QUOTED = re.compile(r"`[^`]*`")
+_TYPES = {"str": "string", "int": "integer", "float": "number", "bool": "boolean"}
+_TYPE = re.compile(rf"\b(?:{'|'.join(_TYPES)})\b")
 _RUNS = re.compile(rb"\[++|\]++")
 _SHOWN_NAME = 100
 _FIELD_PATH = re.compile(r" - at `\$(?:\.key|\[\.\.\.\])?\.?([^`]*)`$")
@@ -272,7 +275,15 @@ def _refusal(error: Exception, known: Any = None) -> Fault:
     words = _words(known, path) if reason.startswith("Invalid enum value") else ""
     if words:
         return invalid(f"'{path}' must be {'one of ' if ',' in words else ''}{words}.", path)
-    return invalid(f"'{path}' is not valid: {reason[:1].lower()}{reason[1:]}.", path)
+    return invalid(f"'{path}' is not valid: {_in_json_words(reason)}.", path)
+
+
+def _in_json_words(reason: str) -> str:
+    """What was expected, in the words of JSON instead of Python's, and without a pattern."""
+    if " matching regex " in reason:
+        return "its text does not have the form that is expected"
+    told = _QUOTED.sub(lambda quoted: _TYPE.sub(lambda name: _TYPES[name[0]], quoted[0]), reason)
+    return told[:1].lower() + told[1:]
 
 
 def _words(known: Any, name: str) -> str:

@@ -11,6 +11,7 @@ import pytest
 from gateway.core.body import decode_as
 from gateway.errors import INVALID_REQUEST, Fault
 from gateway.schemas import chat, completions, embeddings, images
+from gateway.schemas.videos import VideoRequest
 from gateway.web.admin.accounts import AccountChange
 
 CHAT = {"model": "m", "messages": [{"role": "user", "content": "hi"}]}
@@ -228,6 +229,29 @@ def test_a_few_words_are_all_named(decoder: Any, body: Any, name: str, words: st
     of = "one of " if "," in words else ""
     assert refused.value.message == f"'{name}' must be {of}{words}."
     assert refused.value.param == name
+
+
+@pytest.mark.parametrize(
+    ("decoder", "wrong", "told"),
+    [
+        (chat.decoder, {"model": 5}, "'model' is not valid: expected `string`, got `integer`."),
+        (
+            chat.decoder,
+            {"max_tokens": "many"},
+            "'max_tokens' is not valid: expected `integer | null`, got `string`.",
+        ),
+        (
+            msgspec.json.Decoder(VideoRequest),
+            {"seconds": "abc"},
+            "'seconds' is not valid: its text does not have the form that is expected.",
+        ),
+    ],
+)
+def test_types_are_told_in_words_of_json(decoder: Any, wrong: Any, told: str) -> None:
+    """Clients write JSON, and in many languages: no Python types and no patterns."""
+    with pytest.raises(Fault) as refused:
+        decode_as(json.dumps(CHAT | wrong).encode(), decoder)
+    assert refused.value.message == told
 
 
 def test_a_member_that_is_not_taken_is_named() -> None:
