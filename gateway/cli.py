@@ -24,6 +24,7 @@ from gateway.arguments import (
     prefix_option,
 )
 from gateway.commands.accounts import accounts, adjust, topup
+from gateway.commands.backup import backup
 from gateway.commands.common import fail, print_json, print_table
 from gateway.commands.keys import keys
 from gateway.commands.ledger import ledger, receipt, usage
@@ -362,7 +363,7 @@ def url_host(host: str) -> str:
     return f"[{host}]" if ":" in host else host
 
 
-for command in (keys, accounts, topup, adjust, usage, ledger, receipt, plugin):
+for command in (keys, accounts, topup, adjust, usage, ledger, receipt, backup, plugin):
     main.add_command(command)
 
 

@@ -23,7 +23,7 @@ import aiosqlite
 APPLICATION_ID = 0x49534754  # "ISGT"
 Sync = Literal["full", "normal"]
 
-_NOT_OURS = "{path} is not a gateway database; the file was left untouched. Choose another --db."
+NOT_OURS = "{path} is not a gateway database; the file was left untouched. Choose another --db."
 _CHECKPOINT_PAGES = 4_000
 _STATEMENTS = 512
 _CACHE_KIB = 32_768  # what a second of calls at full speed writes is still there to be added up
@@ -227,7 +227,7 @@ async def _prepare(connection: aiosqlite.Connection, path: Path, sync: Sync) -> 
     tables = await _scalar(connection, "SELECT count(*) FROM sqlite_schema")
     migrations = _migrations()
     if owner != APPLICATION_ID and tables:
-        raise StoreError(_NOT_OURS.format(path=path))
+        raise StoreError(NOT_OURS.format(path=path))
     if version > len(migrations):
         raise StoreError(
             f"{path} was written by a newer gateway (schema {version}, this one knows "
