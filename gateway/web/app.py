@@ -243,6 +243,8 @@ class App:
         record.fault = fault
         record.cause = fault.cause
         fault.forget_frames()
+        if manner.dialect == "messages" and not record.headers:  # of a path that leads nowhere
+            record.headers = (("request-id", record.id),)
         if not connection.content.is_eof():
             sink.close_after()
         sink.fail(fault, manner, record.headers)
