@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections import deque
 from typing import Literal
 
+from gateway.errors import CLIENT_CLOSED
 from gateway.pipeline.record import Record
 
 _WINDOW = 50
@@ -41,15 +42,18 @@ class Health:
 
         Tries that failed count as well, though another provider may have saved the call.
         """
-        if not record.sent_upstream:
-            return
         fault = record.fault
+        left = fault is None and record.status == CLIENT_CLOSED.status
+        if not (record.sent_upstream or left):
+            return
         for one in record.tries if fault is None else record.tries[:-1]:
             if one["outcome"] not in _SAYS_NOTHING:
                 self._failed(str(one["provider"]), str(one["cause"]), now)
         if fault is not None:
             if fault.kind.blame != "client" or fault.kind.status == 429:
                 self._failed(record.provider, fault.cause, now)
+            return
+        if left:  # be it from one that hangs
             return
         lately = self._providers.get(record.provider) or self._of(record.provider)
         lately.outcomes.append(True)

@@ -44,6 +44,9 @@ async def brought(
     tasks = [asyncio.ensure_future(bring(request)) for request in requests]
     try:
         return tuple(await asyncio.gather(*tasks))
+    except asyncio.CancelledError:
+        # One of them may have said that it was not sent: that is not so of the call it is part of.
+        raise asyncio.CancelledError from None
     finally:
         for task in tasks:
             task.cancel()

@@ -40,6 +40,7 @@ class Record:
     charged: int = 0
     flag: int = 0
     tries: tuple[dict[str, str | int], ...] = ()  # those that failed, where there was more than one
+    goes_on: bool = False  # whoever leaves: a task has been made of it, or is being made
     failed_before: int = 0  # how many of them had failed when the last was sent
     sequence: int = 0  # where an event of the gateway's own would stand in the stream
     headers: Headers = ()  # what every answer of the call says, be it an error

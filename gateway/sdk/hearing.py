@@ -162,7 +162,8 @@ def written(call: Call, headers: Mapping[str, str]) -> str | None:
         return None
     if kind.endswith("json") or kind == "text/event-stream":
         return None
-    return given if kind in _TEXTS else TEXT
+    sayable = given.isascii() and given.isprintable()  # what stands behind it may be anything
+    return given if kind in _TEXTS and sayable else TEXT
 
 
 class _Answer(Struct):

@@ -196,7 +196,8 @@ def _own_type(call: Call, headers: Mapping[str, str]) -> str | None:
         return None
     if call.body.value("stream_format") == "sse":
         return EVENTS
-    return given if kind.startswith("audio/") else manner_of(call).content_type
+    sayable = given.isascii() and given.isprintable()  # what stands behind it may be anything
+    return given if kind.startswith("audio/") and sayable else manner_of(call).content_type
 
 
 def _text(value: object) -> str:

@@ -243,6 +243,8 @@ class App:
         record.fault = fault
         record.cause = fault.cause
         fault.forget_frames()
+        if manner.dialect == "messages" and not record.headers:  # of a path that leads nowhere
+            record.headers = (("request-id", record.id),)
         if not connection.content.is_eof():
             sink.close_after()
         sink.fail(fault, manner, record.headers)
@@ -309,5 +311,6 @@ def _was_done(record: Record) -> bool:
     fault = record.fault
     if record.operation.startswith("admin_"):  # what fails on our side may fail after the deed
         return fault is None or fault.kind.status >= 500
-    left = record.status == errors.CLIENT_CLOSED.status
-    return record.sent_upstream > 0 or (fault is None and not left)
+    if record.status == errors.CLIENT_CLOSED.status:
+        return record.sent_upstream > 0 or record.goes_on
+    return record.sent_upstream > 0 or fault is None

@@ -90,17 +90,17 @@ class Exchange(Struct, frozen=True):
         Clients of the Messages dialect have names of their own for them.
         """
         query = self.query
-        after = query.get("after", query.get("after_id"))
-        before = query.get("before", query.get("before_id"))
-        if after is not None and before is not None:
-            raise invalid("Give either 'after' or 'before', not both.", "before")
+        after = "after" if "after" in query else "after_id"
+        before = "before" if "before" in query else "before_id"
+        if after in query and before in query:
+            raise invalid(f"Give either '{after}' or '{before}', not both.", before)
         limit = _limit(query.get("limit"))
-        if before is not None:
-            end = _place(items, before, "before")
+        if before in query:
+            end = _place(items, query[before], before)
             start = max(0, end - limit)
             more = start > 0
         else:
-            start = 0 if after is None else _place(items, after, "after") + 1
+            start = _place(items, query[after], after) + 1 if after in query else 0
             end = min(len(items), start + limit)
             more = end < len(items)
         chosen = items[start:end]

@@ -181,6 +181,7 @@ def test_what_is_no_answer_is_the_providers_failure(body: bytes) -> None:
         ("vtt", "text/vtt", "text/vtt"),
         ("srt", "", "text/plain; charset=utf-8"),
         ("srt", "text/html", "text/plain; charset=utf-8"),
+        ("vtt", 'text/vtt; name="\xe9"', "text/plain; charset=utf-8"),
         ("text", "application/json", None),
         ("text", "text/event-stream", None),
         ("json", "text/plain", None),

@@ -67,6 +67,17 @@ async def test_masked_for_every_kind_of_credential(tmp_path: Path, endpoint: str
             assert "***" in json.dumps(answer.json()["request"]["headers"])
 
 
+async def test_where_a_provider_is_is_for_operators(tmp_path: Path) -> None:
+    """A gateway may stand before hosts that nobody else is to know of."""
+    async with running(tmp_path, text=catalog()) as gateway:
+        admin = await gateway.server.store.keys.create("a", scopes=("admin", "inference"))
+        for key, host in ((gateway.key, "***"), (str(admin.secret), "127.0.0.1:9")):
+            body = request({"model": "key", "messages": TURNS}, key, path="/v1/explain")
+            answer = await ask(gateway.server.port, body)
+            assert answer.json()["request"]["url"] == f"http://{host}/chat/completions"
+            assert (b"127.0.0.1" in answer.body) is (host != "***")
+
+
 async def test_a_key_sees_only_the_models_that_it_may_call(tmp_path: Path) -> None:
     async with running(tmp_path, text=catalog()) as gateway:
         who = await payer(gateway.server.store, name="narrow", allow=("the-key",))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -217,3 +218,33 @@ async def test_a_measure_that_fails(gateway: Gateway, fake: FakeUpstream) -> Non
     assert (answer.status, answer.error["code"]) == (502, "upstream_error")
     assert "adapter 'openai-compatible' failed" in answer.error["message"]
     assert not fake.requests
+
+
+async def test_who_leaves_while_a_further_request_waits_for_a_connection(
+    gateway: Gateway, fake: FakeUpstream
+) -> None:
+    """Pays: that one has not been sent, but the first has been answered, and cost the operator."""
+    waits = asyncio.Event()
+
+    async def never(*_: object, **__: object) -> object:
+        waits.set()
+        return await asyncio.get_running_loop().create_future()
+
+    async def handler(exchange: Exchange) -> None:
+        upstream: Any = gateway.server.site.services.upstream
+        upstream._connector = SimpleNamespace(open=never, close=bool)
+        body = b'{"picture":"1"}'
+        closes = [("Content-Length", str(len(body))), ("Connection", "close")]
+        await exchange.send(head(200, closes) + body)
+
+    fake.handler = handler
+    who = await payer(gateway.server.store, 10**12)
+    client = await RawClient.open(gateway.server.port)
+    body = b'{"model":"image-slug","prompt":"p","n":3}'
+    client.send(request(body, who.secret, path="/v1/images/generations"))
+    await asyncio.wait_for(waits.wait(), 5)
+    client.abort()
+    await gateway.idle()
+    await gateway.server.store.ledger.flush()
+    rows = entries(gateway.server.store.database.path, who.account)
+    assert charges(rows) == [120_000_000]

@@ -13,7 +13,7 @@ from gateway.store.verify import verify
 from tests.fake_upstream import Exchange, FakeUpstream
 from tests.harness import Gateway, running
 from tests.money import SETTLE, Payer, entries, open_calls, payer, sound, until
-from tests.rawclient import RawClient, request
+from tests.rawclient import RawClient, ask, request
 from tests.tasks.studio import ADAPTERS, QUICK, SLOW, Client, Studio, catalog, client_of, database
 
 
@@ -191,7 +191,9 @@ async def test_a_song_that_cannot_be_written_down(
 async def test_who_leaves_as_a_song_is_written_down_has_it(
     gateway: Gateway, client: Client, fake: FakeUpstream, tmp_path: Path
 ) -> None:
-    """It is sung all the same: its money would stay set aside, and it pending, until a restart."""
+    """It is sung all the same: its money would stay set aside, and it pending, until a restart.
+    Who comes again with the same Idempotency-Key does not begin another.
+    """
     writing, go_on = asyncio.Event(), asyncio.Event()
     book = gateway.server.tasks.book
     add = book.add
@@ -208,11 +210,16 @@ async def test_who_leaves_as_a_song_is_written_down_has_it(
     )
     async with await RawClient.open(gateway.server.port) as leaving:
         body = b'{"model":"song","prompt":"la"}'
-        leaving.send(request(body, gateway.key, path="/v1/music/generations"))
+        once = request(
+            body, gateway.key, path="/v1/music/generations", headers={"Idempotency-Key": "k"}
+        )
+        leaving.send(once)
         await writing.wait()
         leaving.abort()
     await gateway.idle()
     go_on.set()
+    again = await ask(gateway.server.port, once)
+    assert (again.status, again.error["code"]) == (409, "idempotency_in_use")
     (begun,) = (await client("GET", "music/generations")).json()["data"]
     async with asyncio.timeout(10):
         done = await client.ended(begun["id"], "music/generations")

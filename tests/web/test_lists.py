@@ -52,9 +52,30 @@ async def test_anthropics_client_reads_the_list(gateway: Gateway) -> None:
 
 async def test_no_endpoint_below_messages(gateway: Gateway) -> None:
     """Who asks there reads errors of that dialect."""
-    told = (await get(gateway, "/v1/messages/batches")).json()
+    answer = await get(gateway, "/v1/messages/batches")
+    told = answer.json()
+    assert answer.header("request-id") == answer.header("x-request-id") == told["request_id"]
     assert (told["type"], told["error"]["type"]) == ("error", "not_found_error")
     assert "'/v1/messages/batches'" in told["error"]["message"]
+
+
+@pytest.mark.parametrize(
+    ("query", "param"),
+    [
+        ("after=nobody", "after"),
+        ("after_id=nobody", "after_id"),
+        ("before=nobody", "before"),
+        ("before_id=nobody", "before_id"),
+        ("after_id=echo&before_id=echo", "before_id"),
+    ],
+)
+async def test_a_cursor_is_refused_by_its_own_name(
+    gateway: Gateway, query: str, param: str
+) -> None:
+    """Each dialect's clients have names of their own, and know no other."""
+    answer = await get(gateway, f"/v1/models?{query}")
+    assert (answer.status, answer.error["param"]) == (400, param)
+    assert f"'{param}'" in answer.error["message"]
 
 
 async def test_the_split_lists(gateway: Gateway) -> None:

@@ -53,6 +53,7 @@ async def submit(
     handed = job.handed = Handed(tasks, operation, webhook)
     job.till.later = True
     await job.till.open(False)
+    record.goes_on = True
     waits = job.candidate.operation.job
     if waits is not None and waits.waits:
         await asyncio.shield(tasks.spawn(_begun_alone(job, handed, record, serve)))

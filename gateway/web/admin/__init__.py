@@ -44,7 +44,7 @@ def dispatch(path: str, actions: Mapping[str, Act]) -> Act:
         method = exchange.request.method
         act = actions["GET" if method == "HEAD" else method]
         if listing is not None and act is actions.get("GET"):
-            _check_query(exchange, listing[4])
+            await _check_query(exchange, listing[4])
         try:
             await act(exchange)
         except (CommandError, ValueError) as error:
@@ -53,9 +53,10 @@ def dispatch(path: str, actions: Mapping[str, Act]) -> Act:
     return serve
 
 
-def _check_query(exchange: Exchange, known: tuple[str, ...]) -> None:
+async def _check_query(exchange: Exchange, known: tuple[str, ...]) -> None:
     """A misspelt filter would list everything, and be believed."""
     for name in exchange.query:
         if name not in known:
+            await exchange.key()  # who may not ask is told that, and nothing of what to ask
             what = f"may be {', '.join(known)}" if known else "are none here"
             raise invalid(f"'{name[:100]}' is not known here: query parameters {what}.", name[:100])

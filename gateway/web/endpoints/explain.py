@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from typing import Any
+from urllib.parse import urlsplit, urlunsplit
 
 import msgspec
 from msgspec import structs
@@ -32,7 +33,10 @@ _MASK = "***"
 
 
 async def explain(exchange: Exchange) -> None:
-    """Show the route, the provider's request with its secrets masked, the fidelity, the quote."""
+    """Show the route, the provider's request with its secrets masked, the fidelity, the quote.
+
+    Its host is for operators.
+    """
     services = exchange.site.services
     key = await authenticate(services, exchange.secret(), exchange.address)
     exchange.record.key = key.id
@@ -69,7 +73,7 @@ async def explain(exchange: Exchange) -> None:
         "others": [other.route.slug for other in found[1:]],
         "fidelity": fidelity(request) or "untouched",
         "adapted": list(request.adapted),
-        "request": _shown(request),
+        "request": _shown(request, whole="admin" in key.scopes),
         "quote": priced(candidate, standing.scale, input_tokens(raw), wishes, used),
     }
     exchange.sink.reply(200, (JSON,), msgspec.json.encode(explanation))
@@ -99,13 +103,19 @@ def _request(candidate: Candidate, order: Order, services: Services) -> Upstream
     return services.mishaps.guarded(adapter, lambda: sound_request(build(call, masked)))
 
 
-def _shown(request: UpstreamRequest) -> dict[str, Any]:
+def _shown(request: UpstreamRequest, *, whole: bool) -> dict[str, Any]:
     return {
         "method": request.method,
-        "url": request.url,
+        "url": request.url if whole else _without_host(request.url),
         "headers": dict(request.headers),
         "body": _body(request.body),
     }
+
+
+def _without_host(url: str) -> str:
+    """Where a provider is, is the operator's business alone."""
+    parts = urlsplit(url)
+    return urlunsplit(parts._replace(netloc=_MASK)) if parts.netloc else url
 
 
 def _body(raw: bytes) -> msgspec.Raw | str:

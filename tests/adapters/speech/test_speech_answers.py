@@ -9,6 +9,7 @@ import pytest
 
 from gateway.core.sound import riff
 from gateway.errors import UPSTREAM_ERROR
+from gateway.pipeline.mishaps import sound_type
 from gateway.sdk import Adapter
 from tests.adapters.speech import hosts
 from tests.adapters.speech.hosts import ALL, SOUND, TIME, call, heard, run, translator
@@ -25,6 +26,23 @@ def test_bytes_pass_untouched(adapter: Adapter) -> None:
     assert one.finish() == b""
     assert one.complete
     assert one.usage is None
+
+
+@pytest.mark.parametrize(
+    ("given", "told"),
+    [
+        ("audio/pcm;rate=24000", "audio/pcm;rate=24000"),
+        ('audio/mpeg; name="\xe9.mp3"', "audio/mpeg"),
+        ("audio/mpeg;\tx=y", "audio/mpeg"),
+        ("audio/\xe9", "audio/mpeg"),
+    ],
+)
+@pytest.mark.parametrize("adapter", OPENAI_LIKE.values(), ids=OPENAI_LIKE)
+def test_a_type_that_cannot_be_passed_on(adapter: Adapter, given: str, told: str) -> None:
+    """Sound that has been made and paid for is not lost for what stands behind its type."""
+    media = adapter.operations["speech"].media
+    assert media is not None
+    assert sound_type(media(call(), {"content-type": given})) == told
 
 
 @pytest.mark.parametrize("size", [1, 3, 700, 1 << 20])

@@ -31,7 +31,7 @@ async def admin(gateway: Gateway) -> str:
     return str((await gateway.server.store.keys.create("boss", scopes=scopes)).secret)
 
 
-async def do(gateway: Gateway, method: str, path: str, key: str, body: Any = None) -> Answer:
+async def do(gateway: Gateway, method: str, path: str, key: str | None, body: Any = None) -> Answer:
     raw = b"" if body is None else json.dumps(body).encode()
     return await ask(
         gateway.server.port, request(raw, key, path=f"/admin/v1/{path}", method=method)
@@ -82,6 +82,8 @@ async def test_a_query_that_would_not_be_heeded(
     answer = await do(gateway, "GET", path, admin)
     assert (answer.status, answer.error["param"]) == (400, param)
     assert told in answer.error["message"]
+    stranger = await do(gateway, "GET", path, None)
+    assert (stranger.status, told in stranger.error["message"]) == (401, False)
 
 
 async def test_preferences_are_handed_on(gateway: Gateway, admin: str) -> None:
