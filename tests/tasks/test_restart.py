@@ -252,25 +252,29 @@ async def test_a_song_cut_off(tmp_path: Path, fake: FakeUpstream, studio: Studio
     assert verify(database(tmp_path)).problems == []
 
 
-async def test_a_song_cancelled(tmp_path: Path, fake: FakeUpstream, studio: Studio) -> None:
-    """It is let go in the middle of being waited for."""
-    arrived = asyncio.Event()
-    closed: list[bool] = []
+async def test_a_song_cannot_be_cancelled(
+    tmp_path: Path, fake: FakeUpstream, studio: Studio
+) -> None:
+    """Its provider makes it, and has its money, whoever still waits: it goes on, and is charged."""
+    arrived, go_on = asyncio.Event(), asyncio.Event()
 
     async def handler(exchange: Exchange) -> None:
         arrived.set()
-        await exchange.client_closed()
-        closed.append(True)
+        await go_on.wait()
+        await studio(exchange)
 
     fake.handler = handler
     async with running(tmp_path, text=catalog(fake), pace=QUICK, adapters=ADAPTERS) as gateway:
         client = Client(gateway.server.port, gateway.key)
         begun = (await client("POST", "music/generations", {"model": "song", "prompt": "x"})).json()
         await arrived.wait()
-        path = f"music/generations/{begun['id']}/cancel"
-        assert (await client("POST", path, {})).json()["error"]["code"] == "cancelled"
-        await until(lambda: closed)
-    assert charged(tmp_path) == [(499, 0)]
+        path = f"music/generations/{begun['id']}"
+        for refused in (await client("POST", f"{path}/cancel", {}), await client("DELETE", path)):
+            assert refused.status == 400
+            assert "cannot be told to stop" in refused.json()["error"]["message"]
+        go_on.set()
+        await until(lambda: charged(tmp_path))
+    assert [status for status, _ in charged(tmp_path)] == [200]
 
 
 async def test_a_drain_waits_for_songs(tmp_path: Path, fake: FakeUpstream, studio: Studio) -> None:

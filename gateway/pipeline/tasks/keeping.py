@@ -191,8 +191,7 @@ class Tasks:
         live = self.going.live.get(task.id)
         if live is None:
             return None
-        begun = live.progress is not None and live.ending is None
-        if begun and not await can_be_stopped(self.going.services, task, self.pace):
+        if live.ending is None and not await can_be_stopped(self.going.services, task, self.pace):
             raise Fault(
                 INVALID_REQUEST,
                 "This provider cannot be told to stop, so the work goes on; it can be deleted once "
