@@ -180,7 +180,7 @@ class Server:
     async def _listen(self) -> None:
         loop = asyncio.get_running_loop()
         guards = Guards(max_connections=connection_cap(self.settings.max_connections))
-        self.room = Room(guards, loop, self.app.handle)
+        self.room = Room(guards, loop, self.app.handle, self.app.note)
         self._listener = await loop.create_server(
             lambda: Connection(self.room),
             self.settings.host,

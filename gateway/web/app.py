@@ -131,6 +131,16 @@ class App:
                 table[f"{prefix}/{name}"] = structs.replace(endpoint, manner=manner)
         self._exact, self._below = exact, below
 
+    def note(self, fault: Fault) -> str:
+        """Count and log what was refused before it came to be a request; the id it has there."""
+        number, name = next(self._ids)
+        now = self._clock.monotonic()
+        record = Record(name, now, number, status=fault.kind.status, finished=now)
+        record.fault, record.cause = fault, fault.cause
+        self.site.metrics.call(record)
+        self.site.log.call(record, self._clock.time())
+        return name
+
     async def handle(self, request: Request, connection: Connection) -> bool:
         """Serve one request from its head to the end of its answer; whether more may follow."""
         number, name = next(self._ids)

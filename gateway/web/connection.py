@@ -99,7 +99,7 @@ class Connection(web.RequestHandler):
         if len(room.connections) >= room.guards.max_connections:
             self._refused = True
             room.refused += 1
-            _refuse(transport)
+            _turn_away(transport, room.note)
             return
         room.connections.add(self)
         self._waiting_since = room.loop.time()
@@ -270,20 +270,23 @@ class Connection(web.RequestHandler):
         elif self._request_in_progress:
             return
         elif self._head_since and now - self._head_since > guards.header_deadline:
-            self._time_out("The request's headers were not complete in time.")
-        elif now - self._waiting_since > (
-            guards.idle_deadline if self._served else guards.header_deadline
-        ):
+            message = "The request's headers were not complete in time."
+            self._refuse(Fault(errors.REQUEST_TIMEOUT, message, cause="slow_head"))
             self.force_close()
+        else:
+            deadline = guards.idle_deadline if self._served else guards.header_deadline
+            if now - self._waiting_since > deadline:
+                self.force_close()
 
     def _refuse(self, fault: Fault) -> bool:
         """Answer what never came to be a call of ours, and close."""
         if self.transport is not None:
-            self.transport.write(raw_reply(fault))
+            self.transport.write(raw_reply(fault, self._room.note(fault)))
         return False
 
     async def _malformed(self) -> bool:
-        return self._refuse(errors.invalid("The HTTP request is malformed and was not processed."))
+        message = "The HTTP request is malformed and was not processed."
+        return self._refuse(Fault(errors.INVALID_REQUEST, message, cause="malformed_http"))
 
     async def _clear_away(self) -> None:
         """Deal with what a request has left unread."""
@@ -309,9 +312,7 @@ class Connection(web.RequestHandler):
                 self._resume_reading_if_drained()
 
     async def _linger(self, content: StreamReader) -> None:
-        """Let a client finish what nobody wants to read, for a while: it may not see the answer
-        otherwise.
-        """
+        """Let a client finish what nobody wants to read, for a while, lest it miss the answer."""
         try:
             async with asyncio.timeout(self._lingering_time):
                 while not content.is_eof() and not self._force_close:
@@ -336,10 +337,6 @@ class Connection(web.RequestHandler):
             )
         )
 
-    def _time_out(self, message: str) -> None:
-        self._refuse(Fault(errors.REQUEST_TIMEOUT, message))
-        self.force_close()
-
     def _abort(self) -> None:
         """What waits to be sent to a client that does not read is thrown away with it."""
         if self.transport is not None:
@@ -347,6 +344,7 @@ class Connection(web.RequestHandler):
 
 
 Handle = Callable[[Request, Connection], Awaitable[bool]]
+Note = Callable[[Fault], str]
 
 
 class _Reading:
@@ -361,10 +359,13 @@ class _Reading:
 class Room:
     """All client connections of one server."""
 
-    def __init__(self, guards: Guards, loop: asyncio.AbstractEventLoop, handle: Handle) -> None:
+    def __init__(
+        self, guards: Guards, loop: asyncio.AbstractEventLoop, handle: Handle, note: Note
+    ) -> None:
         self.guards = guards
         self.loop = loop
         self.handle = handle
+        self.note = note  # of what is refused before it is a request; gives it its id
         self.server = web.Server(cast("Any", handle), handler_cancellation=True)
         self.connections: set[Connection] = set()
         self.refused = 0
@@ -390,8 +391,9 @@ class Room:
         self.open()
 
 
-def _refuse(transport: asyncio.BaseTransport) -> None:
+def _turn_away(transport: asyncio.BaseTransport, note: Note) -> None:
     writer = cast("asyncio.WriteTransport", transport)  # uvloop's transports are no subclasses
     message = "The gateway has no room for another connection. Retry shortly."
-    writer.write(raw_reply(Fault(errors.NO_UPSTREAM, message, retry_after=1)))
+    fault = Fault(errors.NO_UPSTREAM, message, retry_after=1, cause="connection_cap")
+    writer.write(raw_reply(fault, note(fault)))
     writer.close()

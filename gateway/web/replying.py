@@ -145,11 +145,12 @@ class HttpSink:
         return opening + "\r\n".join(told).encode("latin-1")
 
 
-def raw_reply(fault: Fault) -> bytes:
+def raw_reply(fault: Fault, request: str) -> bytes:
     """A whole error answer for a connection that never came to a request."""
     body = error_body(fault)
-    extra = "".join([f"{name}: {value}\r\n" for name, value in error_headers(fault)])
-    head = f"Content-Type: application/json\r\nContent-Length: {len(body)}\r\n{extra}"
+    told = (("x-request-id", request), _JSON, *error_headers(fault))
+    lines = "".join([f"{name}: {value}\r\n" for name, value in told])
+    head = f"Content-Length: {len(body)}\r\n{lines}"
     return _status_line(fault.kind.status) + f"{head}Connection: close\r\n\r\n".encode() + body
 
 
