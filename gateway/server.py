@@ -226,11 +226,11 @@ class Server:
             self.log.event("warning", "drain_overdue", open_calls=site.open_calls)
 
     async def close(self) -> None:
-        """Stop listening and put everything away; what is still open is cut."""
+        """Stop listening and put everything away; what is still open is told so, and cut."""
         if self._listener is not None:
             self._listener.close()
             for connection in tuple(self.room.connections):
-                connection.force_close()
+                connection.end()
             await self.room.server.shutdown(_LAST_WORDS)
         await self._stack.aclose()
         self.log.event("info", "stopped")

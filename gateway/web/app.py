@@ -173,11 +173,11 @@ class App:
             del exchange, request, headers  # a long stream need not carry what its start needed
             await serving
         except asyncio.CancelledError:
-            _has_left(record)
+            self._broken_off(connection, sink, record, self._manner_of(path, endpoint))
             raise
         except Exception as error:
-            manner = self._manner_of(path) if endpoint is None else endpoint.manner
-            self._fail(connection, sink, record, self._fault_of(record, error), manner)
+            fault = self._fault_of(record, error)
+            self._fail(connection, sink, record, fault, self._manner_of(path, endpoint))
         finally:
             try:
                 if recorder is not None:
@@ -257,8 +257,21 @@ class App:
             sink.close_after()
         sink.fail(fault, manner, record.headers)
 
-    def _manner_of(self, path: str) -> Manner:
+    def _broken_off(
+        self, connection: Connection, sink: HttpSink, record: Record, manner: Manner
+    ) -> None:
+        """The client has left; or the gateway leaves, and says so while it can."""
+        if connection.transport is None:
+            _has_left(record)
+            return
+        message = "The gateway was shut down before this call was finished. Retry in a moment."
+        fault = Fault(errors.NO_UPSTREAM, message, retry_after=1, cause="shut_down")
+        self._fail(connection, sink, record, fault, manner)
+
+    def _manner_of(self, path: str, endpoint: Endpoint | None) -> Manner:
         """An unknown path is answered in the style of the surface it lies under."""
+        if endpoint is not None:
+            return endpoint.manner
         surfaces = self.site.catalog.current.surfaces
         for prefix in sorted(surfaces, key=len, reverse=True):
             if path.startswith(f"{prefix}/messages/"):

@@ -23,7 +23,7 @@ from gateway import errors
 from gateway.errors import Fault
 from gateway.web.heads import Framing, Heads, without_offer
 from gateway.web.reading import Content, Request, Whole
-from gateway.web.replying import raw_reply
+from gateway.web.replying import Note, raw_reply, turn_away
 
 _BAD_HTTP = [(ERROR, EMPTY_PAYLOAD)]
 
@@ -99,7 +99,7 @@ class Connection(web.RequestHandler):
         if len(room.connections) >= room.guards.max_connections:
             self._refused = True
             room.refused += 1
-            _turn_away(transport, room.note)
+            turn_away(transport, room.note)
             return
         room.connections.add(self)
         self._waiting_since = room.loop.time()
@@ -261,6 +261,13 @@ class Connection(web.RequestHandler):
         self._body_bytes = 0
         self._body_since = self._room.loop.time() if reader is not None else 0.0
 
+    def end(self) -> None:
+        """Let no call go on, and tell the client of the one that does; its task closes."""
+        if self._request_in_progress and self._task_handler is not None:
+            self._task_handler.cancel()
+        else:
+            self.force_close()
+
     def check(self, now: float, guards: Guards) -> None:
         """Act on whatever has taken too long."""
         if self._blocked_since and now - self._blocked_since > guards.write_deadline:
@@ -344,7 +351,6 @@ class Connection(web.RequestHandler):
 
 
 Handle = Callable[[Request, Connection], Awaitable[bool]]
-Note = Callable[[Fault], str]
 
 
 class _Reading:
@@ -365,7 +371,7 @@ class Room:
         self.guards = guards
         self.loop = loop
         self.handle = handle
-        self.note = note  # of what is refused before it is a request; gives it its id
+        self.note = note
         self.server = web.Server(cast("Any", handle), handler_cancellation=True)
         self.connections: set[Connection] = set()
         self.refused = 0
@@ -389,11 +395,3 @@ class Room:
     def _tick(self) -> None:
         self.sweep(self.loop.time())
         self.open()
-
-
-def _turn_away(transport: asyncio.BaseTransport, note: Note) -> None:
-    writer = cast("asyncio.WriteTransport", transport)  # uvloop's transports are no subclasses
-    message = "The gateway has no room for another connection. Retry shortly."
-    fault = Fault(errors.NO_UPSTREAM, message, retry_after=1, cause="connection_cap")
-    writer.write(raw_reply(fault, note(fault)))
-    writer.close()

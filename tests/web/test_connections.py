@@ -373,6 +373,7 @@ async def test_closing_while_a_body_is_read(tmp_path, fake: FakeUpstream) -> Non
         await waiting(gateway, "_body_since")
         tasks = [one._task_handler for one in gateway.server.room.connections]
     assert all(task.done() for task in tasks)
+    assert (await client.answer()).status == 503
     assert await client.at_end()
     client.close()
 

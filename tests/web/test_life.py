@@ -55,14 +55,45 @@ async def test_draining(gateway: Gateway, fake: FakeUpstream) -> None:
 
 
 async def test_a_drain_that_takes_too_long(tmp_path: Path, fake: FakeUpstream) -> None:
-    """What is still open when the time is up is cut."""
+    """What is still open when the time is up is told so, and cut."""
     fake.handler = held(asyncio.Event())
     async with running(tmp_path, fake.url + "/v1", drain=0.05) as gateway:
         client = await RawClient.open(gateway.server.port)
         client.send(request(chat(stream=True), gateway.key))
         await client.head()
+        assert await client.chunk() == FIRST
         await gateway.server.drain()
     await asyncio.wait_for(fake.connections[0].closed.wait(), 2)
+    told = json.loads((await client.chunk()).removeprefix(b"data: "))["error"]
+    assert (told["code"], "shut down" in told["message"]) == ("no_upstream", True)
+    assert await client.chunk() == b""
+    assert await client.at_end()
+    client.close()
+    (line,) = [line for line in gateway.logged() if line["event"] == "call"]
+    assert line["cause"] == "shut_down"
+
+
+async def test_a_drain_that_takes_too_long_for_an_answer(
+    tmp_path: Path, fake: FakeUpstream
+) -> None:
+    """Who waits for an answer that will not come now is told when to ask again."""
+
+    asked = asyncio.Event()
+
+    async def handler(exchange: Exchange) -> None:
+        asked.set()
+        await exchange.client_closed()
+
+    fake.handler = handler
+    async with running(tmp_path, fake.url + "/v1", drain=0.05) as gateway:
+        client = await RawClient.open(gateway.server.port)
+        client.send(request(chat(), gateway.key))
+        await asyncio.wait_for(asked.wait(), 5)
+        await gateway.server.drain()
+    answer = await client.answer()
+    assert (answer.status, answer.error["code"]) == (503, "no_upstream")
+    assert answer.header("retry-after") == "1"
+    assert await client.at_end()
     client.close()
 
 
