@@ -166,6 +166,7 @@ class App:
                 or method not in endpoint.methods
                 or site.draining
                 or hdrs.UPGRADE in headers
+                or not sink.keep_alive
             ):
                 serving = self._checked(endpoint, exchange)
             else:
@@ -202,6 +203,7 @@ class App:
             # Whatever is answered: what follows may be no HTTP, and the parser loses what comes of
             # it in one piece with an upgrade that it does not know.
             sink.close_after()
+        _check_target(request, sink)
         if endpoint is None:
             where = f"'{exchange.path[:100]}'"
             raise Fault(
@@ -300,6 +302,17 @@ class App:
             f"The gateway failed on this call. Its operator finds it in the log as {record.id}.",
             cause=f"unexpected:{type(error).__name__}",
         )
+
+
+def _check_target(request: Request, sink: HttpSink) -> None:
+    """Refuse what a proxy before us might read as another request than we do."""
+    if request.method == "CONNECT" or not request.path.startswith("/"):
+        sink.close_after()
+        message = "The request line must name a path of this server, such as /v1/models."
+        raise Fault(errors.INVALID_REQUEST, message, cause="bad_target")
+    if request.version < (1, 1) and hdrs.TRANSFER_ENCODING in request.headers:
+        message = "HTTP/1.0 has no Transfer-Encoding; send Content-Length, or speak HTTP/1.1."
+        raise Fault(errors.INVALID_REQUEST, message, cause="bad_framing")
 
 
 def _ids(prefix: str) -> Iterator[tuple[int, str]]:

@@ -224,7 +224,7 @@ class Connection(web.RequestHandler):
                 self._waiting_since = loop.time()
                 if self._head_since:
                     self._head_since = self._waiting_since
-            if messages or self._upgraded or self.content is not EMPTY_PAYLOAD:
+            if messages or self.content is not EMPTY_PAYLOAD:
                 await self._clear_away()
         if not self._force_close:
             self._task_handler = None
@@ -301,22 +301,8 @@ class Connection(web.RequestHandler):
         if isinstance(content, StreamReader) and not content.is_eof():
             await self._linger(content)
         self.content = EMPTY_PAYLOAD
-        if self._upgraded:
-            self._speak_http_again()
         if self._messages:
             await asyncio.sleep(0)  # one who sends many at once leaves others their turn
-
-    def _speak_http_again(self) -> None:
-        """What a client sent behind an upgrade that was declined is HTTP like what came before."""
-        if self._messages or self._payload_parser is not None or self._parser is None:
-            return
-        self._parser.set_upgraded(False)
-        self._upgraded = False
-        tail, self._message_tail = self._message_tail, b""
-        if tail:
-            self.data_received(tail)
-            if self._buffer_paused and len(self._messages) < self._max_msg_queue_size:
-                self._resume_reading_if_drained()
 
     async def _linger(self, content: StreamReader) -> None:
         """Let a client finish what nobody wants to read, for a while, lest it miss the answer."""

@@ -360,7 +360,6 @@ async def test_a_stream_cannot_be_forged_by_error_text(
         (b"GET /v1/../metrics", 404),
         (b"GET /v1/%2e%2e/metrics", 404),
         (b"GET /V1/models", 404),
-        (b"GET http://evil/v1/models", 404),
         (b"GET /v1/nothing", 404),
         (b"GET /v1/models?x=1", 200),
     ],
