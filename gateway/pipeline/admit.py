@@ -139,6 +139,15 @@ def reading_files(services: Services, standing: Standing) -> Iterator[None]:
         limits.release()
 
 
+def costs_money(candidate: Candidate) -> Fault:
+    """The refusal for who sends no key, and asks for what is not free."""
+    return Fault(
+        errors.PAID_MODEL_AUTH_REQUIRED,
+        f"'{candidate.route.slug}' costs money, so it needs an API key. {_HOW}",
+        param="model",
+    )
+
+
 def _nobody(group: str) -> Key:
     """Whoever calls without a key."""
     account = Account(n=2, id="acc_anonymous", name="anonymous", created_at=0, group=group, floor=0)
@@ -161,11 +170,7 @@ def _admit_nobody(
     services: Services, candidate: Candidate, address: Callable[[], str | None], now: float
 ) -> None:
     if not candidate.free:
-        raise Fault(
-            errors.PAID_MODEL_AUTH_REQUIRED,
-            f"'{candidate.route.slug}' costs money, so it needs an API key. {_HOW}",
-            param="model",
-        )
+        raise costs_money(candidate)
     where = address_key(address() or "")
     if where is None:
         raise Fault(
