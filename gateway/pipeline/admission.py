@@ -99,12 +99,11 @@ class Admitted(Struct):
 
 async def admitted(services: Services, ask: Ask, record: Record) -> Admitted:
     """The call, once its key, its body, its model and its limits allow it."""
-    standing = recognised(services, ask.digest, ask.address, ask.scope)
+    standing = recognised(services, record, ask.digest, ask.address, ask.scope)
     if standing is None:
-        key = await authenticate(services, ask.secret, ask.address, ask.scope)
+        key = await authenticate(services, record, ask.secret, ask.address, ask.scope)
     else:
         key = standing.key
-    record.key = key.id
     if ask.files or key.session is not None:
         _check_bounds(ask, key)
     catalog, operation = services.catalog.current, ask.operation

@@ -34,8 +34,8 @@ _MASK = "***"
 async def explain(exchange: Exchange) -> None:
     """Show the route, the provider's request with its secrets masked, the fidelity, the quote."""
     services = exchange.site.services
-    key = await authenticate(services, exchange.secret(), exchange.address)
-    exchange.record.key = key.id
+    record = exchange.record
+    key = await authenticate(services, record, exchange.secret(), exchange.address)
     catalog = services.catalog.current
     standing = services.desk.known(key, catalog) or await services.desk.load(key, catalog)
     raw = await exchange.body_reader(_LIMIT)()
