@@ -207,5 +207,8 @@ async def test_models_that_cannot_be_called(
     if status in (501, 503):
         assert answer.header("x-should-retry") == "false"
     if status == 503:
+        key = str((await gateway.server.store.keys.create("limited", rpm=7)).secret)
+        limited = await ask(gateway.server.port, request(body, key, path=f"/v1/{path}"))
+        assert limited.header("x-ratelimit-remaining-requests") == "7"
         assert "in the environment" in answer.error["message"]
     assert not fake.requests
