@@ -311,7 +311,7 @@ class Server:
 
         metrics.gauge("gateway_adapter_failures", "Failures of adapters in calls.", mishaps)
         metrics.gauge("gateway_upstream_connections", "Connections to providers.", pools)
-        gauge("gateway_open_calls", "Calls being served.", lambda: site.open_calls)
+        gauge("gateway_open_calls", "Calls being served.", lambda: site.other_calls)
         gauge("gateway_connections", "Client connections.", lambda: len(room.connections))
         gauge("gateway_connections_refused", "Connections over the cap.", lambda: room.refused)
         ledger, books = self.store.ledger, self.store.books

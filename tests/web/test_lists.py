@@ -137,6 +137,8 @@ async def test_the_status_page(gateway: Gateway, fake: FakeUpstream) -> None:
     assert status["uptime_seconds"] >= 0
     assert status["catalog"]["revision"] == gateway.server.catalog.revision
     assert status["catalog"]["last_error"] is None
+    assert status["open_calls"] == 0
+    assert b"\ngateway_open_calls 0\n" in (await get(gateway, "/metrics", None)).body
     assert status["upstreams"]["fake"]["state"] == "up"
     assert status["upstreams"]["sim"]["state"] == "unknown"
     assert status["adapters"]["failed"] == {"not-installed": "not installed"}
