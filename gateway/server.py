@@ -368,11 +368,12 @@ async def serve(settings: Settings, log: Log, ready: Callable[[Server], None]) -
         reloads.add(task)
         task.add_done_callback(reloads.discard)
 
+    # Before anybody is served: a signal that nobody handles would end the process on the spot.
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, server.stop)
+    loop.add_signal_handler(signal.SIGHUP, reload)
     try:
         await server.start()
-        for number in (signal.SIGTERM, signal.SIGINT):
-            loop.add_signal_handler(number, server.stop)
-        loop.add_signal_handler(signal.SIGHUP, reload)
         ready(server)
     except BaseException:
         await server.close()

@@ -144,6 +144,35 @@ async def test_a_signal_ends_the_process_in_order(
     assert gateway.process.returncode == 0
 
 
+EARLY = """
+import os, signal
+from gateway.cli import main
+from gateway.server import Server
+
+listen = Server._listen
+
+async def listen_and_be_told(server):
+    await listen(server)
+    os.kill(os.getpid(), signal.SIGHUP)
+    os.kill(os.getpid(), signal.SIGTERM)
+
+Server._listen = listen_and_be_told
+main()
+"""
+
+
+async def test_signals_while_it_starts(tmp_path: Path) -> None:
+    """From the first answer on there is an orderly end, though more has to be set up."""
+    (tmp_path / "catalog.yaml").write_text(catalog_text("http://127.0.0.1:9/v1"))
+    command = [sys.executable, "-c", EARLY, "serve", "--port", "0"]
+    process = await asyncio.create_subprocess_exec(
+        *command, cwd=tmp_path, stdout=asyncio.subprocess.PIPE
+    )
+    out, _ = await asyncio.wait_for(process.communicate(), 20)
+    assert process.returncode == 0
+    assert b'"event":"stopped"' in out
+
+
 async def test_a_second_signal_ends_it_at_once(tmp_path: Path, fake: FakeUpstream) -> None:
     """Open streams are cut, the exit code is still 0."""
     fake.handler = held(asyncio.Event())
