@@ -180,7 +180,7 @@ class Server:
     async def _listen(self) -> None:
         loop = asyncio.get_running_loop()
         guards = Guards(max_connections=connection_cap(self.settings.max_connections))
-        self.room = Room(guards, loop, self.app.handle)
+        self.room = Room(guards, loop, self.app.handle, self.app.note)
         self._listener = await loop.create_server(
             lambda: Connection(self.room),
             self.settings.host,
@@ -226,11 +226,11 @@ class Server:
             self.log.event("warning", "drain_overdue", open_calls=site.open_calls)
 
     async def close(self) -> None:
-        """Stop listening and put everything away; what is still open is cut."""
+        """Stop listening and put everything away; what is still open is told so, and cut."""
         if self._listener is not None:
             self._listener.close()
             for connection in tuple(self.room.connections):
-                connection.force_close()
+                connection.end()
             await self.room.server.shutdown(_LAST_WORDS)
         await self._stack.aclose()
         self.log.event("info", "stopped")
@@ -311,7 +311,7 @@ class Server:
 
         metrics.gauge("gateway_adapter_failures", "Failures of adapters in calls.", mishaps)
         metrics.gauge("gateway_upstream_connections", "Connections to providers.", pools)
-        gauge("gateway_open_calls", "Calls being served.", lambda: site.open_calls)
+        gauge("gateway_open_calls", "Calls being served.", lambda: site.other_calls)
         gauge("gateway_connections", "Client connections.", lambda: len(room.connections))
         gauge("gateway_connections_refused", "Connections over the cap.", lambda: room.refused)
         ledger, books = self.store.ledger, self.store.books
@@ -368,11 +368,12 @@ async def serve(settings: Settings, log: Log, ready: Callable[[Server], None]) -
         reloads.add(task)
         task.add_done_callback(reloads.discard)
 
+    # Before anybody is served: a signal that nobody handles would end the process on the spot.
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, server.stop)
+    loop.add_signal_handler(signal.SIGHUP, reload)
     try:
         await server.start()
-        for number in (signal.SIGTERM, signal.SIGINT):
-            loop.add_signal_handler(number, server.stop)
-        loop.add_signal_handler(signal.SIGHUP, reload)
         ready(server)
     except BaseException:
         await server.close()

@@ -82,7 +82,8 @@ def verify_ledger(db: Path, as_json: bool) -> None:
     except StoreError as error:
         fail(str(error))
     if as_json:
-        print_json({**msgspec.to_builtins(verdict), "ok": not verdict.wrong})
+        money = {"charged": dollars(verdict.charged), "held": dollars(verdict.held)}
+        print_json({**msgspec.to_builtins(verdict), **money, "ok": not verdict.wrong})
     else:
         for problem in verdict.problems:
             click.echo(problem)

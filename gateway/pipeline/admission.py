@@ -11,12 +11,13 @@ from msgspec import Struct
 from gateway.core.body import JsonBody
 from gateway.core.estimate import input_tokens
 from gateway.core.limits import Ticket
+from gateway.core.limits import headers as limit_headers
 from gateway.core.purse import NO_END, Purse
 from gateway.core.routing.affinity import conversation_keys
 from gateway.core.routing.preferences import NO_PREFERENCES
 from gateway.core.task import Task
 from gateway.domain import Key, Usage
-from gateway.errors import AUTHENTICATION_ERROR, INSUFFICIENT_SCOPE, Fault
+from gateway.errors import AUTHENTICATION_ERROR, INSUFFICIENT_SCOPE, NO_UPSTREAM, Fault
 from gateway.pipeline.admit import authenticate, limited, reading_files, recognised
 from gateway.pipeline.attempt import NOTHING_HEARD, Form, Order, expects, heard
 from gateway.pipeline.candidates import (
@@ -99,12 +100,11 @@ class Admitted(Struct):
 
 async def admitted(services: Services, ask: Ask, record: Record) -> Admitted:
     """The call, once its key, its body, its model and its limits allow it."""
-    standing = recognised(services, ask.digest, ask.address, ask.scope)
+    standing = recognised(services, record, ask.digest, ask.address, ask.scope)
     if standing is None:
-        key = await authenticate(services, ask.secret, ask.address, ask.scope)
+        key = await authenticate(services, record, ask.secret, ask.address, ask.scope)
     else:
         key = standing.key
-    record.key = key.id
     if ask.files or key.session is not None:
         _check_bounds(ask, key)
     catalog, operation = services.catalog.current, ask.operation
@@ -173,7 +173,13 @@ def _check_bounds(ask: Ask, key: Key) -> None:
 async def _found(
     services: Services, standing: Standing, wanted: Wanted, record: Record
 ) -> list[Candidate]:
-    found = await candidates(services, standing, wanted, record.model)
+    try:
+        found = await candidates(services, standing, wanted, record.model)
+    except Fault as fault:
+        if fault.kind is NO_UPSTREAM:  # which says when to come back, and so how much there is left
+            left = limit_headers(standing.limits, services.clock.monotonic())
+            record.headers = (*record.headers, *left)
+        raise
     warning = warning_of(services, record.model)
     if warning is not None:
         record.headers = (*record.headers, ("Warning", warning))

@@ -19,14 +19,21 @@ _HOW = "Send it as 'Authorization: Bearer <key>'."
 
 
 def recognised(
-    services: Services, digest: bytes | None, address: Callable[[], str | None], scope: str
+    services: Services,
+    record: Record,
+    digest: bytes | None,
+    address: Callable[[], str | None],
+    scope: str,
 ) -> Standing | None:
     """The standing of a key that has called before, where `authenticate` would find it good."""
     key = None if digest is None else services.keys.known(digest)
     standing = None if key is None else services.desk.known(key, services.catalog.current)
-    if standing is None or scope in standing.vouched:
-        return standing
+    if standing is None:
+        return None
     key = standing.key
+    record.key = key.id
+    if scope in standing.vouched:
+        return standing
     if key.opens_until is not None:
         return None
     vouch(services, key, address, scope)
@@ -37,18 +44,21 @@ def recognised(
 
 async def authenticate(
     services: Services,
+    record: Record,
     secret: bytes | None,
     address: Callable[[], str | None],
     scope: str = "inference",
 ) -> Key:
-    """The caller's key, or a refusal that says what is wrong with it."""
+    """The caller's key, or a refusal that says what is wrong with it; the record names it."""
     if secret is None:
         anonymous = services.catalog.current.anonymous
         if anonymous is None or scope not in ("", "inference"):
             raise Fault(
                 errors.AUTHENTICATION_ERROR, f"No API key was sent. {_HOW}", cause="missing_key"
             )
-        return _nobody(anonymous.group.name)
+        nobody = _nobody(anonymous.group.name)
+        record.key = nobody.id
+        return nobody
     key = await services.keys.find(secret)
     if key is None:
         raise Fault(
@@ -56,6 +66,7 @@ async def authenticate(
             f"The API key is not known to this gateway. {_HOW}",
             cause="unknown_key",
         )
+    record.key = key.id
     if key.opens_until is not None and key.opens_until <= services.clock.time():
         raise Fault(
             errors.AUTHENTICATION_ERROR,
@@ -139,6 +150,15 @@ def reading_files(services: Services, standing: Standing) -> Iterator[None]:
         limits.release()
 
 
+def costs_money(candidate: Candidate) -> Fault:
+    """The refusal for who sends no key, and asks for what is not free."""
+    return Fault(
+        errors.PAID_MODEL_AUTH_REQUIRED,
+        f"'{candidate.route.slug}' costs money, so it needs an API key. {_HOW}",
+        param="model",
+    )
+
+
 def _nobody(group: str) -> Key:
     """Whoever calls without a key."""
     account = Account(n=2, id="acc_anonymous", name="anonymous", created_at=0, group=group, floor=0)
@@ -161,11 +181,7 @@ def _admit_nobody(
     services: Services, candidate: Candidate, address: Callable[[], str | None], now: float
 ) -> None:
     if not candidate.free:
-        raise Fault(
-            errors.PAID_MODEL_AUTH_REQUIRED,
-            f"'{candidate.route.slug}' costs money, so it needs an API key. {_HOW}",
-            param="model",
-        )
+        raise costs_money(candidate)
     where = address_key(address() or "")
     if where is None:
         raise Fault(

@@ -16,6 +16,7 @@ from gateway.core.routing.plan import Plan
 from gateway.core.routing.preferences import NO_PREFERENCES, Preferences, merged
 from gateway.domain import ANONYMOUS, Key, Route
 from gateway.errors import Fault
+from gateway.pipeline.admit import costs_money
 from gateway.pipeline.catalogs import Routes
 from gateway.pipeline.desk import Standing
 from gateway.pipeline.operations import ENDPOINT_OF, OPERATIONS, TALKS
@@ -104,14 +105,14 @@ async def candidates(
         return kept[1]
     found = [
         await _entered(services, candidate, wanted.operation)
-        for candidate in _ready(services, routes, wanted.operation, model)
+        for candidate in _ready(services, standing, routes, wanted.operation, model)
     ]
     if lasting and known.catalog is catalog:
         if endless:
             known.named[wanted.operation, model] = (
                 found
                 if len(plan.routes) == 1 and not plan.choice
-                else await _several(services, plan, wanted.operation, model)
+                else await _several(services, standing, plan, wanted.operation, model)
             )
         known.keep(wanted.operation, routes, found)
     return found
@@ -133,9 +134,11 @@ def _meant(
     return plan, allowed_routes, _ordered(services, standing, plan, allowed_routes, wanted)
 
 
-async def _several(services: Services, plan: Plan, operation: str, model: str) -> Several:
+async def _several(
+    services: Services, standing: Standing, plan: Plan, operation: str, model: str
+) -> Several:
     """All routes of a name that can be served, whichever of them this call could use."""
-    ready = _ready(services, plan.routes, operation, model)
+    ready = _ready(services, standing, plan.routes, operation, model)
     return Several(
         plan, {one.route.slug: await _entered(services, one, operation) for one in ready}
     )
@@ -257,11 +260,17 @@ def _priced(
 
 
 def _ready(
-    services: Services, routes: tuple[Route, ...], operation: str, model: str
+    services: Services,
+    standing: Standing,
+    routes: tuple[Route, ...],
+    operation: str,
+    model: str,
 ) -> list[Candidate]:
     priced = _priced(services, routes, operation, model)
     ready = [c for c in priced if c.route.provider.configured]
     if not ready:
+        if standing.key.n == 0 and not any(c.free for c in priced):
+            raise costs_money(priced[0])  # what is missing here is not the caller's to wait for
         raise Fault(
             errors.NO_UPSTREAM,
             f"No provider credential is configured for '{model}'. The gateway's operator sets it "

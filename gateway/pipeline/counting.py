@@ -26,8 +26,7 @@ _ESTIMATED = ("x-gateway-fidelity", "adapted; fields=input_tokens")
 
 async def count(services: Services, ask: Ask, sink: Sink, record: Record) -> None:
     """Answer with the number of tokens that the request would be."""
-    key = await authenticate(services, ask.secret, ask.address)
-    record.key = key.id
+    key = await authenticate(services, record, ask.secret, ask.address)
     catalog = services.catalog.current
     standing = services.desk.known(key, catalog) or await services.desk.load(key, catalog)
     raw = await read(ask.body)

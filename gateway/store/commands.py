@@ -87,7 +87,10 @@ class Commands:
             return {"id": key, "name": key, "revoked_at": int(self._store.clock.time())}
         revoked = await self._store.keys.revoke(key)
         if revoked is None:
-            raise CommandError(f"No key has the id or name '{key}'. See: gateway keys list")
+            raise CommandError(
+                f"No key has the id '{key}', and none that is not yet revoked has it for its name. "
+                "See: gateway keys list"
+            )
         await self._note(actor, "key.revoke", revoked.id)
         return key_view(revoked)
 

@@ -131,6 +131,16 @@ class App:
                 table[f"{prefix}/{name}"] = structs.replace(endpoint, manner=manner)
         self._exact, self._below = exact, below
 
+    def note(self, fault: Fault) -> str:
+        """Count and log what was refused before it came to be a request; the id it has there."""
+        number, name = next(self._ids)
+        now = self._clock.monotonic()
+        record = Record(name, now, number, status=fault.kind.status, finished=now)
+        record.fault, record.cause = fault, fault.cause
+        self.site.metrics.call(record)
+        self.site.log.call(record, self._clock.time())
+        return name
+
     async def handle(self, request: Request, connection: Connection) -> bool:
         """Serve one request from its head to the end of its answer; whether more may follow."""
         number, name = next(self._ids)
@@ -156,6 +166,7 @@ class App:
                 or method not in endpoint.methods
                 or site.draining
                 or hdrs.UPGRADE in headers
+                or not sink.keep_alive
             ):
                 serving = self._checked(endpoint, exchange)
             else:
@@ -163,11 +174,11 @@ class App:
             del exchange, request, headers  # a long stream need not carry what its start needed
             await serving
         except asyncio.CancelledError:
-            _has_left(record)
+            self._broken_off(connection, sink, record, self._manner_of(path, endpoint))
             raise
         except Exception as error:
-            manner = self._manner_of(path) if endpoint is None else endpoint.manner
-            self._fail(connection, sink, record, self._fault_of(record, error), manner)
+            fault = self._fault_of(record, error)
+            self._fail(connection, sink, record, fault, self._manner_of(path, endpoint))
         finally:
             try:
                 if recorder is not None:
@@ -192,6 +203,7 @@ class App:
             # Whatever is answered: what follows may be no HTTP, and the parser loses what comes of
             # it in one piece with an upgrade that it does not know.
             sink.close_after()
+        _check_target(request, sink)
         if endpoint is None:
             where = f"'{exchange.path[:100]}'"
             raise Fault(
@@ -249,8 +261,21 @@ class App:
             sink.close_after()
         sink.fail(fault, manner, record.headers)
 
-    def _manner_of(self, path: str) -> Manner:
+    def _broken_off(
+        self, connection: Connection, sink: HttpSink, record: Record, manner: Manner
+    ) -> None:
+        """The client has left; or the gateway leaves, and says so while it can."""
+        if connection.transport is None:
+            _has_left(record)
+            return
+        message = "The gateway was shut down before this call was finished. Retry in a moment."
+        fault = Fault(errors.NO_UPSTREAM, message, retry_after=1, cause="shut_down")
+        self._fail(connection, sink, record, fault, manner)
+
+    def _manner_of(self, path: str, endpoint: Endpoint | None) -> Manner:
         """An unknown path is answered in the style of the surface it lies under."""
+        if endpoint is not None:
+            return endpoint.manner
         surfaces = self.site.catalog.current.surfaces
         for prefix in sorted(surfaces, key=len, reverse=True):
             if path.startswith(f"{prefix}/messages/"):
@@ -279,6 +304,17 @@ class App:
             f"The gateway failed on this call. Its operator finds it in the log as {record.id}.",
             cause=f"unexpected:{type(error).__name__}",
         )
+
+
+def _check_target(request: Request, sink: HttpSink) -> None:
+    """Refuse what a proxy before us might read as another request than we do."""
+    if request.method == "CONNECT" or not request.path.startswith("/"):
+        sink.close_after()
+        message = "The request line must name a path of this server, such as /v1/models."
+        raise Fault(errors.INVALID_REQUEST, message, cause="bad_target")
+    if request.version < (1, 1) and hdrs.TRANSFER_ENCODING in request.headers:
+        message = "HTTP/1.0 has no Transfer-Encoding; send Content-Length, or speak HTTP/1.1."
+        raise Fault(errors.INVALID_REQUEST, message, cause="bad_framing")
 
 
 def _ids(prefix: str) -> Iterator[tuple[int, str]]:

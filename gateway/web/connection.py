@@ -23,7 +23,7 @@ from gateway import errors
 from gateway.errors import Fault
 from gateway.web.heads import Framing, Heads, without_offer
 from gateway.web.reading import Content, Request, Whole
-from gateway.web.replying import raw_reply
+from gateway.web.replying import Note, raw_reply, turn_away
 
 _BAD_HTTP = [(ERROR, EMPTY_PAYLOAD)]
 
@@ -99,7 +99,7 @@ class Connection(web.RequestHandler):
         if len(room.connections) >= room.guards.max_connections:
             self._refused = True
             room.refused += 1
-            _refuse(transport)
+            turn_away(transport, room.note)
             return
         room.connections.add(self)
         self._waiting_since = room.loop.time()
@@ -224,7 +224,7 @@ class Connection(web.RequestHandler):
                 self._waiting_since = loop.time()
                 if self._head_since:
                     self._head_since = self._waiting_since
-            if messages or self._upgraded or self.content is not EMPTY_PAYLOAD:
+            if messages or self.content is not EMPTY_PAYLOAD:
                 await self._clear_away()
         if not self._force_close:
             self._task_handler = None
@@ -261,6 +261,13 @@ class Connection(web.RequestHandler):
         self._body_bytes = 0
         self._body_since = self._room.loop.time() if reader is not None else 0.0
 
+    def end(self) -> None:
+        """Let no call go on, and tell the client of the one that does; its task closes."""
+        if self._request_in_progress and self._task_handler is not None:
+            self._task_handler.cancel()
+        else:
+            self.force_close()
+
     def check(self, now: float, guards: Guards) -> None:
         """Act on whatever has taken too long."""
         if self._blocked_since and now - self._blocked_since > guards.write_deadline:
@@ -270,20 +277,23 @@ class Connection(web.RequestHandler):
         elif self._request_in_progress:
             return
         elif self._head_since and now - self._head_since > guards.header_deadline:
-            self._time_out("The request's headers were not complete in time.")
-        elif now - self._waiting_since > (
-            guards.idle_deadline if self._served else guards.header_deadline
-        ):
+            message = "The request's headers were not complete in time."
+            self._refuse(Fault(errors.REQUEST_TIMEOUT, message, cause="slow_head"))
             self.force_close()
+        else:
+            deadline = guards.idle_deadline if self._served else guards.header_deadline
+            if now - self._waiting_since > deadline:
+                self.force_close()
 
     def _refuse(self, fault: Fault) -> bool:
         """Answer what never came to be a call of ours, and close."""
         if self.transport is not None:
-            self.transport.write(raw_reply(fault))
+            self.transport.write(raw_reply(fault, self._room.note(fault)))
         return False
 
     async def _malformed(self) -> bool:
-        return self._refuse(errors.invalid("The HTTP request is malformed and was not processed."))
+        message = "The HTTP request is malformed and was not processed."
+        return self._refuse(Fault(errors.INVALID_REQUEST, message, cause="malformed_http"))
 
     async def _clear_away(self) -> None:
         """Deal with what a request has left unread."""
@@ -291,27 +301,11 @@ class Connection(web.RequestHandler):
         if isinstance(content, StreamReader) and not content.is_eof():
             await self._linger(content)
         self.content = EMPTY_PAYLOAD
-        if self._upgraded:
-            self._speak_http_again()
         if self._messages:
             await asyncio.sleep(0)  # one who sends many at once leaves others their turn
 
-    def _speak_http_again(self) -> None:
-        """What a client sent behind an upgrade that was declined is HTTP like what came before."""
-        if self._messages or self._payload_parser is not None or self._parser is None:
-            return
-        self._parser.set_upgraded(False)
-        self._upgraded = False
-        tail, self._message_tail = self._message_tail, b""
-        if tail:
-            self.data_received(tail)
-            if self._buffer_paused and len(self._messages) < self._max_msg_queue_size:
-                self._resume_reading_if_drained()
-
     async def _linger(self, content: StreamReader) -> None:
-        """Let a client finish what nobody wants to read, for a while: it may not see the answer
-        otherwise.
-        """
+        """Let a client finish what nobody wants to read, for a while, lest it miss the answer."""
         try:
             async with asyncio.timeout(self._lingering_time):
                 while not content.is_eof() and not self._force_close:
@@ -336,10 +330,6 @@ class Connection(web.RequestHandler):
             )
         )
 
-    def _time_out(self, message: str) -> None:
-        self._refuse(Fault(errors.REQUEST_TIMEOUT, message))
-        self.force_close()
-
     def _abort(self) -> None:
         """What waits to be sent to a client that does not read is thrown away with it."""
         if self.transport is not None:
@@ -361,10 +351,13 @@ class _Reading:
 class Room:
     """All client connections of one server."""
 
-    def __init__(self, guards: Guards, loop: asyncio.AbstractEventLoop, handle: Handle) -> None:
+    def __init__(
+        self, guards: Guards, loop: asyncio.AbstractEventLoop, handle: Handle, note: Note
+    ) -> None:
         self.guards = guards
         self.loop = loop
         self.handle = handle
+        self.note = note
         self.server = web.Server(cast("Any", handle), handler_cancellation=True)
         self.connections: set[Connection] = set()
         self.refused = 0
@@ -388,10 +381,3 @@ class Room:
     def _tick(self) -> None:
         self.sweep(self.loop.time())
         self.open()
-
-
-def _refuse(transport: asyncio.BaseTransport) -> None:
-    writer = cast("asyncio.WriteTransport", transport)  # uvloop's transports are no subclasses
-    message = "The gateway has no room for another connection. Retry shortly."
-    writer.write(raw_reply(Fault(errors.NO_UPSTREAM, message, retry_after=1)))
-    writer.close()

@@ -65,9 +65,8 @@ class Exchange(Struct, frozen=True):
 
     async def key(self, scope: str = "") -> Key:
         """The client's key, checked."""
-        key = await authenticate(self.site.services, self.secret(), self.address, scope)
-        self.record.key = key.id
-        return key
+        services, record = self.site.services, self.record
+        return await authenticate(services, record, self.secret(), self.address, scope)
 
     def body_reader(self, limit: int) -> Callable[[], Awaitable[bytes]]:
         """A reader for the body, called once the key is known to be good."""

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
 from collections.abc import Callable
 from email.utils import formatdate
 from http import HTTPStatus
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
+from gateway import errors
 from gateway.errors import Fault
 from gateway.pipeline.record import Record
 from gateway.ports import Headers
@@ -23,6 +25,8 @@ _STATUS_LINES = {
 _JSON = ("Content-Type", "application/json")
 _EVENT_STREAM = "text/event-stream"
 _CHUNK = b"%x\r\n%b\r\n"
+
+Note = Callable[[Fault], str]  # of what is refused before it is a request; gives it its id
 
 
 class HttpSink:
@@ -145,12 +149,22 @@ class HttpSink:
         return opening + "\r\n".join(told).encode("latin-1")
 
 
-def raw_reply(fault: Fault) -> bytes:
+def raw_reply(fault: Fault, request: str) -> bytes:
     """A whole error answer for a connection that never came to a request."""
     body = error_body(fault)
-    extra = "".join([f"{name}: {value}\r\n" for name, value in error_headers(fault)])
-    head = f"Content-Type: application/json\r\nContent-Length: {len(body)}\r\n{extra}"
+    told = (("x-request-id", request), _JSON, *error_headers(fault))
+    lines = "".join([f"{name}: {value}\r\n" for name, value in told])
+    head = f"Content-Length: {len(body)}\r\n{lines}"
     return _status_line(fault.kind.status) + f"{head}Connection: close\r\n\r\n".encode() + body
+
+
+def turn_away(transport: asyncio.BaseTransport, note: Note) -> None:
+    """Tell one connection too many that there is no room for it."""
+    writer = cast("asyncio.WriteTransport", transport)  # uvloop's transports are no subclasses
+    message = "The gateway has no room for another connection. Retry shortly."
+    fault = Fault(errors.NO_UPSTREAM, message, retry_after=1, cause="connection_cap")
+    writer.write(raw_reply(fault, note(fault)))
+    writer.close()
 
 
 def _status_line(status: int) -> bytes:

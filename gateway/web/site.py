@@ -75,3 +75,8 @@ class Site:
     draining: bool = False
     open_calls: int = 0
     on_idle: Callable[[], None] | None = None
+
+    @property
+    def other_calls(self) -> int:
+        """How many are open beside the one that asks."""
+        return self.open_calls - 1

@@ -28,6 +28,9 @@ def test_keys_from_birth_to_death(db: str) -> None:
     assert "revoked" in revoked.output
     again = json.loads(invoke("keys", "revoke", made["id"], "--db", db, "--json").stdout)
     assert again["revoked_at"] is not None
+    by_name = invoke("keys", "revoke", "app", "--db", db)  # the name is free for another
+    assert by_name.exit_code == 1
+    assert "none that is not yet revoked has it for its name" in by_name.output
     for result in (listed, table, revoked):
         assert made["key"] not in result.output
 

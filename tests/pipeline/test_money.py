@@ -222,6 +222,8 @@ async def test_callers_without_a_key(gateway: Gateway) -> None:
     assert (await call(gateway, None, model="echo")).status == 200
     paid = await call(gateway, None)
     assert (paid.status, code(paid)) == (401, "paid_model_auth_required")
+    keyless = await call(gateway, None, model="keyless-slug")  # nor does its provider have one
+    assert (keyless.status, code(keyless)) == (401, "paid_model_auth_required")
     assert (await call(gateway, None, model="echo")).status == 200
     spent = await call(gateway, None, model="echo")
     assert (spent.status, code(spent)) == (401, "promotion_limit_reached")

@@ -76,7 +76,7 @@ async def test_the_server_sees_it_at_once(
 @pytest.mark.parametrize(
     ("do", "arguments", "words"),
     [
-        ("keys.revoke", {"key": "nobody"}, "No key has the id or name 'nobody'"),
+        ("keys.revoke", {"key": "nobody"}, "No key has the id 'nobody'"),
         ("keys.create", {"name": ""}, "1 to 200"),
         ("keys.create", {"name": "x" * 500}, "1 to 200"),
         ("keys.create", {"name": "a", "expires_at": 1 << 64}, "a moment in unix seconds"),

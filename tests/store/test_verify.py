@@ -19,6 +19,7 @@ from gateway.store.calls import _lines, export, receipt, search
 from gateway.store.database import StoreError
 from gateway.store.ledger import TOP_UP
 from gateway.store.verify import verify
+from tests.cli.terminal import invoke
 from tests.core.money.test_pricing import price
 
 PRICE: Price = price(input_per_mtok="3", output_per_mtok="15")
@@ -56,6 +57,8 @@ async def test_a_good_file(books: Store, path: Path) -> None:
     assert (verdict.wrong, verdict.problems) == (0, [])
     assert (verdict.calls, verdict.accounts, verdict.flagged, verdict.held) == (40, 2, 4, 0)
     assert verdict.charged == sum(n * 3_000 + n * 30_000 for n in range(1, 41))
+    shown = json.loads(invoke("ledger", "verify", "--db", str(path), "--json").stdout)
+    assert (shown["charged"], shown["held"], shown["ok"]) == ("0.02706", "0", True)
 
 
 TAMPERING = {

@@ -212,15 +212,19 @@ class Names:
         self.gate = asyncio.Event()
         self.gate.set()
         self.error = None
+        self.addresses = ["127.0.0.1"]
         self.loop = loop
 
     async def __call__(self, host, port, **kind):
-        if not host[0].isdigit():  # uvloop passes addresses through here when it connects
+        found = self.addresses
+        if host[0].isdigit():  # uvloop passes addresses through here when it connects
+            found = [host]
+        else:
             self.calls.append(host)
         await self.gate.wait()
         if self.error:
             raise self.error
-        return [(socket.AF_INET, socket.SOCK_STREAM, 6, "", ("127.0.0.1", port))]
+        return [(socket.AF_INET, socket.SOCK_STREAM, 6, "", (one, port)) for one in found]
 
 
 @pytest.fixture
@@ -242,6 +246,14 @@ async def test_unknown_name_then_back(http, names):
         reply = await http.send(post(url), channel())
         assert await reply.read(10) == b"{}"
         assert fake.requests[0].header("host") == f"models.example:{fake.port}"
+
+
+async def test_a_second_address_serves_where_the_first_does_not(http, names):
+    names.addresses = ["127.0.0.2", "127.0.0.1"]  # nobody listens on the first
+    async with FakeUpstream() as fake:
+        reply = await http.send(post(f"http://models.example:{fake.port}"), channel())
+        assert await reply.read(10) == b"{}"
+    assert names.calls == ["models.example"]
 
 
 async def test_slow_names_end_in_the_connect_deadline_and_are_asked_once(http, names):

@@ -152,7 +152,7 @@ async def served(pieces: list[bytes], quick: bool) -> tuple[Any, ...]:
         )
         return not asked.should_close
 
-    room = Room(Guards(), asyncio.get_running_loop(), handle)
+    room = Room(Guards(), asyncio.get_running_loop(), handle, nameless)
     connection, wire = Connection(room), Wire()
     if not quick:
         connection._framing.due = heads._UNKNOWN
@@ -205,7 +205,7 @@ def test_nobody_can_tell(pieces: list[bytes]) -> None:
 async def test_heads_that_ask_for_more(line: bytes) -> None:
     """What has a meaning of its own is the parser's, each time."""
     for head, usual in ((USUAL, True), (USUAL.replace(b"Host: x", b"Host: x\r\n" + line), False)):
-        room = Room(Guards(), asyncio.get_running_loop(), ignored)
+        room = Room(Guards(), asyncio.get_running_loop(), ignored, nameless)
         connection = Connection(room)
         connection.connection_made(Wire())
         connection.data_received(head % 2 + b"{}")
@@ -227,6 +227,10 @@ async def test_an_offer_of_http2_is_passed_over(body: bytes) -> None:
     assert (len(seen), closed) == (3, False)
     for one, other in zip(seen, without, strict=True):
         assert (one[:6], one[7:]) == (other[:6], other[7:])
+
+
+def nameless(fault: Fault) -> str:
+    return ""
 
 
 async def ignored(asked: Request, connection: Connection) -> bool:
@@ -272,7 +276,7 @@ def test_the_parser_has_the_last_word(change: dict[str, Any]) -> None:
 )
 async def test_what_comes_between(between: bytes, kept: bool) -> None:
     """The last usual head is remembered, unless something else may be meant by what follows."""
-    room = Room(Guards(), asyncio.get_running_loop(), ignored)
+    room = Room(Guards(), asyncio.get_running_loop(), ignored, nameless)
     connection = Connection(room)
     connection.connection_made(Wire())
     for piece in (ONCE, *[between] * (heads._TRIES + 1)):
@@ -318,7 +322,7 @@ def test_what_only_looks_like_a_known_head(data: bytes) -> None:
 
 async def test_what_is_kept_of_a_lost_connection() -> None:
     """Neither its head nor the body that was due: they would hold it, and each other."""
-    room = Room(Guards(), asyncio.get_running_loop(), ignored)
+    room = Room(Guards(), asyncio.get_running_loop(), ignored, nameless)
     connection = Connection(room)
     connection.connection_made(Wire())
     connection.data_received(ONCE)
@@ -339,7 +343,7 @@ async def test_repeated_heads_wait_in_line() -> None:
         await gate.wait()
         return True
 
-    room = Room(Guards(), asyncio.get_running_loop(), handle)
+    room = Room(Guards(), asyncio.get_running_loop(), handle, nameless)
     connection, wire = Connection(room), Wire()
     connection.connection_made(wire)
     sent = 0

@@ -48,13 +48,18 @@ async def test_bad_keys(gateway: Gateway, fake: FakeUpstream, headers: dict[str,
 
 
 async def test_expired_keys(gateway: Gateway) -> None:
-    """A key works until its time and not after."""
+    """A key works until its time and not after; the log says whose time was over."""
     keys = gateway.server.site.services.keys
     old = await keys.create("old", expires_at=int(time.time()) - 1)
     new = await keys.create("new", expires_at=int(time.time()) + 3600)
     answer = await ask(gateway.server.port, request(chat(), str(old.secret)))
     assert (answer.status, answer.error["code"]) == (401, "authentication_error")
     assert (await ask(gateway.server.port, request(chat(), str(new.secret)))).status == 200
+    await gateway.idle()
+    gateway.server.log.close()
+    refused, served = (line for line in gateway.logged() if line["event"] == "call")
+    assert (refused["key"], refused["cause"]) == (old.key.id, "expired_key")
+    assert served["key"] == new.key.id
 
 
 @pytest.mark.parametrize("bound", [{"expires_at": int(time.time()) + 3600}, {"ips": ["127.0.0.1"]}])

@@ -55,14 +55,45 @@ async def test_draining(gateway: Gateway, fake: FakeUpstream) -> None:
 
 
 async def test_a_drain_that_takes_too_long(tmp_path: Path, fake: FakeUpstream) -> None:
-    """What is still open when the time is up is cut."""
+    """What is still open when the time is up is told so, and cut."""
     fake.handler = held(asyncio.Event())
     async with running(tmp_path, fake.url + "/v1", drain=0.05) as gateway:
         client = await RawClient.open(gateway.server.port)
         client.send(request(chat(stream=True), gateway.key))
         await client.head()
+        assert await client.chunk() == FIRST
         await gateway.server.drain()
     await asyncio.wait_for(fake.connections[0].closed.wait(), 2)
+    told = json.loads((await client.chunk()).removeprefix(b"data: "))["error"]
+    assert (told["code"], "shut down" in told["message"]) == ("no_upstream", True)
+    assert await client.chunk() == b""
+    assert await client.at_end()
+    client.close()
+    (line,) = [line for line in gateway.logged() if line["event"] == "call"]
+    assert line["cause"] == "shut_down"
+
+
+async def test_a_drain_that_takes_too_long_for_an_answer(
+    tmp_path: Path, fake: FakeUpstream
+) -> None:
+    """Who waits for an answer that will not come now is told when to ask again."""
+
+    asked = asyncio.Event()
+
+    async def handler(exchange: Exchange) -> None:
+        asked.set()
+        await exchange.client_closed()
+
+    fake.handler = handler
+    async with running(tmp_path, fake.url + "/v1", drain=0.05) as gateway:
+        client = await RawClient.open(gateway.server.port)
+        client.send(request(chat(), gateway.key))
+        await asyncio.wait_for(asked.wait(), 5)
+        await gateway.server.drain()
+    answer = await client.answer()
+    assert (answer.status, answer.error["code"]) == (503, "no_upstream")
+    assert answer.header("retry-after") == "1"
+    assert await client.at_end()
     client.close()
 
 
@@ -111,6 +142,35 @@ async def test_a_signal_ends_the_process_in_order(
         assert await client.chunk() == LAST
     await asyncio.wait_for(gateway.process.communicate(), 10)
     assert gateway.process.returncode == 0
+
+
+EARLY = """
+import os, signal
+from gateway.cli import main
+from gateway.server import Server
+
+listen = Server._listen
+
+async def listen_and_be_told(server):
+    await listen(server)
+    os.kill(os.getpid(), signal.SIGHUP)
+    os.kill(os.getpid(), signal.SIGTERM)
+
+Server._listen = listen_and_be_told
+main()
+"""
+
+
+async def test_signals_while_it_starts(tmp_path: Path) -> None:
+    """From the first answer on there is an orderly end, though more has to be set up."""
+    (tmp_path / "catalog.yaml").write_text(catalog_text("http://127.0.0.1:9/v1"))
+    command = [sys.executable, "-c", EARLY, "serve", "--port", "0"]
+    process = await asyncio.create_subprocess_exec(
+        *command, cwd=tmp_path, stdout=asyncio.subprocess.PIPE
+    )
+    out, _ = await asyncio.wait_for(process.communicate(), 20)
+    assert process.returncode == 0
+    assert b'"event":"stopped"' in out
 
 
 async def test_a_second_signal_ends_it_at_once(tmp_path: Path, fake: FakeUpstream) -> None:

@@ -158,6 +158,8 @@ async def test_the_status_page(gateway: Gateway, fake: FakeUpstream) -> None:
     assert status["uptime_seconds"] >= 0
     assert status["catalog"]["revision"] == gateway.server.catalog.revision
     assert status["catalog"]["last_error"] is None
+    assert status["open_calls"] == 0
+    assert b"\ngateway_open_calls 0\n" in (await get(gateway, "/metrics", None)).body
     assert status["upstreams"]["fake"]["state"] == "up"
     assert status["upstreams"]["sim"]["state"] == "unknown"
     assert status["adapters"]["failed"] == {"not-installed": "not installed"}
@@ -228,5 +230,8 @@ async def test_models_that_cannot_be_called(
     if status in (501, 503):
         assert answer.header("x-should-retry") == "false"
     if status == 503:
+        key = str((await gateway.server.store.keys.create("limited", rpm=7)).secret)
+        limited = await ask(gateway.server.port, request(body, key, path=f"/v1/{path}"))
+        assert limited.header("x-ratelimit-remaining-requests") == "7"
         assert "in the environment" in answer.error["message"]
     assert not fake.requests

@@ -38,8 +38,8 @@ async def explain(exchange: Exchange) -> None:
     Its host is for operators.
     """
     services = exchange.site.services
-    key = await authenticate(services, exchange.secret(), exchange.address)
-    exchange.record.key = key.id
+    record = exchange.record
+    key = await authenticate(services, record, exchange.secret(), exchange.address)
     catalog = services.catalog.current
     standing = services.desk.known(key, catalog) or await services.desk.load(key, catalog)
     raw = await exchange.body_reader(_LIMIT)()

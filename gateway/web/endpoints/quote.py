@@ -59,8 +59,8 @@ for _name in DECODERS:
 async def quote(exchange: Exchange) -> None:
     """Price the body of a call that has not been made."""
     services = exchange.site.services
-    key = await authenticate(services, exchange.secret(), exchange.address)
-    exchange.record.key = key.id
+    record = exchange.record
+    key = await authenticate(services, record, exchange.secret(), exchange.address)
     catalog = services.catalog.current
     standing = services.desk.known(key, catalog) or await services.desk.load(key, catalog)
     raw = await exchange.body_reader(_LIMIT)()

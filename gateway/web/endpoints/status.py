@@ -49,7 +49,7 @@ async def status(exchange: Exchange) -> None:
                     for name, mishap in site.services.mishaps.adapters.items()
                 },
             },
-            "open_calls": site.open_calls,
+            "open_calls": site.other_calls,
         }
     )
 
