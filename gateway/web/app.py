@@ -166,6 +166,7 @@ class App:
                 or method not in endpoint.methods
                 or site.draining
                 or hdrs.UPGRADE in headers
+                or request.chunked
                 or not sink.keep_alive
             ):
                 serving = self._checked(endpoint, exchange)
@@ -312,8 +313,13 @@ def _check_target(request: Request, sink: HttpSink) -> None:
         sink.close_after()
         message = "The request line must name a path of this server, such as /v1/models."
         raise Fault(errors.INVALID_REQUEST, message, cause="bad_target")
-    if request.version < (1, 1) and hdrs.TRANSFER_ENCODING in request.headers:
+    codings = request.headers.getall(hdrs.TRANSFER_ENCODING, [])
+    if codings and request.version < (1, 1):
         message = "HTTP/1.0 has no Transfer-Encoding; send Content-Length, or speak HTTP/1.1."
+        raise Fault(errors.INVALID_REQUEST, message, cause="bad_framing")
+    if codings and [coding.strip().lower() for coding in codings] != ["chunked"]:
+        sink.close_after()
+        message = "'Transfer-Encoding' must be 'chunked' alone; say gzip as Content-Encoding."
         raise Fault(errors.INVALID_REQUEST, message, cause="bad_framing")
 
 

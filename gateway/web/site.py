@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Any, Protocol
 
 from gateway.core.talk.responses import Responses
 from gateway.domain import Model, Provider, Route
@@ -52,6 +52,20 @@ class LiveCatalogView(Protocol):
 
     @property
     def last_error(self) -> str | None: ...
+
+    async def reload(self) -> bool: ...
+
+
+def shown(catalog: LiveCatalogView) -> dict[str, Any]:
+    """A catalog in a few figures, and what is wrong with its file since."""
+    current = catalog.current
+    return {
+        "revision": current.revision,
+        "loaded_at": int(catalog.loaded_at),
+        "last_error": catalog.last_error,
+        "models": len(current.models),
+        "routes": len(current.routes),
+    }
 
 
 @dataclass(slots=True)

@@ -36,6 +36,8 @@ def only(gateway: Gateway) -> Connection:
         b"OPTIONS * HTTP/1.1\r\nHost: x\r\n\r\n",
         b"POST /v1/chat/completions HTTP/1.0\r\nHost: x\r\nContent-Type: application/json\r\n"
         b"Transfer-Encoding: chunked\r\n\r\n2\r\n{}\r\n0\r\n\r\n",
+        b"POST /v1/chat/completions HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n"
+        b"Transfer-Encoding: gzip, chunked\r\n\r\n2\r\n{}\r\n0\r\n\r\n",
     ],
 )
 async def test_requests_that_others_may_read_otherwise(gateway: Gateway, raw: bytes) -> None:

@@ -6,7 +6,7 @@ from collections.abc import Awaitable, Callable, Mapping
 
 from gateway.errors import invalid
 from gateway.store.commands import CommandError
-from gateway.web.admin import accounts, credentials, keys, openapi, reports
+from gateway.web.admin import accounts, catalogs, credentials, keys, openapi, reports
 from gateway.web.exchange import Exchange
 
 Act = Callable[[Exchange], Awaitable[None]]
@@ -26,6 +26,8 @@ ROUTES: Mapping[str, tuple[str, Mapping[str, Act]]] = {
     ),
     f"{ROOT}/credentials": ("admin_credentials", {"GET": credentials.index}),
     f"{ROOT}/credentials/": ("admin_credential", {"POST": credentials.change}),
+    f"{ROOT}/catalog": ("admin_catalog", {"GET": catalogs.show}),
+    f"{ROOT}/catalog/reload": ("admin_catalog_reload", {"POST": catalogs.reload}),
     f"{ROOT}/usage": ("admin_usage", {"GET": reports.usage}),
     f"{ROOT}/calls": ("admin_calls", {"GET": reports.calls}),
     f"{ROOT}/calls/": ("admin_call", {"GET": reports.call}),

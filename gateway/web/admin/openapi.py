@@ -47,6 +47,10 @@ _OBJECTS: dict[str, dict[str, Any]] = {
         "flag": _MAYBE, "input_tokens": _NUMBER, "output_tokens": _NUMBER,
         "cached_tokens": _NUMBER, "cost": _AMOUNT,
     },
+    "Catalog": {
+        "object": _TEXT, "revision": _TEXT, "loaded_at": _NUMBER, "last_error": _MAYBE,
+        "models": _NUMBER, "routes": _NUMBER,
+    },
     "AuditEntry": {
         "id": _TEXT, "object": _TEXT, "at": {"type": "number"}, "actor": _TEXT, "act": _TEXT,
         "subject": _TEXT, "detail": {"type": "object"},
@@ -81,6 +85,8 @@ OPERATIONS: dict[tuple[str, str], _Row] = {
     ("/admin/v1/credentials", "get"): ("How credentials stand", None, None, True, ()),
     (f"{_CREDENTIAL}/bench", "post"): ("Keep one out", "Bench", None, False, ()),
     (f"{_CREDENTIAL}/restore", "post"): ("Let it back in", None, None, False, ()),
+    ("/admin/v1/catalog", "get"): ("The catalog in service", None, "Catalog", False, ()),
+    ("/admin/v1/catalog/reload", "post"): ("Read its file again", None, "Catalog", False, ()),
     ("/admin/v1/usage", "get"): (
         "Sum up usage", None, None, True,
         ("by", "since", "until", "account", "key", "limit", "offset"),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from gateway.web.exchange import Exchange
-from gateway.web.site import Site
+from gateway.web.site import Site, shown
 
 _TEXT = ("Content-Type", "text/plain; charset=utf-8")
 _EXPOSITION = ("Content-Type", "text/plain; version=0.0.4; charset=utf-8")
@@ -12,7 +12,6 @@ _EXPOSITION = ("Content-Type", "text/plain; version=0.0.4; charset=utf-8")
 async def status(exchange: Exchange) -> None:
     """What runs here, since when, from which catalog, and how its providers fare."""
     site = exchange.site
-    catalog = site.catalog.current
     now = site.services.clock.time()
     exchange.answer(
         {
@@ -20,13 +19,7 @@ async def status(exchange: Exchange) -> None:
             "version": site.version,
             "started_at": int(site.started_at),
             "uptime_seconds": int(now - site.started_at),
-            "catalog": {
-                "revision": catalog.revision,
-                "loaded_at": int(site.catalog.loaded_at),
-                "last_error": site.catalog.last_error,
-                "models": len(catalog.models),
-                "routes": len(catalog.routes),
-            },
+            "catalog": shown(site.catalog),
             "upstreams": {
                 name: {
                     "configured": provider.configured,
@@ -34,7 +27,7 @@ async def status(exchange: Exchange) -> None:
                     **_standing(site, name),
                     **({} if provider.probe is None else _probed(site, name)),
                 }
-                for name, provider in catalog.providers.items()
+                for name, provider in site.catalog.current.providers.items()
             },
             "adapters": {
                 "loaded": sorted(site.services.adapters),

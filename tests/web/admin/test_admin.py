@@ -236,6 +236,24 @@ async def test_nonsense_is_refused(gateway: Gateway, admin: str, path: str, body
     assert (await do(gateway, "GET", "/admin/v1/audit", admin)).json()["data"] == before
 
 
+async def test_the_catalog_read_again(gateway: Gateway, admin: str) -> None:
+    """At once and by word; a bad file is refused with its lines, and the old one serves on."""
+    before = (await do(gateway, "GET", "/admin/v1/catalog", admin)).json()
+    good = gateway.catalog_path.read_text()
+    gateway.catalog_path.write_text(good.replace("name: Fake", "name: Other"))
+    after = await do(gateway, "POST", "/admin/v1/catalog/reload", admin)
+    assert (after.status, after.json()["object"]) == (200, "catalog")
+    assert after.json()["revision"] != before["revision"]
+    gateway.catalog_path.write_text("surprise: 1\n" + good)
+    refused = await do(gateway, "POST", "/admin/v1/catalog/reload", admin)
+    assert refused.status == 400
+    assert "yaml:1: surprise: unknown key" in refused.json()["error"]["message"]
+    now = (await do(gateway, "GET", "/admin/v1/catalog", admin)).json()
+    assert (now["revision"], "surprise" in now["last_error"]) == (after.json()["revision"], True)
+    audit = (await do(gateway, "GET", "/admin/v1/audit", admin)).json()["data"]
+    assert [row["subject"] for row in audit if row["act"] == "catalog.reload"] == [now["revision"]]
+
+
 @pytest.mark.parametrize("odd", ["'; DROP TABLE keys; --", "%", "_", "a\r\nx: y", '"', "\x00", "é"])
 async def test_odd_words_are_only_words(gateway: Gateway, admin: str, odd: str) -> None:
     """No parameter of a search is anything but a value."""
