@@ -71,6 +71,7 @@ class Server:
         self._use_adapters(self.catalog.current, settings.adapter_wait)
         store = await Store.open(settings.db, clock, settings.key_prefix, settings.ledger_sync)
         self.store = store
+        store.groups = lambda: self.catalog.current.groups
         self._stack.push_async_callback(self._close_store, store)
         await store.serve(self._storage_failed)
         new = await self._is_new(store)

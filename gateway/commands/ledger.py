@@ -133,7 +133,8 @@ def list_calls(db: Path, as_json: bool, since: int | None, **wanted: Any) -> Non
 @since_option
 @until_option
 @db_option
-def export(form: str, since: int | None, until: int | None, db: Path) -> None:
+@json_option
+def export(form: str, since: int | None, until: int | None, db: Path, as_json: bool) -> None:
     """Write every entry to the standard output."""
     import sqlite3
 
@@ -142,7 +143,11 @@ def export(form: str, since: int | None, until: int | None, db: Path) -> None:
     if not db.is_file():
         fail(no_database(db))
     try:
-        _write(export_file(db, since or 0, until), form)
+        rows = export_file(db, since or 0, until)
+        if as_json:
+            _write_array(rows)
+        else:
+            _write(rows, form)
     except sqlite3.Error as error:
         fail(f"{db} cannot be read: {error}.")
 
@@ -217,6 +222,17 @@ def _write(rows: Iterable[dict[str, Any]], form: str) -> None:
             writer = csv.DictWriter(sys.stdout, row.keys(), lineterminator="\n")
             writer.writeheader()
         writer.writerow({name: harmless(value) for name, value in row.items()})
+
+
+def _write_array(rows: Iterable[dict[str, Any]]) -> None:
+    """One JSON array, written as it is read: a ledger may be larger than memory."""
+    import msgspec
+
+    before = "["
+    for row in rows:
+        sys.stdout.write(before + msgspec.json.encode(row).decode())
+        before = ",\n"
+    sys.stdout.write("[]\n" if before == "[" else "]\n")
 
 
 def _cell(name: str, value: Any) -> Any:

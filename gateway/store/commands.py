@@ -112,6 +112,7 @@ class Commands:
         actor: str = "command line",
     ) -> Any:
         """Open an account; `credit` None means billed afterwards."""
+        self._check_group(group)
         made = await self._store.accounts.create(
             name,
             group=group,
@@ -127,6 +128,7 @@ class Commands:
     ) -> Any:
         """Change an account's fields; `credit` and `spend_limit` are dollars."""
         values = dict(changes)
+        self._check_group(values.get("group"))
         if "credit" in values:
             credit = values.pop("credit")
             values["floor"] = None if credit is None else -_nanos(credit, "credit")
@@ -196,6 +198,16 @@ class Commands:
         if found is None:
             raise CommandError(f"No settled call has the id '{request}'.")
         return found
+
+    def _check_group(self, group: str | None) -> None:
+        """A group that is not there would refuse all calls of its account."""
+        known = None if self._store.groups is None else self._store.groups()
+        if known is not None and group is not None and group not in known:
+            names = ", ".join(sorted(known)) or "none"
+            raise FieldError(
+                f"'{group[:100]}' is no group of this gateway's catalog, which has: {names}.",
+                "group",
+            )
 
     async def _must_exist(self, account: str | None, key: str | None) -> None:
         """Refuse to report on whom there is not: an empty report would look like no use."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import sqlite3
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from pathlib import Path
 
 from gateway.ports import Clock
@@ -33,6 +33,8 @@ class Store:
         self.ledger = GroupCommit(database, self._failed)
         self.tasks = SqliteTasks(database, self.ledger, self.keys)
         self.on_money: list[Callable[[int, int], None]] = []
+        # The groups of the catalog in service; beside the file alone nobody knows them.
+        self.groups: Callable[[], Collection[str]] | None = None
         self._on_failure: Callable[[Exception], None] = lambda _: None
         self._rolling: asyncio.Task[None] | None = None
         self._forgetting: asyncio.Task[None] | None = None

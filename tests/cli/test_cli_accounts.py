@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import sqlite3
 
 import pytest
@@ -25,6 +26,18 @@ def test_what_an_account_owes(db: str) -> None:
     assert invoke("accounts", "create", "acme", "--credit", "5", "--db", db).exit_code == 0
     owes = invoke("adjust", "acme", "-1.90", "--memo", "broken promise", "--db", db)
     assert "active: -$1.9, 0 of it held" in owes.output
+
+
+def test_the_ledger_as_one_array(db: str) -> None:
+    """`--json` is one JSON value also where there is a line for each entry otherwise."""
+    assert invoke("accounts", "create", "acme", "--db", db).exit_code == 0
+    assert json.loads(invoke("ledger", "export", "--json", "--db", db).stdout) == []
+    for amount in ("1", "2"):
+        invoke("topup", "acme", amount, "--db", db)
+    lines = invoke("ledger", "export", "--db", db).stdout.splitlines()
+    rows = json.loads(invoke("ledger", "export", "--json", "--db", db).stdout)
+    assert [row["wallet"] for row in rows] == ["1", "2"]
+    assert [json.loads(line) for line in lines] == rows
 
 
 def test_a_file_that_is_being_written_to(db: str, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -83,6 +83,8 @@ def test_a_running_server_obeys(catalog: str, db: str) -> None:
         taken = run("serve", "--db", db, "--catalog", catalog, "--port", "0")
         assert taken.returncode == 1
         assert "in use by another gateway process" in taken.stderr
+        group = run("accounts", "create", "acme", "--group", "nope", "--db", db)
+        assert (group.returncode, "'nope' is no group of" in group.stderr) == (1, True)
         run("keys", "revoke", "app", "--db", db)
         revoked = time.monotonic()
         refused = invoke("call", "echo", "hi", *base)

@@ -8,7 +8,6 @@ from urllib.parse import unquote
 import msgspec
 from msgspec import UNSET, Struct, UnsetType
 
-from gateway.domain import FieldError
 from gateway.web.admin.common import act, admin, commands, listed, page_limit, unknown
 from gateway.web.exchange import Exchange
 
@@ -69,7 +68,6 @@ async def create(exchange: Exchange) -> None:
     key = await admin(exchange)
 
     async def work(wanted: NewAccount) -> Any:
-        _check_group(exchange, wanted.group)
         return await commands(exchange).create_account(
             **msgspec.structs.asdict(wanted), actor=key.id
         )
@@ -91,7 +89,6 @@ async def change(exchange: Exchange) -> None:
 
     async def work(wanted: AccountChange) -> Any:
         given = {n: v for n, v in msgspec.structs.asdict(wanted).items() if v is not UNSET}
-        _check_group(exchange, given.get("group"))
         return await commands(exchange).change_account(unquote(exchange.rest), given, actor=key.id)
 
     await act(exchange, key, account_change, work)
@@ -116,13 +113,3 @@ async def move(exchange: Exchange) -> None:
 async def _must_exist(exchange: Exchange, account: str) -> None:
     if await exchange.site.store.accounts.find(unquote(account)) is None:
         raise unknown("account")
-
-
-def _check_group(exchange: Exchange, group: str | None) -> None:
-    """A group that is not there would refuse all calls of its account."""
-    known = exchange.site.services.catalog.current.groups
-    if group is not None and group not in known:
-        names = ", ".join(sorted(known)) or "none"
-        raise FieldError(
-            f"'{group[:100]}' is no group of this gateway's catalog, which has: {names}.", "group"
-        )

@@ -24,4 +24,3 @@ async def reload(exchange: Exchange) -> None:
     revision = catalog.current.revision
     await commands(exchange).note(me.id, "catalog.reload", revision)
     exchange.answer({"object": "catalog", **shown(catalog)})
-
