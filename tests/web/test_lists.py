@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import re
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from tests.fake_upstream import FakeUpstream
-from tests.harness import Gateway
+from tests.harness import Gateway, catalog_text, running
 from tests.official import anthropic_client
 from tests.rawclient import Answer, ask, chat, request
 
@@ -48,6 +49,19 @@ async def test_anthropics_client_reads_the_list(gateway: Gateway) -> None:
     assert listed["fake-slug"] == one
     assert (one.type, one.display_name) == ("model", "Fake Model")
     assert one.created_at.timestamp() == one.model_extra["created"]
+
+
+async def test_what_has_ended_is_not_listed(tmp_path: Path) -> None:
+    """What is listed can be called; of what was switched off it can still be asked when."""
+    text = catalog_text("http://127.0.0.1:9/v1")
+    text = text.replace("    name: Same Model\n", "    name: Same Model\n    sunset: 2020-01-01\n")
+    async with running(tmp_path, text=text) as gateway:
+        assert "fake-slug" in await ids(gateway, "/v1/models")
+        assert "same-name" not in await ids(gateway, "/v1/models")
+        one = (await get(gateway, "/v1/models/same-name")).json()
+        called = await ask(gateway.server.port, request(chat(model="same-name"), gateway.key))
+    assert one["sunset"] == "2020-01-01"
+    assert (called.status, called.error["code"]) == (404, "model_not_found")
 
 
 async def test_no_endpoint_below_messages(gateway: Gateway) -> None:

@@ -9,6 +9,7 @@ from typing import Any
 from urllib.parse import unquote
 
 from gateway import errors
+from gateway.core.routing.names import day_of, ended
 from gateway.domain import Key, Provider, Route
 from gateway.errors import Fault
 from gateway.pipeline.candidates import allowed
@@ -66,11 +67,14 @@ async def providers(exchange: Exchange) -> None:
 
 async def _list(exchange: Exchange, kind: str | None) -> None:
     key = await exchange.key()
+    day = day_of(exchange.site.services.clock.time())
     exchange.page(
         [
             _describe(route)
             for route in exchange.site.catalog.current.routes.values()
-            if (kind is None or route.model.kind == kind) and _may(exchange, key, route)
+            if (kind is None or route.model.kind == kind)
+            and _may(exchange, key, route)
+            and not ended(route, day)
         ]
     )
 
