@@ -148,3 +148,32 @@ async def test_an_answer_is_shown_though_it_cannot_be_kept(
     monkeypatch.setattr(Replays, "finish", full)
     answer = await call(gateway)
     assert (answer.status, "well" in answer.body.decode()) == (200, True)
+
+
+async def test_the_file_does_not_hold_the_secret_of_a_new_key(gateway: Gateway) -> None:
+    """An answer that is kept to be repeated shows a key, of which the database knows a digest."""
+    store = gateway.server.store
+    admin = str((await store.keys.create("a", scopes=["admin"])).secret)
+    raw = request({"name": "new"}, admin, path="/admin/v1/keys", headers=ONCE)
+    made = await ask(gateway.server.port, raw)
+    again = await ask(gateway.server.port, raw)
+    assert (made.status, again.header("x-gateway-replayed")) == (201, "true")
+    assert again.json() == made.json()
+    folder = store.database.path.parent
+    held = b"".join(path.read_bytes() for path in folder.glob("gateway.sqlite*") if path.is_file())
+    assert made.json()["id"].encode() in held
+    assert made.json()["key"].encode() not in held
+
+
+async def test_what_an_admin_did_is_not_repeated_to_a_lesser_key(gateway: Gateway) -> None:
+    """The same words from a key of the same account are a request of its own, and refused."""
+    store = gateway.server.store
+    admin = str((await store.keys.create("a", scopes=["admin"])).secret)
+    lesser = str((await store.keys.create("b", scopes=["keys:write"])).secret)
+    body = {"name": "new", "scopes": ["admin"]}
+    made, told = [
+        await ask(gateway.server.port, request(body, key, path="/admin/v1/keys", headers=ONCE))
+        for key in (admin, lesser)
+    ]
+    assert (made.status, told.status) == (201, 403)
+    assert made.json()["key"].encode() not in told.body
