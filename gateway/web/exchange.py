@@ -71,7 +71,7 @@ class Exchange(Struct, frozen=True):
 
     def body_reader(self, limit: int) -> Callable[[], Awaitable[bytes]]:
         """A reader for the body, called once the key is known to be good."""
-        return partial(read_json, self.request, self.connection, limit)
+        return partial(read_json, self.request, self.connection, limit, self.site.bodies)
 
     async def once(
         self,
