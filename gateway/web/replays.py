@@ -163,7 +163,7 @@ def _repeat(sink: HttpSink, stored: Stored, secret: bytes | None, of_this_start:
         raise Fault(
             errors.IDEMPOTENCY_IN_USE,
             "The first request with this Idempotency-Key was begun, and its answer was broken off "
-            "or too long to be kept. It is not run again; use a new key to do so.",
+            "or too much to be kept. It is not run again; use a new key to do so.",
             cause="not_kept",
         )
     if stored.status == 0:

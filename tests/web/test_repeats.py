@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from gateway.store import replays as kept
 from gateway.store.commands import Commands
 from gateway.store.replays import Replays
 from gateway.web import replays
@@ -77,10 +78,31 @@ async def test_a_long_answer_is_given_once(
     first = await call(gateway)
     assert (first.status, "well well" in first.body.decode()) == (200, True)
     again = await call(gateway)
-    assert (again.status, "too long" in again.error["message"]) == (409, True)
+    assert (again.status, "too much" in again.error["message"]) == (409, True)
     assert len(fake.requests) == 1
     rows = await gateway.server.store.database.read("SELECT length(answer) AS n FROM replays")
     assert [row["n"] for row in rows] == [0]
+
+
+async def test_kept_answers_do_not_fill_the_disk(
+    gateway: Gateway, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """An account's free calls take no more of it than so much a day, nor what the ledger needs."""
+    monkeypatch.setattr(kept, "MOST_BYTES", 1_000)
+
+    async def again(name: str) -> str | None:
+        raw = request(chat(), gateway.key, headers={"Idempotency-Key": name})
+        assert (await ask(gateway.server.port, raw)).status == 200
+        return (await ask(gateway.server.port, raw)).header("x-gateway-replayed")
+
+    assert [await again(name) for name in ("one", "two", "three")] == ["true", None, None]
+    monkeypatch.setattr(kept, "MOST_BYTES", 10_000)
+
+    def full(_: Path) -> None:
+        raise OSError
+
+    monkeypatch.setattr(kept, "check_spare", full)
+    assert await again("four") is None
 
 
 async def test_who_left_before_the_work_keeps_no_key(
