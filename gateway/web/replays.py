@@ -138,7 +138,7 @@ async def once(
     if not 1 <= len(given) <= _LONGEST_KEY or not given.isprintable():
         raise invalid(f"An Idempotency-Key has 1 to {_LONGEST_KEY} characters.")
     assert key.account is not None
-    if secret is not None:
+    if secret is not None or key.children:  # a derived key sees nothing but its own
         given = f"{key.id}\n{given}"  # which no header's value can be
     try:
         stored = await replays.begin(key.account.n, given, request, call)
