@@ -25,6 +25,7 @@ from gateway.web.endpoints.inference import MIB, Inference
 from gateway.web.exchange import JSON, Exchange
 
 Owner = tuple[str, Line]
+NOBODY: Owner = "", ()
 
 
 class Conversation:
@@ -33,7 +34,7 @@ class Conversation:
     def __init__(self, exchange: Exchange, body: Body) -> None:
         self._exchange = exchange
         self._body = body
-        self._owner: Owner = ("", ())
+        self._owner = NOBODY
         self._asked = JsonBody(b"{}")
 
     async def read(self) -> bytes:
@@ -41,12 +42,18 @@ class Conversation:
         raw = await read(self._body)
         assert isinstance(raw, bytes)
         site = self._exchange.site
-        if not site.keeps_responses:
-            return raw
-        self._owner = owner = _owner_of(await self._exchange.key("inference"))
+        key = await self._exchange.key("inference")
+        self._owner = owner = _owner_of(key) if site.keeps_responses else NOBODY
         (account, line), now = owner, site.services.clock.time()
         check_values(raw)
-        body = dereferenced(JsonBody.parse(raw), site.responses.finder(account, now, line))
+        body = JsonBody.parse(raw)
+        if body.get("conversation") not in (None, b"null"):
+            raise invalid(
+                "The gateway keeps no conversations, and a provider's are those of all who call it "
+                "through here; send the whole input.",
+                "conversation",
+            )
+        body = dereferenced(body, site.responses.finder(account, now, line))
         before = body.get("previous_response_id")
         if before is not None and before[:1] == b'"':
             name = msgspec.json.decode(before, type=str)
@@ -137,8 +144,9 @@ async def dispatch(exchange: Exchange) -> None:
 
 def _owner_of(key: Key) -> Owner:
     """Whose responses the caller may see; nobody's without a key, a derived key's own with that."""
-    account = key.account.id if key.n and key.account is not None else ""
-    return account, tuple(child.id for child in key.children)
+    if not key.n or key.account is None:
+        return NOBODY
+    return key.account.id, tuple(child.id for child in key.children)
 
 
 def _found(exchange: Exchange, owner: Owner, name: str, param: str) -> Stored:
