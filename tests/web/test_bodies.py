@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import json
+import sys
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -98,3 +99,35 @@ async def test_a_packed_body_counts_by_what_it_holds(gateway: Gateway) -> None:
     gateway.server.site.bodies.room = 8 * MIB
     assert (await ask(gateway.server.port, raw)).status == 200
     assert gateway.server.site.bodies.taken == 0
+
+
+async def test_many_calls_in_one_conversation_hold_nobody_up(tmp_path: Path) -> None:
+    """Each result is found without a look at all others: twice as many are twice the work."""
+
+    async def work(gateway: Gateway, count: int) -> int:
+        """How often anything is called while the gateway explains so many."""
+        calls = [
+            {"id": f"c{n}", "type": "function", "function": {"name": "f", "arguments": "{}"}}
+            for n in range(count)
+        ]
+        results = [{"role": "tool", "tool_call_id": call["id"], "content": "x"} for call in calls]
+        body = chat(messages=[{"role": "assistant", "tool_calls": calls}, *reversed(results)])
+        raw = request(body, gateway.key, path="/v1/explain")
+        steps = 0
+
+        def note(*_: object) -> None:
+            nonlocal steps
+            steps += 1
+
+        before = sys.getprofile()
+        sys.setprofile(note)
+        try:
+            answer = await ask(gateway.server.port, raw)
+        finally:
+            sys.setprofile(before)
+        sent = answer.json()["request"]["body"]["contents"]
+        assert [len(turn["parts"]) for turn in sent] == [count, count]
+        return steps
+
+    async with running(tmp_path, adapter="google") as gateway:
+        assert await work(gateway, 1_000) < 3 * await work(gateway, 500)
