@@ -47,7 +47,7 @@ async def half_sent(gateway: Gateway, key: str | None, size: int) -> RawClient:
     return client
 
 
-@pytest.mark.parametrize("path", ["chat/completions", "explain", "quote"])
+@pytest.mark.parametrize("path", ["chat/completions", "quote"])
 async def test_without_a_key_bodies_are_short(gateway: Gateway, path: str) -> None:
     """Packed or not: what is unpacked is weighed, and no more of it than is allowed."""
     body = long(MIB, "echo")
@@ -58,6 +58,13 @@ async def test_without_a_key_bodies_are_short(gateway: Gateway, path: str) -> No
     ):
         assert (await ask(gateway.server.port, raw)).status == 413
     assert gateway.server.site.bodies.taken == 0
+
+
+async def test_without_a_key_nothing_is_explained(gateway: Gateway) -> None:
+    """The request to a provider names the operator's own hosts."""
+    for key, status in ((None, 401), (gateway.key, 200)):
+        raw = request(chat(model="echo"), key, path="/v1/explain")
+        assert (await ask(gateway.server.port, raw)).status == status
 
 
 async def test_bodies_that_never_end_leave_room_for_others(gateway: Gateway) -> None:

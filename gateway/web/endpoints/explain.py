@@ -11,7 +11,6 @@ from gateway.core.body import JsonBody, check_text
 from gateway.core.estimate import input_tokens
 from gateway.domain import ANONYMOUS, Credential, UpstreamRequest
 from gateway.errors import Fault, invalid
-from gateway.pipeline.admit import authenticate
 from gateway.pipeline.attempt import (
     Order,
     call_of,
@@ -24,6 +23,7 @@ from gateway.pipeline.candidates import Wanted, candidates, decoded, usual_model
 from gateway.pipeline.mishaps import sound_request
 from gateway.pipeline.services import Candidate, Services
 from gateway.pipeline.wishes import wishes_of, without_ours
+from gateway.web.endpoints.account import holder
 from gateway.web.endpoints.quote import DECODERS, operation_of, priced
 from gateway.web.exchange import JSON, Exchange
 
@@ -34,8 +34,7 @@ _MASK = "***"
 async def explain(exchange: Exchange) -> None:
     """Show the route, the provider's request with its secrets masked, the fidelity, the quote."""
     services = exchange.site.services
-    key = await authenticate(services, exchange.secret(), exchange.address)
-    exchange.record.key = key.id
+    key = await holder(exchange, "inference")  # it shows where the operator's own hosts are
     catalog = services.catalog.current
     standing = services.desk.known(key, catalog) or await services.desk.load(key, catalog)
     raw = await exchange.body_reader(_LIMIT)()
