@@ -159,6 +159,24 @@ async def test_one_prompt_has_one_answer(gateway: Gateway, prompt: Any) -> None:
     assert route["max_output_tokens"] == 100
 
 
+@pytest.mark.parametrize(
+    ("path", "part"),
+    [
+        ("messages", {"type": "image", "source": {"type": "url", "url": "https://a.test/a.png"}}),
+        ("chat/completions", {"type": "video_url", "video_url": {"url": "https://a.test/a.mp4"}}),
+        ("chat/completions", {"type": "image_url", "image_url": {"url": "https://a.test/a.png"}}),
+    ],
+)
+async def test_what_is_linked_is_set_aside_for(
+    gateway: Gateway, path: str, part: dict[str, Any]
+) -> None:
+    """By the fixed allowance, in any dialect: an address is short, what it leads to is not."""
+    body = chat(max_tokens=10, messages=[{"role": "user", "content": [part]}])
+    got = await ask(gateway.server.port, request(body, gateway.key, path=f"/v1/{path}"))
+    assert got.status == 200
+    assert entries(gateway.server.store.database.path)[0]["held"] >= 2_000 * IN
+
+
 async def test_a_stream_that_runs_out_of_money(gateway: Gateway, fake: FakeUpstream) -> None:
     """It ends properly, says why, and is charged what it produced, within what there was."""
 
