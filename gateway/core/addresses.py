@@ -6,6 +6,8 @@ from ipaddress import IPv4Address, IPv6Address, ip_address, ip_network
 
 _NAT64 = ip_network("64:ff9b::/96")
 _COMPATIBLE = ip_network("::/96")
+# Looks like anybody's, and is where machines in one cloud find that cloud's own services.
+_CLOUDS_OWN = ip_address("168.63.129.16")
 
 
 def is_public(address: str) -> bool:
@@ -31,7 +33,10 @@ def _is_public(found: IPv4Address | IPv6Address) -> bool:
         inner = _inside(found)
         if inner is not None:
             return _is_public(inner)
-    return found.is_global and not found.is_multicast and not found.is_reserved
+        if found.is_site_local:  # of which the library says that it is global
+            return False
+    usual = found.is_global and not found.is_multicast and not found.is_reserved
+    return usual and found != _CLOUDS_OWN
 
 
 def _inside(found: IPv6Address) -> IPv4Address | None:

@@ -20,14 +20,15 @@ _ENCODED = re.compile(
     rb"(?:data:[A-Za-z0-9.+;=/\\-]{0,100}?base64,"
     rb'|(?:[A-Za-z0-9+/_-]|\\/){1000}+)(?:[A-Za-z0-9+/_-]++|\\/)*+={0,2}"'
 )
-_LINKED = (b'"image_url"', b'"file_url"', b'"file_id"')
+_LINKED = (b'"image_url"', b'"video_url"', b'"audio_url"', b'"file_url"', b'"file_id"')
+_LINKED_SOURCE = re.compile(rb'"type"\s*:\s*"url"')
 # Where none of these stands, there is neither: what is nothing but text is walked over once.
 _MEDIA_NAME = re.compile(rb'"(?:url|data|image_url|b64_json|file(?:_url|_data|_id)?)"')
 
 
 def input_tokens(raw: bytes) -> int:
     """An upper guess of a request's input tokens."""
-    if (len(raw) > 1_000 or raw.find(b"_url") >= 0) and _MEDIA_NAME.search(raw):
+    if (len(raw) > 1_000 or raw.find(b'url"') >= 0) and _MEDIA_NAME.search(raw):
         return _with_media(raw)
     per_token = _BYTES_PER_TOKEN if raw.isascii() else _BYTES_PER_TOKEN_ELSE
     return len(raw) // per_token + _FRAMING
@@ -40,6 +41,7 @@ def output_tokens(events: int, produced: int) -> int:
 
 def _with_media(raw: bytes) -> int:
     tokens = sum(map(raw.count, _LINKED)) * _PER_MEDIA
+    tokens += len(_LINKED_SOURCE.findall(raw)) * _PER_MEDIA
     encoded = 0
     for found in _ENCODED.finditer(raw):
         size = found.end() - found.start()

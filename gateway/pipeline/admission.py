@@ -232,6 +232,7 @@ def _job(
         purses,
         most,
     )
+    till.least = max(till.least, wishes.answers)  # each has a token at least
     return Admitted(
         without_ours(body, wishes) if wishes.ours else body,
         wishes,

@@ -105,7 +105,8 @@ def _chat_length(known: Any) -> Length:
 
 def _completions_length(known: Any) -> Length:
     most = _OLD_DEFAULT if known.max_tokens is None else known.max_tokens
-    return max(known.n or 1, known.best_of or 1), most, (("max_tokens", most),)
+    answers = max(known.n or 1, known.best_of or 1) * known.prompts()
+    return answers, most, (("max_tokens", most),)
 
 
 def _messages_length(known: Any) -> Length:

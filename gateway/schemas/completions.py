@@ -7,7 +7,11 @@ from typing import Annotated
 import msgspec
 from msgspec import Meta, Raw, Struct
 
+from gateway.errors import invalid
 from gateway.schemas.chat import Count, StreamOptions, Text, UsageOptions, text_or_list
+
+_MOST_PROMPTS = 2_048
+_list = msgspec.json.Decoder(list[Raw])
 
 
 class CompletionRequest(Struct):
@@ -30,6 +34,16 @@ class CompletionRequest(Struct):
 
     def __post_init__(self) -> None:
         text_or_list(self.prompt, "prompt")
+
+    def prompts(self) -> int:
+        """How many prompts it holds, each of which has answers of its own."""
+        raw = bytes(memoryview(self.prompt))
+        if raw[:1] == b'"' or raw[1:].lstrip()[:1] not in (b'"', b"["):  # a text, or its tokens
+            return 1
+        given = len(_list.decode(raw))
+        if given > _MOST_PROMPTS:
+            raise invalid(f"'prompt' may hold {_MOST_PROMPTS} prompts at most.", "prompt")
+        return given
 
 
 decoder = msgspec.json.Decoder(CompletionRequest)

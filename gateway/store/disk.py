@@ -7,13 +7,14 @@ from __future__ import annotations
 
 import errno
 import os
+from pathlib import Path
 
 _SPARE = 256 << 20
 _SHARE = 20  # of a small disk, a twentieth
 
 
-def check_spare(file: int) -> None:
-    """An OSError, as of a full disk, where an open file's disk has next to no room left."""
-    disk = os.fstatvfs(file)
+def check_spare(file: int | Path) -> None:
+    """An OSError, as of a full disk, where the disk of a file has next to no room left."""
+    disk = os.statvfs(file) if isinstance(file, Path) else os.fstatvfs(file)
     if disk.f_bavail < min(_SPARE // disk.f_frsize, disk.f_blocks // _SHARE):
         raise OSError(errno.ENOSPC, "What room is left on this disk is kept for the database")

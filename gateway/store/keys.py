@@ -55,12 +55,18 @@ _LAST = 253_402_300_799
 _CACHED_KEYS = 20_000
 _CACHED_MISSES = 4_096
 _PAGE = 1_000_000
+_MOST_REMOVES = 8  # as of derived keys: what is asked of all above a key is asked with each read
 _ACCOUNT = ("n", "id", "name", "group_name", "floor", "spend_limit", "period", "status")
 _MAKERS = (
     "(WITH RECURSIVE up (n, parent, budget, period) AS ("
     "SELECT n, parent, budget, period FROM keys WHERE n = k.parent"
     " UNION ALL SELECT o.n, o.parent, o.budget, o.period FROM keys o JOIN up ON o.n = up.parent)"
     " SELECT json_group_array(json_array(n, budget, period)) FROM up WHERE budget IS NOT NULL)"
+)
+_REMOVES = (
+    "WITH RECURSIVE up (n, parent) AS (SELECT n, parent FROM keys WHERE n = ?"
+    " UNION ALL SELECT o.n, o.parent FROM keys o JOIN up ON o.n = up.parent)"
+    " SELECT count(*) AS removes FROM (SELECT 1 FROM up LIMIT ?)"
 )
 _SELECT = (
     f"SELECT k.*, p.id AS parent_id, {_MAKERS} AS makers, "
@@ -196,6 +202,7 @@ class SqliteKeys:
         _check(name, limits, budget, scopes)
         if expires_at is not None and not 0 <= expires_at <= _LAST:
             raise FieldError("A key expires at a moment in unix seconds.", "expires_at")
+        await self._check_removes(parent)
         secret = self.prefix + "".join(secrets.choice(_ALPHABET) for _ in range(_SECRET_LENGTH))
         key_id = f"key_{secrets.token_hex(8)}"
         columns: dict[str, Any] = {
@@ -278,6 +285,15 @@ class SqliteKeys:
         self._changes += 1
         self._known.clear()
         self._unknown.clear()
+
+    async def _check_removes(self, parent: int | None) -> None:
+        if parent is None:
+            return
+        rows = await self._database.read(_REMOVES, (parent, _MOST_REMOVES + 1))
+        if rows[0]["removes"] > _MOST_REMOVES:
+            raise ValueError(
+                f"This key was made {_MOST_REMOVES} removes from an operator's; it makes no more."
+            )
 
     async def _account_number(self, id_or_name: str) -> int:
         rows = await self._database.read(

@@ -17,11 +17,14 @@ from msgspec import Struct
 from gateway.ports import Clock
 from gateway.store.client_secrets import ClientSecrets
 from gateway.store.database import Database
+from gateway.store.disk import check_spare
 
 _FORGET_EVERY = 300.0
 KEPT_SECONDS = 86_400
 # In place of an answer's status: the work was done or broken off, and no answer is kept.
 NOT_KEPT = 1
+# Free calls have answers too: what an account may have of the disk in that time.
+MOST_BYTES = 512 << 20
 
 
 class Stored(Struct, frozen=True):
@@ -40,6 +43,7 @@ class Replays:
     def __init__(self, database: Database, clock: Clock) -> None:
         self._database = database
         self._clock = clock
+        self._written: dict[int, tuple[int, int]] = {}  # since when, and bytes, by account
 
     async def begin(self, account: int, key: str, request: bytes, call: int) -> Stored | None:
         """Take the key for this request; what is there already if somebody has taken it."""
@@ -77,7 +81,9 @@ class Replays:
         headers: list[tuple[str, str]],
         body: bytes,
     ) -> None:
-        """Keep the answer of the call that has taken the key."""
+        """Keep the answer of the call that has taken the key, as far as there is room for it."""
+        if not self._has_room(account, len(body)):
+            status, headers, body = NOT_KEPT, [], b""
         await self._database.write(
             "UPDATE replays SET status = ?, headers = ?, answer = ?"
             " WHERE account = ? AND digest = ? AND call = ?",
@@ -90,6 +96,20 @@ class Replays:
                 call,
             ),
         )
+
+    def _has_room(self, account: int, size: int) -> bool:
+        now = int(self._clock.time())
+        since, written = self._written.get(account, (now, 0))
+        if now - since >= KEPT_SECONDS:
+            since, written = now, 0
+        if written + size > MOST_BYTES:
+            return False
+        try:
+            check_spare(self._database.path)
+        except OSError:
+            return False
+        self._written[account] = since, written + size
+        return True
 
     async def forget(self, account: int, key: str, call: int) -> None:
         """Give the key back, if this call has it: it ended before anything was done."""

@@ -187,6 +187,7 @@ class App:
             finally:
                 record.finished = self._clock.monotonic()
                 site.open_calls -= 1
+                site.bodies.give_back(connection)
                 if endpoint is None or not endpoint.quiet:
                     now = self._clock.time()
                     site.metrics.call(record)

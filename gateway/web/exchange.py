@@ -70,14 +70,22 @@ class Exchange(Struct, frozen=True):
 
     def body_reader(self, limit: int) -> Callable[[], Awaitable[bytes]]:
         """A reader for the body, called once the key is known to be good."""
-        return partial(read_json, self.request, self.connection, limit)
+        return partial(read_json, self.request, self.connection, limit, self.site.bodies)
 
-    async def once(self, key: Key, body: bytes, work: Callable[[], Awaitable[None]]) -> None:
-        """Do the work once for each Idempotency-Key, where the client sent one."""
+    async def once(
+        self,
+        key: Key,
+        body: bytes,
+        work: Callable[[], Awaitable[None]],
+        secret: bytes | None = None,
+    ) -> None:
+        """Do the work once for each Idempotency-Key, where the client sent one; with its `secret`,
+        repeat the answer to nobody else.
+        """
         given = self.request.headers.get("Idempotency-Key")
         request = self.path.encode() + b"\n" + body
         call = self.record.number + self.site.services.first_call
-        await once(self.sink, self.site.store.replays, key, given, request, call, work)
+        await once(self.sink, self.site.store.replays, key, given, request, call, work, secret)
 
     def answer(self, value: Any, status: int = 200) -> None:
         """A JSON answer."""

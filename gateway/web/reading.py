@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import zlib
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from aiohttp import EMPTY_PAYLOAD, StreamReader, hdrs, web
@@ -11,6 +12,7 @@ from msgspec import Struct
 
 from gateway import errors
 from gateway.errors import Fault, invalid
+from gateway.web.bodies import MOST_WITHOUT_KEY, Bodies
 
 if TYPE_CHECKING:
     from gateway.web.connection import Connection
@@ -62,7 +64,9 @@ def secret_of(request: Request) -> bytes | None:
     return None
 
 
-async def read_json(request: Request, connection: Connection, limit: int) -> bytes:
+async def read_json(
+    request: Request, connection: Connection, limit: int, bodies: Bodies
+) -> bytes:
     """A JSON body within `limit` bytes, decoded from its content encoding."""
     content = connection.content
     if isinstance(content, Whole):
@@ -70,6 +74,9 @@ async def read_json(request: Request, connection: Connection, limit: int) -> byt
         if len(content.body) > limit:
             raise _too_large(limit)
         return content.body
+    who = secret_of(request)
+    if who is None:
+        limit = min(limit, MOST_WITHOUT_KEY)
     headers = request.headers
     media = headers.get(hdrs.CONTENT_TYPE)
     if media not in JSON_TYPES:
@@ -83,13 +90,19 @@ async def read_json(request: Request, connection: Connection, limit: int) -> byt
         body = b"".join(content._buffer)  # noqa: SLF001 - and it would be five calls more
         if len(body) > limit:
             raise _too_large(limit)
+        bodies.weigh(connection, who, len(body))
     else:
         if announced(request) > limit:
             raise _too_large(limit)
         answer_expectation(request, connection)
-        body = await _read(content, connection, limit)
+        body = await _read(
+            content, connection, limit, lambda size: bodies.weigh(connection, who, size)
+        )
     connection.content = EMPTY_PAYLOAD
-    return body if encoding == "identity" else _inflated(body, encoding, limit)
+    if encoding != "identity":
+        body = _inflated(body, encoding, limit)
+        bodies.weigh(connection, who, len(body))
+    return body
 
 
 def announced(request: Request) -> int:
@@ -129,7 +142,9 @@ def answer_expectation(request: Request, connection: Connection) -> None:
         connection.transport.write(_CONTINUE)
 
 
-async def _read(content: StreamReader, connection: Connection, limit: int) -> bytes:
+async def _read(
+    content: StreamReader, connection: Connection, limit: int, weigh: Callable[[int], None]
+) -> bytes:
     connection.reading_body(content)
     try:
         pieces: list[bytes] = []
@@ -138,6 +153,7 @@ async def _read(content: StreamReader, connection: Connection, limit: int) -> by
             size += len(piece)
             if size > limit:
                 raise _too_large(limit)
+            weigh(size)
             pieces.append(piece)
         return b"".join(pieces)
     except web.RequestPayloadError:

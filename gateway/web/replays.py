@@ -1,6 +1,7 @@
 """Idempotency-Key: the first answer is kept before its end is shown, and given to whoever repeats.
 
-A sink that records holds the end of its answer back until the answer is durable.
+A sink that records holds the end of its answer back until the answer is durable. What an admin did
+may show a new key: that is repeated to the key that did it alone, and kept sealed with it.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ from gateway.domain import Key
 from gateway.errors import Fault, invalid
 from gateway.ports import Headers
 from gateway.store.replays import NOT_KEPT, Replays, Stored
+from gateway.store.sealing import seal, unseal
 from gateway.web.replying import HttpSink
 
 _LONGEST_KEY = 255
@@ -30,6 +32,7 @@ class Ticket(Struct, frozen=True):
     account: int
     key: str
     call: int
+    secret: bytes | None = None  # what the answer is sealed with
 
 
 class RecordingSink(HttpSink):
@@ -108,6 +111,8 @@ class RecordingSink(HttpSink):
             await ticket.replays.forget(*mine)
         elif self._over and self._kept <= _MOST_KEPT:
             body = b"".join(self._pieces) if self._whole is None else self._whole
+            if ticket.secret is not None:
+                body = seal(ticket.secret, body)
             await ticket.replays.finish(*mine, self._status, list(self._headers), body)
         else:  # too long, or cut off: half an answer must not be repeated as a whole one
             await ticket.replays.finish(*mine, NOT_KEPT, [], b"")
@@ -121,14 +126,20 @@ async def once(
     request: bytes,
     call: int,
     work: Callable[[], Awaitable[None]],
+    secret: bytes | None = None,
 ) -> None:
-    """Do the work, unless it was done before under the same key: then repeat its answer."""
+    """Do the work, unless it was done before under the same key: then repeat its answer.
+
+    With a `secret` it was done before only if by the same caller.
+    """
     if given is None or not isinstance(sink, RecordingSink) or not key.n:
         await work()
         return
     if not 1 <= len(given) <= _LONGEST_KEY or not given.isprintable():
         raise invalid(f"An Idempotency-Key has 1 to {_LONGEST_KEY} characters.")
     assert key.account is not None
+    if secret is not None or key.children:  # a derived key sees nothing but its own
+        given = f"{key.id}\n{given}"  # which no header's value can be
     try:
         stored = await replays.begin(key.account.n, given, request, call)
     except asyncio.CancelledError:
@@ -136,13 +147,13 @@ async def once(
         await replays.forget(key.account.n, given, call)
         raise
     if stored is not None:
-        _repeat(sink, stored, of_this_start=stored.call >> 40 == call >> 40)
+        _repeat(sink, stored, secret, of_this_start=stored.call >> 40 == call >> 40)
         return
-    sink.take(Ticket(replays, key.account.n, given, call))
+    sink.take(Ticket(replays, key.account.n, given, call, secret))
     await work()
 
 
-def _repeat(sink: HttpSink, stored: Stored, of_this_start: bool) -> None:
+def _repeat(sink: HttpSink, stored: Stored, secret: bytes | None, of_this_start: bool) -> None:
     if not stored.same_request:
         raise Fault(
             errors.IDEMPOTENCY_MISMATCH,
@@ -152,7 +163,7 @@ def _repeat(sink: HttpSink, stored: Stored, of_this_start: bool) -> None:
         raise Fault(
             errors.IDEMPOTENCY_IN_USE,
             "The first request with this Idempotency-Key was begun, and its answer was broken off "
-            "or too long to be kept. It is not run again; use a new key to do so.",
+            "or too much to be kept. It is not run again; use a new key to do so.",
             cause="not_kept",
         )
     if stored.status == 0:
@@ -165,4 +176,5 @@ def _repeat(sink: HttpSink, stored: Stored, of_this_start: bool) -> None:
             "unknown. It is not run again; use a new key to do so.",
             cause="running" if of_this_start else "outcome_unknown",
         )
-    sink.reply(stored.status, [*stored.headers, ("x-gateway-replayed", "true")], stored.body)
+    body = stored.body if secret is None else unseal(secret, stored.body)
+    sink.reply(stored.status, [*stored.headers, ("x-gateway-replayed", "true")], body)

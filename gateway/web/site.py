@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 from gateway.core.talk.responses import Responses
@@ -15,6 +15,7 @@ from gateway.pipeline.probing import Prober
 from gateway.pipeline.services import Services
 from gateway.store import Store
 from gateway.web.addresses import Proxies
+from gateway.web.bodies import Bodies
 
 
 class CatalogView(Protocol):
@@ -85,6 +86,7 @@ class Site:
     proxies: Proxies
     store: Store
     responses: Responses
+    bodies: Bodies = field(default_factory=Bodies)
     keeps_responses: bool = True
     draining: bool = False
     open_calls: int = 0

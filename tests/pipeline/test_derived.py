@@ -158,3 +158,42 @@ def test_the_command(monkeypatch: pytest.MonkeyPatch) -> None:
         refused = CliRunner().invoke(main, ["keys", "derive", *wrong])
         assert refused.exit_code == 1
         assert secret not in refused.output
+
+
+async def test_it_sees_no_responses_but_its_own(gateway: Gateway) -> None:
+    """Nor goes on from them; who stands above it sees what it began."""
+    root = await gateway.server.store.keys.create("r")
+    one, sibling = child(root), child(root)
+    two = child(one)
+
+    async def begun(key: str, **more: Any) -> Answer:
+        body = {"model": "echo", "input": "hi", **more}
+        return await ask(gateway.server.port, request(body, key, path="/v1/responses"))
+
+    async def seen(key: str, name: str) -> int:
+        raw = request(b"", key, path=f"/v1/responses/{name}", method="GET")
+        return (await ask(gateway.server.port, raw)).status
+
+    of_root = (await begun(str(root.secret))).json()["id"]
+    for key in (one, two):
+        assert await seen(key, of_root) == 404
+        assert (await begun(key, previous_response_id=of_root)).status == 404
+    of_two = (await begun(two)).json()["id"]
+    found = [await seen(key, of_two) for key in (two, one, str(root.secret), sibling)]
+    assert found == [200, 200, 200, 404]
+    raw = request(b"", sibling, path=f"/v1/responses/{of_two}", method="DELETE")
+    assert (await ask(gateway.server.port, raw)).status == 404
+    assert (await begun(one, previous_response_id=of_two)).status == 200
+
+
+async def test_it_is_not_given_what_its_root_was_answered(gateway: Gateway) -> None:
+    """The same Idempotency-Key is another one with a key that may do less."""
+    root = await gateway.server.store.keys.create("r")
+    narrow = child(root, models=["fake-slug"])
+    once = {"Idempotency-Key": "one"}
+    assert (await call(gateway, str(root.secret), model="echo", headers=once)).status == 200
+    assert code(await call(gateway, narrow, model="echo", headers=once)) == "model_not_allowed"
+    mine = child(root)
+    for key, told in ((child(root), None), (mine, None), (mine, "true")):
+        answer = await call(gateway, key, model="echo", headers=once)
+        assert (answer.status, answer.header("x-gateway-replayed")) == (200, told)

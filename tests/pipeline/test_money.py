@@ -127,6 +127,56 @@ async def test_max_cost_lowers_the_ceiling(gateway: Gateway, fake: FakeUpstream)
     assert len(fake.requests) == before
 
 
+@pytest.mark.parametrize("prompt", [["a"] * 50, [[1, 2]] * 50])
+async def test_each_prompt_of_many_has_its_answer(
+    gateway: Gateway, fake: FakeUpstream, prompt: list[Any]
+) -> None:
+    """Who has two cents is not answered fifty times as long as they pay for."""
+
+    async def fifty(exchange: Exchange) -> None:
+        out = 50 * int(exchange.request.json()["max_tokens"])
+        choices = [{"index": n, "text": "a", "finish_reason": "length"} for n in range(50)]
+        usage = {"prompt_tokens": 50, "completion_tokens": out, "total_tokens": 50 + out}
+        await exchange.send_json(200, {"id": "c", "choices": choices, "usage": usage})
+
+    fake.handler = fifty
+    poor = await payer(gateway.server.store, 20_000_000)
+    body = {"model": "fake-slug", "prompt": prompt, "max_tokens": 1_000}
+    got = await ask(gateway.server.port, request(body, poor.secret, path="/v1/completions"))
+    sent = fake.requests[-1].json()["max_tokens"]
+    assert got.header("x-gateway-cost") == f"{50 * (IN + sent * OUT) / 1e9:.9f}"
+    few = await payer(gateway.server.store, 1_000_000, name="few")  # less than a token for each
+    refused = await ask(gateway.server.port, request(body, few.secret, path="/v1/completions"))
+    assert (refused.status, code(refused), len(fake.requests)) == (402, "budget_exhausted", 1)
+
+
+@pytest.mark.parametrize("prompt", ["a", '"[', "", [1, 2, 3], []])
+async def test_one_prompt_has_one_answer(gateway: Gateway, prompt: Any) -> None:
+    """Whether it is said as a text or as its tokens."""
+    body = {"model": "fake-slug", "prompt": prompt, "max_tokens": 100}
+    raw = request(body, gateway.key, path="/v1/quote")
+    (route,) = (await ask(gateway.server.port, raw)).json()["routes"]
+    assert route["max_output_tokens"] == 100
+
+
+@pytest.mark.parametrize(
+    ("path", "part"),
+    [
+        ("messages", {"type": "image", "source": {"type": "url", "url": "https://a.test/a.png"}}),
+        ("chat/completions", {"type": "video_url", "video_url": {"url": "https://a.test/a.mp4"}}),
+        ("chat/completions", {"type": "image_url", "image_url": {"url": "https://a.test/a.png"}}),
+    ],
+)
+async def test_what_is_linked_is_set_aside_for(
+    gateway: Gateway, path: str, part: dict[str, Any]
+) -> None:
+    """By the fixed allowance, in any dialect: an address is short, what it leads to is not."""
+    body = chat(max_tokens=10, messages=[{"role": "user", "content": [part]}])
+    got = await ask(gateway.server.port, request(body, gateway.key, path=f"/v1/{path}"))
+    assert got.status == 200
+    assert entries(gateway.server.store.database.path)[0]["held"] >= 2_000 * IN
+
+
 async def test_a_stream_that_runs_out_of_money(gateway: Gateway, fake: FakeUpstream) -> None:
     """It ends properly, says why, and is charged what it produced, within what there was."""
 

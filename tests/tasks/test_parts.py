@@ -54,6 +54,7 @@ def test_ranges(wanted: str, size: int) -> None:
         ("169.254.169.254", False), ("100.64.0.1", False), ("0.0.0.0", False), ("::1", False),
         ("::ffff:127.0.0.1", False), ("::ffff:8.8.8.8", True), ("64:ff9b::7f00:1", False),
         ("2002:7f00:1::", False), ("fe80::1%eth0", False), ("fd00::1", False), ("224.0.0.1", False),
+        ("fec0::1", False), ("168.63.129.16", False),
         ("::127.0.0.1", False), ("255.255.255.255", False), ("nonsense", False), ("", False),
     ],
 )  # fmt: skip

@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from gateway.store import replays as kept
 from gateway.store.commands import Commands
 from gateway.store.replays import Replays
 from gateway.web import replays
@@ -77,10 +78,31 @@ async def test_a_long_answer_is_given_once(
     first = await call(gateway)
     assert (first.status, "well well" in first.body.decode()) == (200, True)
     again = await call(gateway)
-    assert (again.status, "too long" in again.error["message"]) == (409, True)
+    assert (again.status, "too much" in again.error["message"]) == (409, True)
     assert len(fake.requests) == 1
     rows = await gateway.server.store.database.read("SELECT length(answer) AS n FROM replays")
     assert [row["n"] for row in rows] == [0]
+
+
+async def test_kept_answers_do_not_fill_the_disk(
+    gateway: Gateway, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """An account's free calls take no more of it than so much a day, nor what the ledger needs."""
+    monkeypatch.setattr(kept, "MOST_BYTES", 1_000)
+
+    async def again(name: str) -> str | None:
+        raw = request(chat(), gateway.key, headers={"Idempotency-Key": name})
+        assert (await ask(gateway.server.port, raw)).status == 200
+        return (await ask(gateway.server.port, raw)).header("x-gateway-replayed")
+
+    assert [await again(name) for name in ("one", "two", "three")] == ["true", None, None]
+    monkeypatch.setattr(kept, "MOST_BYTES", 10_000)
+
+    def full(_: Path) -> None:
+        raise OSError
+
+    monkeypatch.setattr(kept, "check_spare", full)
+    assert await again("four") is None
 
 
 async def test_who_left_before_the_work_keeps_no_key(
@@ -148,3 +170,32 @@ async def test_an_answer_is_shown_though_it_cannot_be_kept(
     monkeypatch.setattr(Replays, "finish", full)
     answer = await call(gateway)
     assert (answer.status, "well" in answer.body.decode()) == (200, True)
+
+
+async def test_the_file_does_not_hold_the_secret_of_a_new_key(gateway: Gateway) -> None:
+    """An answer that is kept to be repeated shows a key, of which the database knows a digest."""
+    store = gateway.server.store
+    admin = str((await store.keys.create("a", scopes=["admin"])).secret)
+    raw = request({"name": "new"}, admin, path="/admin/v1/keys", headers=ONCE)
+    made = await ask(gateway.server.port, raw)
+    again = await ask(gateway.server.port, raw)
+    assert (made.status, again.header("x-gateway-replayed")) == (201, "true")
+    assert again.json() == made.json()
+    folder = store.database.path.parent
+    held = b"".join(path.read_bytes() for path in folder.glob("gateway.sqlite*") if path.is_file())
+    assert made.json()["id"].encode() in held
+    assert made.json()["key"].encode() not in held
+
+
+async def test_what_an_admin_did_is_not_repeated_to_a_lesser_key(gateway: Gateway) -> None:
+    """The same words from a key of the same account are a request of its own, and refused."""
+    store = gateway.server.store
+    admin = str((await store.keys.create("a", scopes=["admin"])).secret)
+    lesser = str((await store.keys.create("b", scopes=["keys:write"])).secret)
+    body = {"name": "new", "scopes": ["admin"]}
+    made, told = [
+        await ask(gateway.server.port, request(body, key, path="/admin/v1/keys", headers=ONCE))
+        for key in (admin, lesser)
+    ]
+    assert (made.status, told.status) == (201, 403)
+    assert made.json()["key"].encode() not in told.body

@@ -85,3 +85,24 @@ async def test_a_call_of_the_messages_dialect_has_an_id_however_it_fails(stage: 
         assert answer.status == status
         assert answer.json()["type"] == "error"
         assert answer.header("request-id") == answer.json()["request_id"]
+
+
+async def test_nothing_that_the_provider_keeps_can_be_named(stage: Everyone) -> None:
+    """It keeps what all made under one credential; so also where the gateway keeps nothing."""
+    mine, _ = await two(stage)
+    fake, site = stage.fakes["responses"], stage.gateway.server.site
+    leaning: list[dict[str, Any]] = [
+        {"input": "x", "conversation": "conv_x"},
+        {"input": "x", "conversation": {"id": "conv_x"}},
+        {"input": "x", "previous_response_id": "resp_x"},
+        {"input": [{"type": "item_reference", "id": "msg_x"}]},
+        {"input": [{"id": "msg_x"}]},
+    ]
+    for site.keeps_responses in (True, False):
+        for body in leaning:
+            told = await post(stage, mine.secret, model="responses", **body)
+            assert told.status in (400, 404), body
+        assert not fake.requests
+    plain = await post(stage, mine.secret, model="responses", input="x", conversation=None)
+    assert (plain.status, len(fake.requests)) == (200, 1)
+    assert (await at(stage, mine.secret, plain.json()["id"])).status == 404  # nothing was kept

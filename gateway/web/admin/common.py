@@ -43,7 +43,7 @@ async def act(
     async def do() -> None:
         exchange.answer(await work(wanted), status)
 
-    await exchange.once(key, raw, do)
+    await exchange.once(key, raw, do, exchange.secret())
 
 
 def listed(exchange: Exchange, items: list[Any], more: bool, last: str | None = None) -> None:

@@ -21,7 +21,7 @@ _PURSES = {"wallet": "balance", "account": "spend_limit", "key": "budget", "chil
 
 async def key(exchange: Exchange) -> None:
     """What the key is, what it may do, and what it has left."""
-    mine = await _known(exchange, "")
+    mine = await holder(exchange, "")
     services = exchange.site.services
     catalog = services.catalog.current
     standing = services.desk.known(mine, catalog) or await services.desk.load(mine, catalog)
@@ -51,7 +51,7 @@ async def key(exchange: Exchange) -> None:
 
 async def usage(exchange: Exchange) -> None:
     """What the key used; `of=account` for all of its account."""
-    mine = await _known(exchange, "usage:read")
+    mine = await holder(exchange, "usage:read")
     query = exchange.query
     of = query.get("of", "key")
     if of not in ("key", "account"):
@@ -72,7 +72,7 @@ async def usage(exchange: Exchange) -> None:
 
 async def balance(exchange: Exchange) -> None:
     """What the account has, and what of it is set aside for open calls."""
-    mine = await _known(exchange, "usage:read")
+    mine = await holder(exchange, "usage:read")
     account = _account(mine)
     money = await exchange.site.store.books.balance(account.n)
     exchange.answer(
@@ -93,7 +93,7 @@ async def balance(exchange: Exchange) -> None:
 
 async def receipt(exchange: Exchange) -> None:
     """One call's receipt; another account's is as unknown as one that never was."""
-    mine = await _known(exchange, "usage:read")
+    mine = await holder(exchange, "usage:read")
     wanted = unquote(exchange.rest)
     found: dict[str, Any] | None = await calls.receipt(
         exchange.site.store, wanted, _account(mine).n
@@ -103,7 +103,8 @@ async def receipt(exchange: Exchange) -> None:
     exchange.answer(found)
 
 
-async def _known(exchange: Exchange, scope: str) -> Key:
+async def holder(exchange: Exchange, scope: str) -> Key:
+    """The caller's key, which nobody can do without."""
     mine = await exchange.key(scope)
     if not mine.n:
         raise Fault(

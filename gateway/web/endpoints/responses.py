@@ -9,6 +9,7 @@ import msgspec
 from gateway import errors
 from gateway.core.body import JsonBody, check_values
 from gateway.core.talk.responses import (
+    Line,
     Stored,
     deleted,
     dereferenced,
@@ -23,6 +24,9 @@ from gateway.schemas import responses
 from gateway.web.endpoints.inference import MIB, Inference
 from gateway.web.exchange import JSON, Exchange
 
+Owner = tuple[str, Line]
+NOBODY: Owner = "", ()
+
 
 class Conversation:
     """One call: what it refers to is put in front of it, and its answer is kept for the next."""
@@ -30,7 +34,7 @@ class Conversation:
     def __init__(self, exchange: Exchange, body: Body) -> None:
         self._exchange = exchange
         self._body = body
-        self._account = ""
+        self._owner = NOBODY
         self._asked = JsonBody(b"{}")
 
     async def read(self) -> bytes:
@@ -38,25 +42,32 @@ class Conversation:
         raw = await read(self._body)
         assert isinstance(raw, bytes)
         site = self._exchange.site
-        if not site.keeps_responses:
-            return raw
-        self._account = account = _account_of(await self._exchange.key("inference"))
-        now = site.services.clock.time()
+        key = await self._exchange.key("inference")
+        self._owner = owner = _owner_of(key) if site.keeps_responses else NOBODY
+        (account, line), now = owner, site.services.clock.time()
         check_values(raw)
-        body = dereferenced(JsonBody.parse(raw), site.responses.finder(account, now))
+        body = JsonBody.parse(raw)
+        if body.get("conversation") not in (None, b"null"):
+            raise invalid(
+                "The gateway keeps no conversations, and a provider's are those of all who call it "
+                "through here; send the whole input.",
+                "conversation",
+            )
+        body = dereferenced(body, site.responses.finder(account, now, line))
         before = body.get("previous_response_id")
         if before is not None and before[:1] == b'"':
             name = msgspec.json.decode(before, type=str)
-            body = expand(body, _found(self._exchange, account, name, "previous_response_id"))
+            body = expand(body, _found(self._exchange, owner, name, "previous_response_id"))
         self._asked = body
         return body.raw
 
     def keep(self, response: bytes) -> None:
         """Keep the answer; nobody's are not kept, since anybody could ask for them."""
-        if self._account:
+        account, line = self._owner
+        if account:
             site = self._exchange.site
             now = site.services.clock.time()
-            site.responses.remember(self._account, self._asked, response, now)
+            site.responses.remember(account, self._asked, response, now, line)
 
 
 class Responses(Inference, frozen=True):
@@ -83,14 +94,14 @@ CREATE = Responses("responses", responses.decoder, 32 * MIB)
 
 async def show(exchange: Exchange) -> None:
     """GET responses/{id}, and responses/{id}/input_items."""
-    account = _account_of(await exchange.key("inference"))
+    owner = _owner_of(await exchange.key("inference"))
     name, _, what = exchange.rest.partition("/")
     if what not in ("", "input_items"):
         raise Fault(errors.NOT_FOUND, "There is no such endpoint.")
     query = exchange.query
     if query.get("stream") == "true":
         raise invalid("A response that is complete cannot be streamed again.", "stream")
-    found = _found(exchange, account, name, "response_id")
+    found = _found(exchange, owner, name, "response_id")
     if not what:
         exchange.sink.reply(200, (JSON,), found.response)
         return
@@ -105,20 +116,20 @@ async def show(exchange: Exchange) -> None:
 
 async def delete(exchange: Exchange) -> None:
     """DELETE responses/{id}."""
-    account = _account_of(await exchange.key("inference"))
+    account, line = _owner_of(await exchange.key("inference"))
     site, name = exchange.site, exchange.rest
-    if not site.responses.delete(account, name, site.services.clock.time()):
+    if not site.responses.delete(account, name, site.services.clock.time(), line):
         raise unknown_response(name, "response_id")
     exchange.sink.reply(200, (JSON,), deleted(name))
 
 
 async def cancel(exchange: Exchange) -> None:
     """POST responses/{id}/cancel: only background work could be, and there is none."""
-    account = _account_of(await exchange.key("inference"))
+    owner = _owner_of(await exchange.key("inference"))
     name, _, what = exchange.rest.partition("/")
     if what != "cancel":
         raise Fault(errors.NOT_FOUND, "There is no such endpoint.")
-    _found(exchange, account, name, "response_id")
+    _found(exchange, owner, name, "response_id")
     raise invalid(
         "This response is complete: only a response in the background can be cancelled. To stop "
         "one that is streamed, close its connection."
@@ -131,14 +142,18 @@ async def dispatch(exchange: Exchange) -> None:
     await acts[exchange.request.method](exchange)
 
 
-def _account_of(key: Key) -> str:
-    """Whose responses the caller may see; nobody's without a key."""
-    return key.account.id if key.n and key.account is not None else ""
+def _owner_of(key: Key) -> Owner:
+    """Whose responses the caller may see; nobody's without a key, a derived key's own with that."""
+    if not key.n or key.account is None:
+        return NOBODY
+    return key.account.id, tuple(child.id for child in key.children)
 
 
-def _found(exchange: Exchange, account: str, name: str, param: str) -> Stored:
-    site = exchange.site
-    found = site.responses.get(account, name, site.services.clock.time()) if account else None
+def _found(exchange: Exchange, owner: Owner, name: str, param: str) -> Stored:
+    site, (account, line) = exchange.site, owner
+    found = None
+    if account:
+        found = site.responses.get(account, name, site.services.clock.time(), line)
     if found is None:
         raise unknown_response(name, param)
     return found

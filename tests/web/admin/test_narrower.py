@@ -228,3 +228,14 @@ def test_a_line_of_the_clients_own_is_not_believed() -> None:
     assert proxies.client_of("10.0.0.1", Lines("6.6.6.6", "1.2.3.4")) == "1.2.3.4"
     assert proxies.client_of("10.0.0.1", Lines("6.6.6.6", "1.2.3.4, 10.0.0.2")) == "1.2.3.4"
     assert proxies.client_of("10.0.0.1", Lines("1.2.3.4")) == "1.2.3.4"
+
+
+async def test_keys_are_made_by_keys_at_few_removes(gateway: Gateway, admin: str) -> None:
+    """All that stand above a key are asked with each read of it: thousands would hold up everyone."""
+    body = {"name": "m", "scopes": ["keys:write"]}
+    made = await do(gateway, "POST", "keys", admin, body)
+    for _ in range(8):
+        made = await do(gateway, "POST", "keys", made.json()["key"], body)
+        assert made.status == 201
+    refused = await do(gateway, "POST", "keys", made.json()["key"], body)
+    assert (refused.status, "removes" in refused.error["message"]) == (400, True)

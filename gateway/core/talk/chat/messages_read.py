@@ -65,12 +65,17 @@ _decode_parts = msgspec.json.Decoder(list[msgspec.Raw])
 
 
 class _Conversation:
-    """The turns so far, and the ids of calls that were made without any."""
+    """The turns so far, what was called in the last of the assistant's, and the ids of calls that
+    were made without any. Nothing is looked for twice: a conversation may have 100,000 calls.
+    """
 
     def __init__(self, losses: Losses) -> None:
         self.losses = losses
         self.turns: list[Message] = []
         self.unnamed: dict[str, str] = {}
+        self.calls: dict[str, ToolUse] = {}
+        self._open: dict[str, None] = {}  # of these, those that have no result yet
+        self._results: list[ToolResult] = []  # of the last turn
         self._made = 0
 
     def new_id(self, name: str) -> str:
@@ -79,23 +84,42 @@ class _Conversation:
         self.unnamed[name] = f"call_{self._made}"
         return self.unnamed[name]
 
+    def unanswered(self) -> str:
+        """The first call that has no result yet, for clients that leave ids out."""
+        return next(iter(self._open), "")
+
     def add(self, role: Role, parts: list[Part], name: str = "") -> None:
         """Another message: part of the last turn if that was the same one's."""
         last = self.turns[-1] if self.turns else None
         if last is None or last.role != role or (last.name and name and last.name != name):
-            self.turns.append(Message(role, parts, name))
-            return
-        last.name = last.name or name
-        last.parts += parts
+            self._begin(Message(role, parts, name))
+        else:
+            last.name = last.name or name
+            last.parts += parts
+        if role == "assistant":
+            for part in parts:
+                if isinstance(part, ToolUse):
+                    self.calls.setdefault(part.id, part)
+                    self._open[part.id] = None
 
     def add_result(self, result: ToolResult) -> None:
         """A tool's result: in front of what the user says, behind earlier results."""
-        last = self.turns[-1] if self.turns else None
-        if last is None or last.role != "user":
-            self.turns.append(Message("user", [result]))
-            return
-        results = sum(isinstance(part, ToolResult) for part in last.parts)
-        last.parts.insert(results, result)
+        if not self.turns or self.turns[-1].role != "user":
+            self._begin(Message("user", []))
+        self._results.append(result)
+        self._open.pop(result.id, None)
+
+    def whole(self) -> list[Message]:
+        """All turns, each with its results."""
+        if self._results:
+            self.turns[-1].parts[:0] = self._results
+            self._results = []
+        return self.turns
+
+    def _begin(self, turn: Message) -> None:
+        self.whole().append(turn)
+        if turn.role == "assistant":
+            self.calls, self._open = {}, {}
 
 
 def read_messages(raw: bytes, losses: Losses) -> list[Message]:
@@ -116,7 +140,7 @@ def read_messages(raw: bytes, losses: Losses) -> list[Message]:
             parts = _content(bytes(message.content), path, losses)
         _mark(parts, message.cache_control)
         talk.add(role, parts, message.name or "")
-    return talk.turns
+    return talk.whole()
 
 
 def _assistant_parts(talk: _Conversation, message: _Message, path: str) -> list[Part]:
@@ -166,33 +190,14 @@ def _result(talk: _Conversation, message: _Message, path: str) -> ToolResult:
     parts = [part for part in given if isinstance(part, Text | Media)]
     if len(parts) < len(given):
         talk.losses.lose(f"{path}.content")
-    call = message.tool_call_id or talk.unnamed.get(name) or _unanswered(talk.turns)
+    call = message.tool_call_id or talk.unnamed.get(name) or talk.unanswered()
     if not call:
         raise invalid(f"'{path}.tool_call_id' is required.", f"{path}.tool_call_id")
-    used = _call_of(talk.turns, call)
+    used = talk.calls.get(call)
     result = ToolResult(call, parts, name=name or (used.name if used else ""))
     result.custom = used.custom if used else False
     result.cache = cache_of(message.cache_control)
     return result
-
-
-def _unanswered(turns: list[Message]) -> str:
-    """The first call of the last turn that has no result yet, for clients that leave ids out."""
-    answered: set[str] = set()
-    for turn in reversed(turns):
-        if turn.role == "assistant":
-            calls = (part.id for part in turn.parts if isinstance(part, ToolUse))
-            return next((call for call in calls if call not in answered), "")
-        answered |= {part.id for part in turn.parts if isinstance(part, ToolResult)}
-    return ""
-
-
-def _call_of(turns: list[Message], call: str) -> ToolUse | None:
-    for turn in reversed(turns):
-        if turn.role == "assistant":
-            found = (part for part in turn.parts if isinstance(part, ToolUse) and part.id == call)
-            return next(found, None)
-    return None
 
 
 def _content(raw: bytes, path: str, losses: Losses) -> list[Part]:

@@ -6,7 +6,7 @@ from gateway.core.talk.responses.asking import write_request
 from gateway.core.talk.responses.errors import error_event
 from gateway.core.talk.responses.meter import ResponsesMeter, responses_usage
 from gateway.core.talk.responses.reader import Reader
-from gateway.core.talk.responses.store import Responses, Stored
+from gateway.core.talk.responses.store import Line, Responses, Stored
 from gateway.core.talk.responses.stored import (
     deleted,
     dereferenced,
@@ -17,6 +17,7 @@ from gateway.core.talk.responses.stored import (
 from gateway.core.talk.responses.writer import Writer
 
 __all__ = [
+    "Line",
     "Reader",
     "Responses",
     "ResponsesMeter",

@@ -100,7 +100,7 @@ def _read_one(raw: bytes, where: str, messages: list[Message], losses: Losses) -
     elif item.type == "reasoning":
         add(messages, "assistant", [thinking(item)])
     elif item.type == "item_reference":
-        raise unknown_item(item, where)
+        raise unknown_item(item.id or "", where)
     else:
         add(messages, "assistant", [Foreign(DIALECT, item.type, raw)])
 

@@ -1,7 +1,8 @@
 """The responses that the gateway keeps, so that clients can go on from them on any route.
 
 Bounded by count, bytes and age; what was used longest ago goes first. A response belongs to its
-account: to any other it does not exist.
+account: to any other it does not exist. Nor does it to a derived key that neither began it nor
+stands above the one that did: a `line` is the ids of its chain, and empty for all other keys.
 """
 
 from __future__ import annotations
@@ -24,6 +25,9 @@ MAX_AGE: Final = 30 * 86_400.0
 _OVERHEAD: Final = 1_000  # what one entry costs beside its bytes
 
 
+Line = tuple[str, ...]
+
+
 class Stored(Struct, frozen=True):
     """One response: its object, and all items that it answered, as a JSON array."""
 
@@ -32,6 +36,7 @@ class Stored(Struct, frozen=True):
     input: bytes
     at: float
     items: tuple[str, ...] = ()
+    line: Line = ()
 
     @property
     def size(self) -> int:
@@ -60,7 +65,9 @@ class Responses:
     def __len__(self) -> int:
         return len(self._all)
 
-    def remember(self, account: str, body: JsonBody, response: bytes, now: float) -> bool:
+    def remember(
+        self, account: str, body: JsonBody, response: bytes, now: float, line: Line = ()
+    ) -> bool:
         """Keep a response and what it answered, unless the client said not to.
 
         `body` is the request after `expand`, so what it holds is the whole conversation.
@@ -71,18 +78,18 @@ class Responses:
         if head.status not in ("completed", "incomplete"):
             return False
         items = b"[" + b",".join(as_items(body)) + b"]"
-        stored = Stored(head.id, response, items, now, output_ids(listed(head.output)))
+        stored = Stored(head.id, response, items, now, output_ids(listed(head.output)), line)
         if stored.size > min(MAX_ONE, self._max_bytes):
             return False
         self.delete(account, head.id, now)
         self._keep(account, stored)
         return True
 
-    def get(self, account: str, name: str, now: float) -> Stored | None:
+    def get(self, account: str, name: str, now: float, line: Line = ()) -> Stored | None:
         """An account's own response, if it is still kept."""
         place = (account, name)
         stored = self._all.get(place)
-        if stored is None:
+        if stored is None or stored.line[: len(line)] != line:
             return None
         if now - stored.at > self._max_age:
             self._drop(place)
@@ -91,9 +98,9 @@ class Responses:
         self._accounts[account].move_to_end(name)
         return stored
 
-    def delete(self, account: str, name: str, now: float) -> bool:
+    def delete(self, account: str, name: str, now: float, line: Line = ()) -> bool:
         """Forget a response; false when there is none."""
-        if self.get(account, name, now) is None:
+        if self.get(account, name, now, line) is None:
             return False
         self._drop((account, name))
         return True
@@ -102,13 +109,13 @@ class Responses:
         """An item of an output that is kept, for a client that sends its id alone."""
         return self.finder(account, now)(name)
 
-    def finder(self, account: str, now: float) -> Callable[[str], bytes | None]:
+    def finder(self, account: str, now: float, line: Line = ()) -> Callable[[str], bytes | None]:
         """The same for many of one request: each response is read but once."""
         read: dict[str, dict[str, bytes]] = {}
 
         def find(name: str) -> bytes | None:
             owner = self._items.get((account, name))
-            stored = None if owner is None else self.get(account, owner, now)
+            stored = None if owner is None else self.get(account, owner, now, line)
             if stored is None:
                 return None
             if stored.id not in read:

@@ -6,10 +6,10 @@ from collections.abc import Callable, Iterable
 from typing import Any, Final, Literal, Protocol
 
 import msgspec
-from msgspec import Raw
+from msgspec import Raw, Struct
 
 from gateway.core.body import JsonBody
-from gateway.core.talk.responses.wire import Item, changed, listed, read_head, read_item
+from gateway.core.talk.responses.wire import changed, listed, read_head, read_item
 from gateway.errors import NOT_FOUND, Fault, invalid
 
 MAX_PAGE: Final = 100
@@ -17,6 +17,17 @@ MAX_REFERRED: Final = 16 << 20  # bytes of all items that one request refers to
 _MAX_IDS: Final = 1_000
 # Items that mean the same without their id, and with it only to the host that gave it.
 _NAMELESS: Final = frozenset({"message", "reasoning", "function_call", "custom_tool_call"})
+
+
+class _Said(Struct, gc=False):
+    """What tells a reference: a host takes an item without a type or a role for one as well."""
+
+    type: Any = None
+    id: Any = None
+    role: Any = None
+
+
+_read_said = msgspec.json.Decoder(_Said).decode
 
 
 class Kept(Protocol):
@@ -74,30 +85,38 @@ def dereferenced(body: JsonBody, find: Callable[[str], bytes | None]) -> JsonBod
 
     A provider may know others: those are of whoever calls it with the same credential.
     """
-    raw = body.get("input")
-    if raw is None or b"item_reference" not in raw:
-        return body
     items: list[bytes] = []
     referred = 0
-    for place, one in enumerate(listed(raw)):
-        item = read_item(one)
-        if item is None or item.type != "item_reference":
+    for place, one in enumerate(listed(body.get("input") or b"")):
+        reference = _reference(one)
+        if reference is None:
             items.append(one)
             continue
-        known = find(item.id or "")
+        known = find(reference)
         if known is None:
-            raise unknown_item(item, f"input[{place}]")
+            raise unknown_item(reference, f"input[{place}]")
         referred += len(known)
         if referred > MAX_REFERRED:
             raise invalid("The items that 'input' refers to are too long together.", "input")
         items += again([known])
-    return body.replace({"input": _array(items)})
+    return body.replace({"input": _array(items)}) if referred else body
 
 
-def unknown_item(item: Item, where: str) -> Fault:
+def _reference(raw: bytes) -> str | None:
+    """The id that an item of an input refers to; None for an item that says something itself."""
+    try:
+        item = _read_said(raw)
+    except msgspec.DecodeError:
+        return None
+    if item.type != "item_reference" and not (item.type is None and item.role is None):
+        return None
+    return item.id if isinstance(item.id, str) else ""
+
+
+def unknown_item(name: str, where: str) -> Fault:
     """The same for one that never was, has gone, or is another account's."""
     return invalid(
-        f"The item '{(item.id or '')[:100]}' is not among those that this gateway keeps; "
+        f"The item '{name[:100]}' is not among those that this gateway keeps; "
         "send the item itself.",
         where,
     )

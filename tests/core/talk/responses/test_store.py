@@ -158,6 +158,21 @@ def test_an_item_that_is_not_kept_is_refused(named: str) -> None:
         )
 
 
+@pytest.mark.parametrize(
+    "item",
+    [
+        b'{"id":"msg_x"}',
+        b'{"type":null,"id":"msg_x"}',
+        b'{"type":"item\\u005freference","id":"msg_x"}',
+        b'{"type":"item_reference","id":"msg_x","role":5,"name":{}}',
+    ],
+)
+def test_a_reference_is_told_however_it_is_spelt(item: bytes) -> None:
+    """As the provider would tell it."""
+    with pytest.raises(Fault, match="'msg_x' is not among those"):
+        dereferenced(JsonBody(b'{"input":[%s]}' % item), Responses().finder("a", 0.0))
+
+
 def test_references_can_not_be_multiplied_without_end() -> None:
     """One long item, referred to over and over, is not copied over and over."""
     store = Responses()
