@@ -12,7 +12,7 @@ from gateway.sdk.responding import RESPONSES
 from gateway.sdk.spoken import Dialect, translated
 
 DIALECTS: Mapping[str, Dialect] = {
-    "chat": Dialect("chat", chat.read_request, chat.write_answer, chat.Writer),
+    "chat": Dialect("chat", chat.read_request, chat.write_answer, chat.Writer, free_text=True),
     "messages": Dialect("messages", messages.read_request, messages.write_answer, messages.Writer),
     "responses": RESPONSES,
 }
