@@ -17,6 +17,7 @@ from gateway.sdk.talk import (
     Tool,
     ToolResult,
     ToolUse,
+    passed_on,
 )
 
 _STOPS = 5
@@ -48,7 +49,7 @@ def build_chat(call: Call, credential: Credential, talk: Talk, losses: Losses) -
             losses.lose(name)
     if call.stream:
         ask["stream"] = True
-    for name, raw in talk.extra.items():
+    for name, raw in passed_on(talk, "cohere", losses).items():
         ask.setdefault(name, msgspec.Raw(raw))
     return UpstreamRequest(
         method="POST",

@@ -17,6 +17,7 @@ from gateway.core.talk.events import (
     Used,
     Writer,
 )
+from gateway.core.talk.fitting import passed_on
 from gateway.core.talk.interpret import Interpreter
 from gateway.core.talk.messages import (
     MessagesMeter,
@@ -104,6 +105,7 @@ __all__ = [
     "messages_fault",
     "messages_fault_in",
     "messages_usage",
+    "passed_on",
     "read_messages_answer",
     "responses_operation",
     "responses_wire",

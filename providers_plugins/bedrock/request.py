@@ -28,8 +28,9 @@ _CEILINGS = frozenset({
     "max_completion_tokens", "max_tokens_to_sample",
 })  # fmt: skip
 _UNSAYABLE = frozenset({
-    "audio", "background", "cache_control", "container", "conversation", "fallbacks",
-    "include", "inference_geo", "max_tool_calls", "mcp_servers", "modalities", "moderation",
+    "access_programs", "audio", "background", "cache_control", "client_metadata", "container",
+    "conversation", "fallbacks", "include", "inference_geo", "max_tool_calls", "mcp_servers",
+    "modalities", "moderation",
     "prediction", "previous_response_id", "prompt", "prompt_cache_options",
     "prompt_cache_retention", "safety_identifier", "speed", "store", "stream_options",
     "truncation", "web_search_options",

@@ -10,6 +10,7 @@ from typing import Any, Final
 
 import msgspec
 
+from gateway.core.talk.fitting import passed_on
 from gateway.core.talk.messages.effort import add_thinking
 from gateway.core.talk.messages.parts import Block, BlockWriter
 from gateway.core.talk.messages.schemas import fitting
@@ -201,7 +202,7 @@ def _add_rest(body: Body, talk: Talk, losses: Losses) -> None:
         body["service_tier"] = tier
     if talk.stream:
         body["stream"] = True
-    for name, raw in talk.extra.items():
+    for name, raw in passed_on(talk, DIALECT, losses).items():
         if name not in body:
             body[name] = msgspec.Raw(raw)
 
