@@ -50,5 +50,7 @@ def serving(
     if own is not None or dialect is None:
         return own
     chatting = own_operation(adapter, "chat", upstream, options)
-    wire = adapter.wire if chatting is None else over_chat(chatting)
+    wire = adapter.wire
+    if chatting is not None:
+        wire = over_chat(chatting, free_text=adapter.free_text)
     return None if wire is None else translated(dialect, wire)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
@@ -111,3 +112,44 @@ async def test_a_model_that_says_the_text_itself_is_understood(
     (patch,) = made.output
     assert patch.type == "custom_tool_call"
     assert patch.input == '{"patch": "x"}'
+
+
+async def test_a_host_of_the_chat_wire_is_told_of_a_function(
+    tmp_path: Path, fake: FakeUpstream
+) -> None:
+    """Of hosts of that wire two know tools of free text, and the others refuse the call."""
+
+    async def handler(exchange: Exchange) -> None:
+        call = {"id": "c2", "type": "function"}
+        call["function"] = {"name": "apply_patch", "arguments": INPUT}  # type: ignore[assignment]
+        message = {"role": "assistant", "content": None, "tool_calls": [call]}
+        choice = {"index": 0, "message": message, "finish_reason": "tool_calls"}
+        usage = {"prompt_tokens": 5, "completion_tokens": 7, "total_tokens": 12}
+        await exchange.send_json(
+            200, {"id": "c", "model": "m", "choices": [choice], "usage": usage}
+        )
+
+    fake.handler = handler
+    said: Any = [
+        {"role": "user", "content": "go"},
+        {"type": "custom_tool_call", "call_id": "c1", "name": "apply_patch", "input": PATCH},
+        {"type": "custom_tool_call_output", "call_id": "c1", "output": "done"},
+    ]
+    choice: Any = {"type": "custom", "name": "apply_patch"}
+    async with (
+        running(tmp_path, fake.url) as served,
+        openai_client(served.base, served.key) as made,
+    ):
+        answer = await made.responses.create(
+            model="fake-slug", input=said, tools=[TOOL], tool_choice=choice  # type: ignore[list-item]
+        )  # fmt: skip
+    sent = fake.requests[0].json()
+    (tool,) = sent["tools"]
+    assert tool["type"] == "function"
+    assert list(tool["function"]["parameters"]["properties"]) == ["input"]
+    assert sent["tool_choice"] == {"type": "function", "function": {"name": "apply_patch"}}
+    (called,) = sent["messages"][1]["tool_calls"]
+    assert json.loads(called["function"]["arguments"]) == {"input": PATCH}
+    (patch,) = answer.output
+    assert patch.type == "custom_tool_call"
+    assert patch.input == PATCH

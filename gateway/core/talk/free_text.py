@@ -13,7 +13,12 @@ from msgspec import Meta, Struct, structs
 
 from gateway.core.body import JsonBody
 from gateway.core.talk.events import Closed, Event, Grew, Opened, Stopped, Writer
-from gateway.core.talk.model import Part, ToolUse
+from gateway.core.talk.model import Losses, Part, Talk, Tool, ToolResult, ToolUse
+
+_ONE_TEXT = (
+    b'{"type":"object","properties":{"input":{"type":"string"}},"required":["input"],'
+    b'"additionalProperties":false}'
+)
 
 
 class _OneText(Struct, forbid_unknown_fields=True):
@@ -52,6 +57,22 @@ def _text(arguments: str) -> str:
         return msgspec.json.decode(arguments.encode("utf-8", "replace"), type=_OneText).input
     except (msgspec.DecodeError, RecursionError):
         return arguments
+
+
+def as_functions(talk: Talk, losses: Losses) -> None:
+    """Such tools, and what was said with them, as functions of one text."""
+    for tool in talk.tools:
+        if isinstance(tool, Tool) and tool.custom:
+            if tool.format:
+                losses.lose("tools.format")
+            tool.custom, tool.schema, tool.format, tool.own = False, _ONE_TEXT, b"", None
+    for message in talk.messages:
+        for part in message.parts:
+            if isinstance(part, ToolUse) and part.custom:
+                part.custom = False
+                part.arguments = msgspec.json.encode(_OneText(part.arguments)).decode()
+            elif isinstance(part, ToolResult):
+                part.custom = False
 
 
 class FreeTextWriter:
