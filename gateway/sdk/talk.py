@@ -18,6 +18,7 @@ from gateway.core.talk.events import (
     Writer,
 )
 from gateway.core.talk.fitting import passed_on
+from gateway.core.talk.free_text import as_functions
 from gateway.core.talk.interpret import Interpreter
 from gateway.core.talk.messages import (
     MessagesMeter,
@@ -102,6 +103,7 @@ __all__ = [
     "Used",
     "Wire",
     "Writer",
+    "as_functions",
     "messages_fault",
     "messages_fault_in",
     "messages_usage",

@@ -9,7 +9,7 @@ from typing import Any
 import msgspec
 
 from gateway.sdk import Call, Credential, UpstreamRequest, invalid
-from gateway.sdk.talk import Losses, Talk
+from gateway.sdk.talk import Losses, Talk, as_functions
 from providers_plugins.bedrock.endpoint import written
 from providers_plugins.bedrock.models import Traits, traits_of
 from providers_plugins.bedrock.naming import Naming
@@ -49,6 +49,7 @@ def build(call: Call, credential: Credential, talk: Talk, losses: Losses) -> Ups
 
 def converse(call: Call, talk: Talk, losses: Losses) -> dict[str, Any]:
     """The request's members. Those that make the prefix of a prompt cache come first."""
+    as_functions(talk, losses)
     naming = Naming(talk, losses)
     traits = traits_of(call.upstream, call.options)
     parts = PartWriter(traits, naming)

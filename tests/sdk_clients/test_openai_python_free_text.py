@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from openai import AsyncOpenAI
+from openai import APIError, AsyncOpenAI
 
 from tests.fake_upstream import Exchange, FakeUpstream
 from tests.harness import running
@@ -153,3 +153,15 @@ async def test_a_host_of_the_chat_wire_is_told_of_a_function(
     (patch,) = answer.output
     assert patch.type == "custom_tool_call"
     assert patch.input == PATCH
+
+
+async def test_so_is_a_host_with_a_wire_of_its_own(tmp_path: Path, fake: FakeUpstream) -> None:
+    """Where it was not told of the tool at all, the model could not do its work."""
+    async with (
+        running(tmp_path, fake.url, adapter="cohere") as served,
+        openai_client(served.base, served.key, max_retries=0) as made,
+    ):
+        with pytest.raises(APIError):  # the provider says nothing that could be read
+            await made.responses.create(model="fake-slug", input="go", tools=[TOOL])  # type: ignore[list-item]
+    (tool,) = fake.requests[0].json()["tools"]
+    assert list(tool["function"]["parameters"]["properties"]) == ["input"]
