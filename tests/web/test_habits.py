@@ -77,3 +77,15 @@ async def test_where_it_means_something_it_arrives(tmp_path: Path, fake: FakeUps
     made, _ = await sent(tmp_path, fake, "/v1/messages", CODING, adapter="anthropic")
     assert made["context_management"] == CODING["context_management"]
     assert made["metadata"] == CODING["metadata"]
+
+
+async def test_a_conversation_of_which_nothing_is_left_is_refused(
+    tmp_path: Path, fake: FakeUpstream
+) -> None:
+    """Sound alone, for a provider that hears none, was sent as no messages at all."""
+    sound = {"type": "input_audio", "input_audio": {"data": "UklGRgAA", "format": "wav"}}
+    body = {"model": "fake-slug", "messages": [{"role": "user", "content": [sound]}]}
+    async with running(tmp_path, fake.url, adapter="anthropic") as served:
+        answer = await ask(served.server.port, request(body, served.key))
+    assert (answer.status, answer.json()["error"]["param"]) == (400, "messages")
+    assert not fake.requests

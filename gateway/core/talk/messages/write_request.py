@@ -17,6 +17,7 @@ from gateway.core.talk.messages.schemas import fitting
 from gateway.core.talk.messages.traits import Traits, traits_of
 from gateway.core.talk.messages.wire import DIALECT, cache_control
 from gateway.core.talk.model import Losses, Message, Talk, Tool
+from gateway.errors import invalid
 
 MAX_TOKENS: Final = 8_192  # where neither the client nor the caller says how much
 _ANY_SCHEMA: Final = msgspec.Raw(b'{"type":"object"}')
@@ -70,6 +71,12 @@ def _add_conversation(body: Body, talk: Talk, blocks: BlockWriter) -> None:
     for turn in turns if not same else ():
         if turn["role"] == "user":
             turn["content"].sort(key=_is_no_result)
+    if not turns and not same:
+        raise invalid(
+            "No message is left to send: this route needs one of the user's, "
+            "and takes text, pictures and documents.",
+            "messages",
+        )
     body["messages"] = turns
 
 
