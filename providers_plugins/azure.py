@@ -145,6 +145,7 @@ CHAT = compatible(
 
 ADAPTER = structs.replace(
     CHAT,
+    free_text=True,
     operations={
         **CHAT.operations,
         **{

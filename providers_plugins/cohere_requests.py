@@ -17,6 +17,8 @@ from gateway.sdk.talk import (
     Tool,
     ToolResult,
     ToolUse,
+    as_functions,
+    passed_on,
 )
 
 _STOPS = 5
@@ -37,6 +39,7 @@ _UNSAID = {
 
 def build_chat(call: Call, credential: Credential, talk: Talk, losses: Losses) -> UpstreamRequest:
     """One request; what can't be said is among the losses."""
+    as_functions(talk, losses)
     ask: dict[str, object] = {"model": call.upstream, "messages": _messages(talk, losses)}
     _put_tools(ask, talk, losses)
     _put_sampling(ask, talk, losses)
@@ -48,7 +51,7 @@ def build_chat(call: Call, credential: Credential, talk: Talk, losses: Losses) -
             losses.lose(name)
     if call.stream:
         ask["stream"] = True
-    for name, raw in talk.extra.items():
+    for name, raw in passed_on(talk, "cohere", losses).items():
         ask.setdefault(name, msgspec.Raw(raw))
     return UpstreamRequest(
         method="POST",
@@ -106,7 +109,7 @@ def _format(talk: Talk) -> dict[str, object]:
 def _put_tools(ask: dict[str, object], talk: Talk, losses: Losses) -> None:
     tools: list[dict[str, object]] = []
     for place, tool in enumerate(talk.tools):
-        if isinstance(tool, Foreign) or tool.custom:
+        if isinstance(tool, Foreign):
             losses.lose(f"tools[{place}]")
         else:
             tools.append(_tool(tool))
@@ -164,7 +167,7 @@ def _assistant(message: Message, where: str, losses: Losses) -> dict[str, object
             content.append({"type": "text", "text": part.text})
         elif isinstance(part, Thinking) and part.text and not part.family:
             content.append({"type": "thinking", "thinking": part.text})
-        elif isinstance(part, ToolUse) and not part.custom:
+        elif isinstance(part, ToolUse):
             function = {"name": part.name, "arguments": part.arguments or "{}"}
             calls.append({"id": part.id, "type": "function", "function": function})
         else:

@@ -226,6 +226,8 @@ class Adapter(Struct, frozen=True):
     `paints` says of a model that makes pictures that it can be talked with all the same; others are
     asked through "images", also in conversations.
 
+    `free_text`: tools may take free text on its "chat" operation; others are told of functions.
+
     `probe` writes a request that costs nothing and that only a good credential is answered to.
     Its call has the operator's path, if there is one, as `upstream`, and the provider's options.
     """
@@ -238,4 +240,5 @@ class Adapter(Struct, frozen=True):
     login: Login | None = None
     native: Callable[[str, str, Mapping[str, str]], bool] | None = None
     paints: Callable[[str], bool] | None = None
+    free_text: bool = False
     probe: Build | None = None

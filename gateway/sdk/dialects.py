@@ -12,7 +12,7 @@ from gateway.sdk.responding import RESPONSES
 from gateway.sdk.spoken import Dialect, translated
 
 DIALECTS: Mapping[str, Dialect] = {
-    "chat": Dialect("chat", chat.read_request, chat.write_answer, chat.Writer),
+    "chat": Dialect("chat", chat.read_request, chat.write_answer, chat.Writer, free_text=True),
     "messages": Dialect("messages", messages.read_request, messages.write_answer, messages.Writer),
     "responses": RESPONSES,
 }
@@ -50,5 +50,7 @@ def serving(
     if own is not None or dialect is None:
         return own
     chatting = own_operation(adapter, "chat", upstream, options)
-    wire = adapter.wire if chatting is None else over_chat(chatting)
+    wire = adapter.wire
+    if chatting is not None:
+        wire = over_chat(chatting, free_text=adapter.free_text)
     return None if wire is None else translated(dialect, wire)

@@ -13,15 +13,21 @@ from gateway.core.talk.chat import Reader as ChatReader
 from gateway.core.talk.chat import write_request
 from gateway.core.talk.chat.answer import read_answer
 from gateway.core.talk.events import Broke, Ended, Event, Reader, Used
+from gateway.core.talk.free_text import as_functions
 from gateway.core.talk.model import Answer, Losses, Talk
 from gateway.domain import Credential, UpstreamRequest
 from gateway.sdk.adapter import PASSTHROUGH, Call, Operation, Reply, Wire
 
 
-def over_chat(operation: Operation, *, cache_marks: bool = False) -> Wire:
-    """The wire that a chat operation makes. `cache_marks`: the host takes `cache_control`."""
+def over_chat(operation: Operation, *, cache_marks: bool = False, free_text: bool = False) -> Wire:
+    """The wire that a chat operation makes.
+
+    `cache_marks`: the host takes `cache_control`. `free_text`: its tools may take free text.
+    """
 
     def build(call: Call, credential: Credential, talk: Talk, losses: Losses) -> UpstreamRequest:
+        if not free_text:
+            as_functions(talk, losses)
         written = write_request(talk, losses, cache_marks=cache_marks)
         return operation.build(_chatting(call, JsonBody(written)), credential)
 

@@ -25,7 +25,7 @@ from gateway.sdk.spoken import Dialect
 
 Headers = Callable[[Credential], tuple[tuple[str, str], ...]]
 
-RESPONSES = Dialect("responses", read_request, write_answer, Writer)
+RESPONSES = Dialect("responses", read_request, write_answer, Writer, free_text=True)
 
 
 def responses_operation(

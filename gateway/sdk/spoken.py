@@ -13,6 +13,7 @@ from msgspec import Struct, structs
 from gateway.core.body import JsonBody, check_values
 from gateway.core.meter import Translator
 from gateway.core.talk.events import Began, Writer
+from gateway.core.talk.free_text import FreeTextWriter, as_free_text, free_text_tools
 from gateway.core.talk.interpret import Interpreter
 from gateway.core.talk.model import Answer, Losses, Talk
 from gateway.domain import Credential, UpstreamRequest
@@ -23,12 +24,18 @@ class Dialect(Struct, frozen=True):
     """A client's way to speak: its requests read, whole and streamed answers written.
 
     `write` and `writer` are given the client's own body: it says how an answer is wanted.
+    `free_text`: its tools may take free text, and such calls are answered as free text.
     """
 
     name: str
     read: Callable[[JsonBody, Losses], Talk]
     write: Callable[[JsonBody, Answer], bytes]
     writer: Callable[[JsonBody], Writer]
+    free_text: bool = False
+
+    def free_text_tools(self, body: JsonBody) -> frozenset[str]:
+        """The names of the tools in a client's body that take free text."""
+        return free_text_tools(body) if self.free_text else frozenset()
 
 
 # Members of other dialects that say how much is answered: money was set aside for what this one's
@@ -57,6 +64,8 @@ def translated(dialect: Dialect, wire: Wire) -> Operation:
 
     def parse(call: Call, status: int, headers: Mapping[str, str], body: bytes) -> Reply:
         answer = wire.read(call, headers, body)
+        names = dialect.free_text_tools(call.body)
+        answer.parts = [as_free_text(part, names) for part in answer.parts]
         answer.id = answer.id or call.id
         answer.model = answer.model or call.upstream
         answer.created = answer.created or int(call.now)
@@ -64,7 +73,11 @@ def translated(dialect: Dialect, wire: Wire) -> Operation:
 
     def stream(call: Call) -> Translator:
         began = Began(call.id, call.upstream, int(call.now))
-        return Interpreter(wire.reader(call), dialect.writer(call.body), began)
+        writer = dialect.writer(call.body)
+        names = dialect.free_text_tools(call.body)
+        if names:
+            writer = FreeTextWriter(writer, names)
+        return Interpreter(wire.reader(call), writer, began)
 
     return Operation(
         build=build, parse=parse, stream=stream, fault=wire.fault, expects=wire.expects

@@ -17,6 +17,8 @@ from gateway.core.talk.events import (
     Used,
     Writer,
 )
+from gateway.core.talk.fitting import passed_on
+from gateway.core.talk.free_text import as_functions
 from gateway.core.talk.interpret import Interpreter
 from gateway.core.talk.messages import (
     MessagesMeter,
@@ -101,9 +103,11 @@ __all__ = [
     "Used",
     "Wire",
     "Writer",
+    "as_functions",
     "messages_fault",
     "messages_fault_in",
     "messages_usage",
+    "passed_on",
     "read_messages_answer",
     "responses_operation",
     "responses_wire",

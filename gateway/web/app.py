@@ -207,10 +207,7 @@ class App:
             sink.close_after()
         _check_target(request, sink)
         if endpoint is None:
-            where = f"'{exchange.path[:100]}'"
-            raise Fault(
-                errors.NOT_FOUND, f"There is no endpoint {where}; see /v1/models for a start."
-            )
+            raise Fault(errors.NOT_FOUND, self._hint(exchange))
         if self.site.draining:
             sink.close_after()
             if not endpoint.quiet:
@@ -227,6 +224,19 @@ class App:
         if upgrading and not endpoint.upgrades:
             raise errors.invalid("This endpoint does not speak websocket.")
         return endpoint.serve(exchange)
+
+    def _hint(self, exchange: Exchange) -> str:
+        """What to say of a path that leads nowhere; mostly the client's base URL is not ours."""
+        path = exchange.path
+        none = f"There is no endpoint '{path[:100]}'"
+        surfaces = self.site.catalog.current.surfaces
+        under = [prefix for prefix in surfaces if path.startswith(f"{prefix}/")]
+        prefix = max(under, key=len) if under else next(iter(surfaces), "")
+        for name, endpoint in ON_SURFACES.items():
+            meant = f"{prefix}/{name}"
+            if exchange.request.method in endpoint.methods and f"{path}/".endswith(f"/{name}/"):
+                return f"{none}, but '{meant}' is one: check the client's base URL."
+        return f"{none}; see /v1/models for a start."
 
     async def _refuse_method(self, endpoint: Endpoint, exchange: Exchange) -> None:
         allow = ", ".join(endpoint.methods)

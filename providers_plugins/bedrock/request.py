@@ -9,7 +9,7 @@ from typing import Any
 import msgspec
 
 from gateway.sdk import Call, Credential, UpstreamRequest, invalid
-from gateway.sdk.talk import Losses, Talk
+from gateway.sdk.talk import Losses, Talk, as_functions
 from providers_plugins.bedrock.endpoint import written
 from providers_plugins.bedrock.models import Traits, traits_of
 from providers_plugins.bedrock.naming import Naming
@@ -28,8 +28,9 @@ _CEILINGS = frozenset({
     "max_completion_tokens", "max_tokens_to_sample",
 })  # fmt: skip
 _UNSAYABLE = frozenset({
-    "audio", "background", "cache_control", "container", "conversation", "fallbacks",
-    "include", "inference_geo", "max_tool_calls", "mcp_servers", "modalities", "moderation",
+    "access_programs", "audio", "background", "cache_control", "client_metadata", "container",
+    "conversation", "fallbacks", "include", "inference_geo", "max_tool_calls", "mcp_servers",
+    "modalities", "moderation",
     "prediction", "previous_response_id", "prompt", "prompt_cache_options",
     "prompt_cache_retention", "safety_identifier", "speed", "store", "stream_options",
     "truncation", "web_search_options",
@@ -48,6 +49,7 @@ def build(call: Call, credential: Credential, talk: Talk, losses: Losses) -> Ups
 
 def converse(call: Call, talk: Talk, losses: Losses) -> dict[str, Any]:
     """The request's members. Those that make the prefix of a prompt cache come first."""
+    as_functions(talk, losses)
     naming = Naming(talk, losses)
     traits = traits_of(call.upstream, call.options)
     parts = PartWriter(traits, naming)

@@ -41,7 +41,7 @@ def tool_config(talk: Talk, traits: Traits, naming: Naming) -> dict[str, Any] | 
 def _tools(talk: Talk, traits: Traits, naming: Naming) -> list[dict[str, Any]]:
     written: list[dict[str, Any]] = []
     for number, tool in enumerate(talk.tools):
-        if not isinstance(tool, Tool) or tool.custom:
+        if not isinstance(tool, Tool):
             naming.lose(f"tools[{number}]")
             continue
         schema = _ANY_OBJECT if tool.schema in _NO_SCHEMA else msgspec.Raw(tool.schema)

@@ -34,11 +34,12 @@ _NATIVE_TOOLS = frozenset(
 _SHARED_TYPES = frozenset({"file_search", "retrieval"})
 # Members of other dialects, which this provider would refuse by name.
 _UNKNOWN_HERE = frozenset({
-    "audio", "background", "container", "context_management", "conversation", "extra_body",
+    "access_programs", "audio", "background", "client_metadata", "container", "context_management",
+    "conversation", "extra_body",
     "functions", "function_call", "include", "inference_geo", "max_tool_calls", "mcp_servers",
     "prediction", "previous_response_id", "prompt", "prompt_cache_options",
     "prompt_cache_retention", "provider", "safety_identifier", "store", "stream_options",
-    "truncation", "web_search_options",
+    "speed", "truncation", "web_search_options",
 })  # fmt: skip
 _OURS = frozenset({"contents", "systemInstruction", "system_instruction", "model"})
 _CAMEL = {

@@ -25,4 +25,5 @@ TALK = structs.replace(
     operations={**CHAT.operations, "responses": responses_operation()},
     wire=RESPONSES_WIRE,
     native=serves_itself,
+    free_text=True,
 )

@@ -48,6 +48,7 @@ async def test_anthropics_client_reads_the_list(gateway: Gateway) -> None:
     assert set(await ids(gateway, "/v1/models")) == set(listed)
     assert listed["fake-slug"] == one
     assert (one.type, one.display_name) == ("model", "Fake Model")
+    assert one.max_input_tokens == 128_000
     assert one.created_at.timestamp() == one.model_extra["created"]
 
 

@@ -121,13 +121,15 @@ def _describe(route: Route) -> dict[str, Any]:
     return described
 
 
-def _as_messages_clients_have_it(route: Route) -> dict[str, str]:
+def _as_messages_clients_have_it(route: Route) -> dict[str, Any]:
     """What clients of the Messages dialect look for in a model of a list."""
     made = datetime.fromtimestamp(route.model.created, UTC)
     return {
         "type": "model",
         "display_name": route.name or route.model.name,
         "created_at": made.strftime("%Y-%m-%dT%H:%M:%SZ"),
+        "max_input_tokens": route.window,
+        "max_tokens": route.longest,
     }
 
 

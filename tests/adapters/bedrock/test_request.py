@@ -190,10 +190,12 @@ def test_tools_keep_their_order_and_their_bytes() -> None:
     assert schema in raw
     body, lost = said(talk)
     names = [tool.get("toolSpec", {}).get("name") for tool in body["toolConfig"]["tools"]]
-    assert names == ["z", None, "a"]
+    assert names == ["z", None, "a", "c"]
+    free_text = body["toolConfig"]["tools"][3]["toolSpec"]["inputSchema"]["json"]
+    assert list(free_text["properties"]) == ["input"]
     assert body["toolConfig"]["tools"][1] == {"cachePoint": {"type": "default", "ttl": "1h"}}
     assert body["toolConfig"]["toolChoice"] == {"tool": {"name": "a"}}
-    assert lost == ("tools[2]",)
+    assert lost == ()
 
 
 @pytest.mark.parametrize(

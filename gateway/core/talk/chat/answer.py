@@ -25,6 +25,7 @@ from gateway.core.talk.chat.names import (
     count_in,
     encode,
     finish_of,
+    in_functions,
     reason_of,
     text_in,
 )
@@ -100,6 +101,10 @@ def read_answer(
 
 def write_answer(body: JsonBody, answer: Answer) -> bytes:
     """The body that a chat client gets for an answer."""
+    message, finish = _message(answer.parts), finish_of(answer.reason)
+    if "tool_calls" in message and in_functions(body):
+        message["function_call"] = message.pop("tool_calls")[0]["function"]
+        finish = "function_call" if finish == "tool_calls" else finish
     written: dict[str, Any] = {
         "id": answer.id,
         "object": "chat.completion",
@@ -108,9 +113,9 @@ def write_answer(body: JsonBody, answer: Answer) -> bytes:
         "choices": [
             {
                 "index": 0,
-                "message": _message(answer.parts),
+                "message": message,
                 "logprobs": None,
-                "finish_reason": finish_of(answer.reason),
+                "finish_reason": finish,
             }
         ],
     }

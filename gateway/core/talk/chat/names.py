@@ -7,6 +7,7 @@ from typing import Final
 
 import msgspec
 
+from gateway.core.body import JsonBody
 from gateway.core.talk.model import Reason
 
 NAME: Final = "chat"
@@ -51,6 +52,12 @@ def reason_of(finish: object, called: bool) -> Reason:
     """Why an answer ended. Hosts say `stop` of a call that was forced: a call all the same."""
     reason = _REASONS.get(finish, "stop") if isinstance(finish, str) else "stop"
     return "tool" if called and reason == "stop" else reason
+
+
+def in_functions(body: JsonBody) -> bool:
+    """Whether a client asked in the deprecated form, and reads calls in that form alone."""
+    given = body.get("functions") or b"null"
+    return given[:1] == b"[" and body.get("tools") in (None, b"null", b"[]")
 
 
 def finish_of(reason: str) -> str:

@@ -8,6 +8,7 @@ import msgspec
 
 from gateway.core.talk.chat.messages_write import write_messages
 from gateway.core.talk.chat.names import NAME, cache_control, encode, joined
+from gateway.core.talk.fitting import passed_on, short_user
 from gateway.core.talk.model import Foreign, Format, Losses, Talk, Tool, ToolChoice
 
 MAX_STOPS: Final = 4
@@ -29,6 +30,7 @@ _PLAIN: Final = (
     ("prompt_cache_key", "cache_key"),
 )
 _CHOICES: Final = {"auto": "auto", "any": "required", "none": "none"}
+_CACHING: Final = frozenset({"cache_control"})
 _SHOWN_ANYWAY: Final = frozenset({"", "auto"})
 
 Members = list[tuple[str, bytes]]
@@ -48,7 +50,8 @@ def write_request(talk: Talk, losses: Losses, *, cache_marks: bool = False) -> b
     if talk.stream:
         members += [("stream", b"true"), ("stream_options", b'{"include_usage":true}')]
     written = {name for name, _ in members}
-    members += [(name, raw) for name, raw in talk.extra.items() if name not in written]
+    more = passed_on(talk, NAME, losses, _CACHING if cache_marks else frozenset())
+    members += [(name, raw) for name, raw in more.items() if name not in written]
     return joined(members)
 
 
@@ -62,7 +65,7 @@ def effort_of(budget: int) -> str:
 def _settings(talk: Talk, losses: Losses) -> Members:
     members: Members = []
     for name, field in _PLAIN:
-        value = getattr(talk, field)
+        value = short_user(talk) if field == "user" else getattr(talk, field)
         if value is not None and value != "":
             members.append((name, encode(value)))
     if talk.stop:

@@ -48,9 +48,10 @@ def read_tools(talk: Talk, raw: bytes, losses: Losses) -> None:
 
 
 def read_functions(talk: Talk, raw: bytes, losses: Losses) -> None:
-    """The deprecated form of `tools`."""
+    """The deprecated form of `tools`; its answers have room for one call."""
     for number, item in enumerate(_each("functions", raw)):
         talk.tools.append(_function(_decoded(item, _decode_said, f"functions[{number}]")))
+        talk.parallel = False if talk.parallel is None else talk.parallel
 
 
 def read_choice(talk: Talk, raw: bytes, losses: Losses) -> None:

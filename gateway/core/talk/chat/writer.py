@@ -6,7 +6,7 @@ from typing import Any
 
 from gateway.core.body import JsonBody
 from gateway.core.talk.chat.media import annotation_of, audio_of, part_of
-from gateway.core.talk.chat.names import encode, finish_of, text_in
+from gateway.core.talk.chat.names import encode, finish_of, in_functions, text_in
 from gateway.core.talk.chat.thoughts import items_of
 from gateway.core.talk.chat.usage import usage_of
 from gateway.core.talk.events import (
@@ -34,6 +34,7 @@ class Writer:
     def __init__(self, body: JsonBody) -> None:
         self._model = text_in(body.value("model"))
         self._with_usage = _wants_usage(body)
+        self._in_functions = in_functions(body)
         self._usage: Usage | None = None
         self._stopped = False
         self._head = b""
@@ -139,6 +140,8 @@ class Writer:
     def _open_call(self, index: int, part: ToolUse) -> bytes:
         number = self._calls[index] = self._call_count
         self._call_count += 1
+        if self._in_functions:
+            return self._open_function(index, part) if number == 0 else b""
         kind = "custom" if part.custom else "function"
         said = "input" if part.custom else "arguments"
         call: dict[str, Any] = {
@@ -153,7 +156,15 @@ class Writer:
         self._frames[index] = (self._before + around, b"}}]}" + self._after)
         return self._delta({"tool_calls": [call]})
 
+    def _open_function(self, index: int, part: ToolUse) -> bytes:
+        """The one call that the deprecated form has room for."""
+        around = b'{"function_call":{"arguments":'
+        self._frames[index] = (self._before + around, b"}}" + self._after)
+        return self._delta({"function_call": {"name": part.name, "arguments": part.arguments}})
+
     def _sign(self, event: Signed) -> bytes:
+        if event.index in self._calls and self._in_functions:
+            return b""
         if event.index in self._calls:
             call = {
                 "index": self._calls[event.index],
@@ -181,7 +192,8 @@ class Writer:
             return b""
         self._stopped = True
         usage = b',"usage":null' if self._with_usage else b""
-        finish = encode(finish_of(event.reason))
+        said = finish_of(event.reason)
+        finish = encode("function_call" if said == "tool_calls" and self._in_functions else said)
         return self._before + b'{},"finish_reason":' + finish + b"}]" + usage + b"}\n\n"
 
     def _end(self) -> bytes:

@@ -10,12 +10,14 @@ from typing import Any, Final
 
 import msgspec
 
+from gateway.core.talk.fitting import passed_on
 from gateway.core.talk.messages.effort import add_thinking
 from gateway.core.talk.messages.parts import Block, BlockWriter
 from gateway.core.talk.messages.schemas import fitting
 from gateway.core.talk.messages.traits import Traits, traits_of
 from gateway.core.talk.messages.wire import DIALECT, cache_control
 from gateway.core.talk.model import Losses, Message, Talk, Tool
+from gateway.errors import invalid
 
 MAX_TOKENS: Final = 8_192  # where neither the client nor the caller says how much
 _ANY_SCHEMA: Final = msgspec.Raw(b'{"type":"object"}')
@@ -69,6 +71,12 @@ def _add_conversation(body: Body, talk: Talk, blocks: BlockWriter) -> None:
     for turn in turns if not same else ():
         if turn["role"] == "user":
             turn["content"].sort(key=_is_no_result)
+    if not turns and not same:
+        raise invalid(
+            "No message is left to send: this route needs one of the user's, "
+            "and takes text, pictures and documents.",
+            "messages",
+        )
     body["messages"] = turns
 
 
@@ -201,7 +209,7 @@ def _add_rest(body: Body, talk: Talk, losses: Losses) -> None:
         body["service_tier"] = tier
     if talk.stream:
         body["stream"] = True
-    for name, raw in talk.extra.items():
+    for name, raw in passed_on(talk, DIALECT, losses).items():
         if name not in body:
             body[name] = msgspec.Raw(raw)
 

@@ -7,6 +7,7 @@ from typing import Any, Final
 import msgspec
 from msgspec import Raw
 
+from gateway.core.talk.fitting import passed_on, short_user
 from gateway.core.talk.model import Losses, Talk, Tool
 from gateway.core.talk.responses.telling import input_items
 from gateway.core.talk.responses.wire import DIALECT
@@ -36,7 +37,7 @@ def write_request(talk: Talk, losses: Losses) -> bytes:
     said["include"] = ["reasoning.encrypted_content"]
     if talk.stream:
         said["stream"] = True
-    for name, raw in talk.extra.items():
+    for name, raw in passed_on(talk, DIALECT, losses).items():
         said.setdefault(name, Raw(raw))
     return msgspec.json.encode(said)
 
@@ -150,7 +151,7 @@ def _format(talk: Talk) -> dict[str, Any]:
 
 def _write_identity(talk: Talk, said: dict[str, Any], losses: Losses) -> None:
     if talk.user:
-        said["user"] = talk.user
+        said["user"] = short_user(talk)
     if talk.metadata:
         said["metadata"] = Raw(talk.metadata)
     if talk.cache_key:
