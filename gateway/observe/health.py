@@ -13,6 +13,7 @@ from gateway.errors import CLIENT_CLOSED
 from gateway.pipeline.record import Record
 
 _WINDOW = 50
+_LEFT = CLIENT_CLOSED.status
 _DOWN_AFTER = 3
 _SAYS_NOTHING = frozenset({"rejected", "unknown"})
 
@@ -43,7 +44,7 @@ class Health:
         Tries that failed count as well, though another provider may have saved the call.
         """
         fault = record.fault
-        left = fault is None and record.status == CLIENT_CLOSED.status
+        left = record.status == _LEFT and fault is None
         if not (record.sent_upstream or left):
             return
         for one in record.tries if fault is None else record.tries[:-1]:

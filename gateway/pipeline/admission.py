@@ -232,7 +232,8 @@ def _job(
         purses,
         most,
     )
-    till.least = max(till.least, wishes.answers)  # each has a token at least
+    if wishes.answers > 1:  # each has a token at least
+        till.least = max(till.least, wishes.answers)
     return Admitted(
         without_ours(body, wishes) if wishes.ours else body,
         wishes,

@@ -167,7 +167,7 @@ class App:
                 or site.draining
                 or hdrs.UPGRADE in headers
                 or request.chunked
-                or not sink.keep_alive
+                or request.should_close
             ):
                 serving = self._checked(endpoint, exchange)
             else:
@@ -185,17 +185,23 @@ class App:
                 if recorder is not None:
                     await _completed(recorder, record)
             finally:
-                record.finished = self._clock.monotonic()
-                site.open_calls -= 1
-                site.bodies.give_back(connection)
-                if endpoint is None or not endpoint.quiet:
-                    now = self._clock.time()
-                    site.metrics.call(record)
-                    site.log.call(record, now)
-                    site.health.call(record, now)
-                if site.on_idle is not None and site.open_calls == 0:
-                    site.on_idle()
+                self._over(connection, record, endpoint is not None and endpoint.quiet)
         return sink.keep_alive
+
+    def _over(self, connection: Connection, record: Record, quiet: bool) -> None:
+        """Let go of what the call had, and tell everybody who counts."""
+        site = self.site
+        record.finished = self._clock.monotonic()
+        site.open_calls -= 1
+        if site.bodies.lent:
+            site.bodies.give_back(connection)
+        if not quiet:
+            now = self._clock.time()
+            site.metrics.call(record)
+            site.log.call(record, now)
+            site.health.call(record, now)
+        if site.on_idle is not None and site.open_calls == 0:
+            site.on_idle()
 
     def _checked(self, endpoint: Endpoint | None, exchange: Exchange) -> Awaitable[None]:
         """The work of an endpoint, where nothing speaks against it after all."""
