@@ -13,7 +13,15 @@ from typing import Any
 
 from bench_lib import load, peers, wire, wrk
 from bench_lib.clients import same_completion
-from bench_lib.processes import Cores, Nursery, Process, free_port, pinned, wait_port
+from bench_lib.processes import (
+    Cores,
+    Nursery,
+    Process,
+    awake,
+    free_port,
+    pinned,
+    wait_port,
+)
 
 Figures = dict[str, float]
 MIN_CALLS = 20
@@ -182,7 +190,16 @@ def plain(bench: Bench, running: Running) -> Figures:
 
 
 def latency(bench: Bench, running: Running) -> Figures:
-    """Latency that the proxy adds at one connection."""
+    """Latency added at one connection, on cores that fall asleep and on cores kept awake."""
+    figures = _added(bench, running)
+    with awake() as allowed:
+        if allowed:
+            figures |= {f"awake_{name}": value for name, value in _added(bench, running).items()}
+    return figures
+
+
+def _added(bench: Bench, running: Running) -> Figures:
+    """What a call takes longer than one straight to the upstream."""
     result = bench.job(
         running, "latency", calls=100_000, warm=0.5, window=max(1.0, bench.plan.window / 2)
     )
