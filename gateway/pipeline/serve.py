@@ -12,7 +12,7 @@ from gateway.core.routing.budget import Tries
 from gateway.core.routing.causes import Outcome, Verdict, classify
 from gateway.core.routing.pool import Pick, Pool
 from gateway.domain import Credential
-from gateway.errors import NO_UPSTREAM, Fault
+from gateway.errors import NO_UPSTREAM, RATE_LIMIT_EXCEEDED, Fault
 from gateway.pipeline.attempt import Attempt
 from gateway.pipeline.record import Record
 from gateway.pipeline.routing import Routing
@@ -55,6 +55,7 @@ class Attempts(Struct, eq=False):
     _sticky: Place | None = None
     _excluded: tuple[tuple[str, str], ...] = ()
     _wait: float | None = None
+    _busy: bool = False  # somebody is away for more than a limited rate
     _given_up: tuple[str, ...] = ()
     _too_small: int = -1
     _only_asked: bool = False
@@ -187,6 +188,7 @@ class Attempts(Struct, eq=False):
         if pick.wait is not None:
             known = self._wait
             self._wait = pick.wait if known is None else min(known, pick.wait)
+        self._busy = self._busy or pick.why != "limited"
         return None
 
     def answered(self, tried: Try) -> None:
@@ -267,6 +269,14 @@ class Attempts(Struct, eq=False):
 
     def _all_away(self) -> Fault:
         wait = 1.0 if self._wait is None else self._wait
+        if not self._busy:  # clients tell this from a failure, as they would without a gateway
+            return Fault(
+                RATE_LIMIT_EXCEEDED,
+                f"The rate of '{self._record.model}' is limited by its provider just now. Try "
+                "again in a moment.",
+                retry_after=wait,
+                cause="all_limited",
+            )
         return Fault(
             NO_UPSTREAM,
             f"All that could serve '{self._record.model}' are at their limits or resting after "

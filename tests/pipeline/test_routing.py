@@ -373,3 +373,15 @@ async def test_all_rest(stage: Stage) -> None:
     assert int(header(last, "Retry-After") or 0) >= 1
     asked = len(stage.one.requests) + len(stage.two.requests)
     assert asked <= 60
+
+
+async def test_all_are_limited(stage: Stage) -> None:
+    """Where every provider said to slow down the client is told that, and when: nobody failed."""
+    stage.one.handler = stage.two.handler = fails(429, "oops", ("Retry-After", "40"))
+    for _ in range(6):
+        await stage.call()
+    asked = len(stage.one.requests) + len(stage.two.requests)
+    last = await stage.call()
+    assert len(stage.one.requests) + len(stage.two.requests) == asked
+    assert (last.status, last.error["code"]) == (429, "rate_limit_exceeded")
+    assert 30 <= int(header(last, "Retry-After") or 0) <= 50

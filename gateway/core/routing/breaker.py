@@ -30,12 +30,14 @@ class Growth(Struct, frozen=True):
     """How long a first opening lasts; each further one doubles it, up to the longest.
 
     An opening is the first again once it was closed for `calm` seconds, and as long as the last
-    opening was. Without calm it is so after every good probe.
+    opening was. Without calm it is so after every good probe. One that the provider has given a
+    time for is at most `trust` times as long.
     """
 
     first: float
     longest: float
     calm: float = 0.0
+    trust: float = math.inf
 
     def forgets(self, closed: float, last: float) -> bool:
         """True when openings before a closed time of so many seconds no longer count."""
@@ -48,7 +50,7 @@ class Growth(Struct, frozen=True):
 
 FAILURES = Growth(5.0, 300.0, calm=30.0)
 NOBODY_ELSE = Growth(5.0, 30.0, calm=30.0)  # where it is asked for sooner, since none does better
-RATE_LIMIT = Growth(1.0, 60.0)
+RATE_LIMIT = Growth(1.0, 60.0, trust=8.0)
 CREDENTIAL = Growth(60.0, 3600.0, calm=600.0)
 
 
@@ -163,8 +165,9 @@ class Breaker:
         seconds = growth.seconds(self.times)
         if asked is not None:
             # Who always asks for a second and never keeps his word is believed but once.
-            seconds = max(bounded(asked), seconds if self.times else 0.0)
-            self._asked = now + bounded(asked)
+            wanted = bounded(asked)
+            seconds = max(wanted, min(seconds, growth.trust * wanted) if self.times else 0.0)
+            self._asked = now + wanted
         self.times += 1
         self._last = seconds
         self._shut(now, why, seconds + self._chance() * min(SPREAD * seconds, MOST_SPREAD))

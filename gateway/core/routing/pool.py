@@ -21,14 +21,15 @@ from gateway.core.routing.causes import Outcome
 from gateway.core.routing.drawing import chosen
 from gateway.core.routing.seats import Account, Lane, Member, Seat
 
-Because = Literal["nobody", "route", "tried", "too_large", "busy"]
+Because = Literal["nobody", "route", "tried", "too_large", "limited", "busy"]
 
 
 class Refused(Struct, frozen=True):
     """Nobody can take the call now: the seconds to wait, if waiting helps, and why.
 
     "nobody" serves the route at all; the "route" is closed; all have been "tried"; the call is
-    "too_large" for every limit of tokens; all are "busy" or away.
+    "too_large" for every limit of tokens; the provider has "limited" the rate of all; all are
+    "busy" or away.
     """
 
     wait: float | None
@@ -353,7 +354,8 @@ def _refusal(lane: Lane, now: float, tokens: int, exclude: Collection[str]) -> R
         return Refused(None, "tried")
     if tokens > lane.most_tokens:
         return Refused(None, "too_large")
-    return Refused(lane.wait(now), "busy")
+    limited = all(seat.breaker.why == "rate_limit" for seat in lane.seats)
+    return Refused(lane.wait(now), "limited" if limited else "busy")
 
 
 def change_of(

@@ -173,6 +173,16 @@ def test_without_retry_after_limits_of_rate_grow_from_a_second_to_a_minute():
     assert lasted == [1, 2, 4, 8, 16, 32, 60, 60]
 
 
+def test_with_retry_after_they_grow_to_eight_times_of_what_was_asked():
+    breaker = Breaker(CREDENTIAL_RULE, never)
+    now, lasted = 0.0, []
+    for _ in range(7):
+        breaker.trip(breaker.began(now), now, "rate_limit", RATE_LIMIT, 1.0)
+        lasted.append(breaker.until - now)
+        now = breaker.until
+    assert lasted == [1, 2, 4, 8, 8, 8, 8]
+
+
 def test_a_late_answer_can_only_ask_for_more_time():
     breaker = Breaker(CREDENTIAL_RULE, never)
     first, late, later = (breaker.began(0.0) for _ in range(3))
