@@ -101,9 +101,9 @@ VALUES (?, {SETTLE}, ?, ?, ?, ?, ?, ?, ?, 0, ?, 499, {RECOVERED}, ?, ?)
 # What was being handed to its provider when the process ended: nobody knows its name there. And
 # what has been settled without its task, as no writer of ours does it.
 _END_TASKS = """
-UPDATE tasks SET state = 'failed', error_code = 'interrupted', finished = ?1,
+UPDATE tasks SET state = 'failed', error_code = 'interrupted', finished = :now,
     error = 'The gateway was restarted while it waited for this work. Nothing was charged.',
-    webhook_due = CASE WHEN webhook IS NULL THEN NULL ELSE ?1 END
+    webhook_due = CASE WHEN webhook IS NULL THEN NULL ELSE :now END
 WHERE finished IS NULL AND (progress IS NULL
     OR EXISTS (SELECT 1 FROM entries s WHERE s.call = tasks.call AND s.kind = 3))
 """
@@ -180,10 +180,10 @@ class Books:
         """One account's money, to the last entry."""
         ((*sums,),) = await self._database.read(
             "SELECT sum(wallet), sum(held), sum(revenue), sum(source) FROM ("
-            " SELECT wallet, held, revenue, source FROM balances WHERE account = ?1"
+            " SELECT wallet, held, revenue, source FROM balances WHERE account = :account"
             " UNION ALL SELECT wallet, held, revenue, source FROM entries"
-            " WHERE seq > (SELECT seq FROM marks) AND account = ?1)",
-            (account,),
+            " WHERE seq > (SELECT seq FROM marks) AND account = :account)",
+            {"account": account},
         )
         return Balance(*(int(value or 0) for value in sums))
 
@@ -195,7 +195,7 @@ class Books:
     async def spent_by_key(self, key: int, period: Period) -> int:
         """What a key and all that were made with it have been charged in the running period."""
         return await self._spent(
-            "key IN (WITH RECURSIVE own (n) AS (SELECT ?1"
+            "key IN (WITH RECURSIVE own (n) AS (SELECT :value"
             " UNION SELECT k.n FROM keys k JOIN own ON k.parent = own.n) SELECT n FROM own)",
             key,
             period,
@@ -203,12 +203,12 @@ class Books:
 
     async def spent_by_account(self, account: int, period: Period) -> int:
         """What all keys of an account have been charged in the running period."""
-        return await self._spent("account = ?1", account, period)
+        return await self._spent("account = :value", account, period)
 
     async def spent_by_child(self, child: int) -> int:
         """What a derived key and all that were derived from it have been charged."""
         return await self._spent(
-            "child IN (WITH RECURSIVE own (n) AS (SELECT ?1"
+            "child IN (WITH RECURSIVE own (n) AS (SELECT :value"
             " UNION SELECT c.n FROM children c JOIN own ON c.parent = own.n) SELECT n FROM own)",
             child,
             "none",
@@ -218,10 +218,10 @@ class Books:
         start = period_start(period, self._clock.time())
         ((spent,),) = await self._database.read(
             "SELECT sum(charged) FROM ("
-            f" SELECT charged FROM days WHERE {whose} AND day >= ?2"
+            f" SELECT charged FROM days WHERE {whose} AND day >= :day"
             " UNION ALL SELECT revenue FROM entries"
-            f" WHERE seq > (SELECT seq FROM marks) AND kind = {SETTLE} AND {whose} AND at >= ?3)",
-            (value, start // _DAY, start * 1000),
+            f" WHERE seq > (SELECT seq FROM marks) AND kind = {SETTLE} AND {whose} AND at >= :at)",
+            {"value": value, "day": start // _DAY, "at": start * 1000},
         )
         return int(spent or 0)
 
@@ -274,7 +274,7 @@ class Books:
                         b'{"flag":"recovered"}',
                     ),
                 )  # fmt: skip
-            await connection.execute(_END_TASKS, (now,))
+            await connection.execute(_END_TASKS, {"now": now})
         self.recovered = len(orphans)
 
     async def _check(self) -> None:

@@ -11,7 +11,7 @@ import contextlib
 import fcntl
 import os
 import sqlite3
-from collections.abc import AsyncIterator, Iterable, Sequence
+from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from importlib import resources
 from pathlib import Path
@@ -92,7 +92,7 @@ class Database:
             while rows := list(await cursor.fetchmany(_FETCHED_AT_ONCE)):
                 yield rows
 
-    async def write(self, sql: str, values: Sequence[Any] = ()) -> int:
+    async def write(self, sql: str, values: Sequence[Any] | Mapping[str, Any] = ()) -> int:
         """One statement, durable when this returns; the number of rows it changed."""
         async with self._turn:
             self._hand_over()  # and so it stays where this is cancelled: the statement still runs

@@ -80,10 +80,10 @@ class SqliteTasks:
         """Let go of what one that is over has made, and of what was asked; or of all of it."""
         await self._database.write(
             "UPDATE tasks SET media = NULL, media_until = NULL, body = x'7b7d',"
-            " deleted = coalesce(deleted, ?1),"
-            " webhook_due = CASE WHEN ?1 IS NULL THEN webhook_due END"
-            " WHERE n = ?2 AND finished IS NOT NULL",
-            (deleted, task.n),
+            " deleted = coalesce(deleted, :deleted),"
+            " webhook_due = CASE WHEN :deleted IS NULL THEN webhook_due END"
+            " WHERE n = :n AND finished IS NOT NULL",
+            {"deleted": deleted, "n": task.n},
         )
 
     async def unfinished(self) -> list[Task]:
