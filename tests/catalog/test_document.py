@@ -1,10 +1,27 @@
 """YAML is read strictly: nothing surprising gets in, nothing costly gets done."""
 
-import time
+from collections.abc import Iterator
+from typing import Any
 
 import pytest
 
-from gateway.catalog.document import MAX_BYTES
+from gateway.catalog import document
+from gateway.catalog.document import MAX_BYTES, MAX_EVENTS
+
+
+@pytest.fixture
+def parsed(monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """A mark for each piece of a text that has been parsed."""
+    marks: list[int] = []
+    events = document._events
+
+    def counted(text: str) -> Iterator[Any]:
+        for event in events(text):
+            marks.append(1)
+            yield event
+
+    monkeypatch.setattr(document, "_events", counted)
+    return marks
 
 
 @pytest.mark.parametrize(
@@ -51,12 +68,11 @@ def test_a_byte_order_mark_is_nothing(load, good):
     assert load("\ufeff" + good).models
 
 
-def test_a_huge_file_is_refused_at_once(refuse):
+def test_a_huge_file_is_refused_at_once(refuse, parsed):
     """A file over the limit is not parsed."""
-    began = time.perf_counter()
     (problem,) = refuse(b"a: " + b"x" * MAX_BYTES)
     assert "larger than" in problem.message
-    assert time.perf_counter() - began < 1
+    assert parsed == []
 
 
 def test_100_megabytes_on_disk_are_not_read(tmp_path):
@@ -71,12 +87,11 @@ def test_100_megabytes_on_disk_are_not_read(tmp_path):
 
 
 @pytest.mark.parametrize("piece", ["[", "{a: ", "- ", "{[", "? "])
-def test_deep_nesting_is_cheap_to_refuse(refuse, piece):
-    """A hundred thousand levels cost no stack and no time."""
-    began = time.perf_counter()
+def test_deep_nesting_is_cheap_to_refuse(refuse, parsed, piece):
+    """A hundred thousand levels cost no stack and are not read to their end."""
     (problem,) = refuse("version: 1\na: " + piece * 100_000 if piece != "- " else piece * 100_000)
     assert problem.message
-    assert time.perf_counter() - began < 2
+    assert len(parsed) < 100
 
 
 def test_thirty_two_levels_are_the_limit(refuse):
@@ -199,12 +214,11 @@ def test_without_the_c_parser_nothing_differs(load, refuse, good, shipped, monke
 
 
 @pytest.mark.parametrize("line", ["- - - -", "k{}: 1"])
-def test_a_flood_of_entries_is_refused_in_bounded_time(refuse, line):
+def test_a_flood_of_entries_is_not_read_to_its_end(refuse, parsed, line):
     """Eight megabytes of brackets would otherwise keep the reader busy for long."""
-    began = time.perf_counter()
     text = "\n".join(line.format(n) for n in range(600_000))
     assert "too many entries" in refuse(text)[0].message
-    assert time.perf_counter() - began < 8
+    assert len(parsed) == MAX_EVENTS + 2
 
 
 def test_no_more_than_a_thousand_problems_are_told(refuse):
