@@ -97,7 +97,7 @@ async def show(exchange: Exchange) -> None:
     owner = _owner_of(await exchange.key("inference"))
     name, _, what = exchange.rest.partition("/")
     if what not in ("", "input_items"):
-        raise Fault(errors.NOT_FOUND, "There is no such endpoint.")
+        raise Fault(errors.NOT_FOUND, f"There is no endpoint '{exchange.path[:100]}'.")
     query = exchange.query
     if query.get("stream") == "true":
         raise invalid("A response that is complete cannot be streamed again.", "stream")
@@ -128,7 +128,7 @@ async def cancel(exchange: Exchange) -> None:
     owner = _owner_of(await exchange.key("inference"))
     name, _, what = exchange.rest.partition("/")
     if what != "cancel":
-        raise Fault(errors.NOT_FOUND, "There is no such endpoint.")
+        raise Fault(errors.NOT_FOUND, f"There is no endpoint '{exchange.path[:100]}'.")
     _found(exchange, owner, name, "response_id")
     raise invalid(
         "This response is complete: only a response in the background can be cancelled. To stop "

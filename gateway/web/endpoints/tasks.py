@@ -69,7 +69,7 @@ class Room(Struct, frozen=True):
         method = exchange.request.method.replace("HEAD", "GET")
         act = acts.get((method, what))
         if act is None:
-            raise Fault(errors.NOT_FOUND, "There is no such endpoint.")
+            raise Fault(errors.NOT_FOUND, f"There is no endpoint '{exchange.path[:100]}'.")
         key = await exchange.key("inference")
         await act(exchange, await self._found(exchange, key, name))
 
