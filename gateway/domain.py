@@ -201,6 +201,11 @@ class Route(Struct, frozen=True):
     successor: str | None = None
     options: dict[str, str] = field(default_factory=dict)
     data: DataPolicy = UNKNOWN_DATA
+    extras: frozenset[str] = frozenset()  # what may be asked for that its price does not know
+
+    def gives(self, extras: tuple[str, ...]) -> bool:
+        """Whether all of this may be asked for by who has limited money."""
+        return self.extras.issuperset(extras)
 
     @property
     def window(self) -> int | None:

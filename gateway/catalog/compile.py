@@ -13,6 +13,7 @@ from gateway import domain
 from gateway.catalog import schema
 from gateway.catalog.check import given
 from gateway.catalog.problems import Report
+from gateway.core.extras import BILLED
 from gateway.core.money.rows import canonical
 
 
@@ -218,7 +219,15 @@ def _route(
         successor=it.successor or of.successor,
         options=it.options,
         data=_data(it.data, it.zdr, provider.data),
+        extras=_extras(of.extras if it.extras is None else it.extras),
     )
+
+
+def _extras(it: schema.Extras | None) -> frozenset[str]:
+    """`true` is a matter of money alone: what lies in the provider's account must be named."""
+    if isinstance(it, list):
+        return frozenset(it)
+    return BILLED if it else frozenset()
 
 
 def _lines(it: schema.PriceLines) -> dict[str, Decimal]:

@@ -6,6 +6,8 @@ from typing import Annotated, Literal
 
 from msgspec import Meta, Struct, field
 
+from gateway.core.extras import Extra
+
 # `description` completes the sentence "path: must be ..." in a problem report.
 Amount = Annotated[
     str,
@@ -81,6 +83,10 @@ Capability = Literal[
 ]
 Style = Literal["openai", "error_type"]
 Choose = Literal["cheapest", "best", "fastest", "healthiest"]
+Extras = (
+    Annotated[Literal[True], Meta(description="must be true, or a list of what may be asked for")]
+    | list[Extra]
+)
 Days = Annotated[int, Meta(ge=0, le=36_500, description="must be a number of days, true or false")]
 
 
@@ -142,6 +148,7 @@ class Route(Strict, frozen=True, forbid_unknown_fields=True):
     options: dict[Name, str] = {}
     data: Data | None = None
     zdr: bool | None = None
+    extras: Extras | None = None
 
 
 class Model(Strict, frozen=True, forbid_unknown_fields=True):
@@ -162,6 +169,7 @@ class Model(Strict, frozen=True, forbid_unknown_fields=True):
     created: Date | None = None
     auto: bool = True
     fallbacks: list[Name] = []
+    extras: Extras | None = None
 
 
 class Credential(Strict, frozen=True, forbid_unknown_fields=True):

@@ -33,6 +33,7 @@ from gateway.pipeline.desk import Standing
 from gateway.pipeline.record import Record
 from gateway.pipeline.services import Candidate, Services
 from gateway.pipeline.till import Till
+from gateway.pipeline.unpriced import within_price
 from gateway.pipeline.wishes import Wishes, ceiling, wishes_of, without_ours
 from gateway.ports import Headers
 
@@ -115,8 +116,6 @@ async def admitted(services: Services, ask: Ask, record: Record) -> Admitted:
     if not isinstance(given, bytes):
         given = await (_read_files(services, standing, given) if ask.files else read(given))
     body, wishes = _read(services, given, ask, record)
-    if not record.model:
-        record.model = usual_model(catalog, operation)
     tokens_in = input_tokens(body.raw)
     if standing.preferences is NO_PREFERENCES:
         wanted = Wanted(operation, body, wishes.preferences, tokens_in)
@@ -125,6 +124,8 @@ async def admitted(services: Services, ask: Ask, record: Record) -> Admitted:
     found = known_candidates(services, standing, wanted, record.model) or await _found(
         services, standing, wanted, record
     )
+    if not standing.unlimited:
+        wanted, found = within_price(standing, wanted, found)
     candidate = found[0]
     job = _job(services, standing, found, wanted, wishes, record)
     if not candidate.talks:
@@ -205,7 +206,10 @@ def _read(
         known = decoded(services, ask.operation, body, ask.decoder)  # it says what is wrong
     record.model = known.model
     record.stream = known.stream is True
-    return body, wishes_of(ask.operation, body, known, ask.headers)
+    wishes = wishes_of(ask.operation, body, known, ask.headers)
+    if not record.model:
+        record.model = usual_model(services.catalog.current, ask.operation)
+    return body, wishes
 
 
 def _job(

@@ -36,6 +36,7 @@ class Wanted(Struct, frozen=True, gc=False):
     body: JsonBody
     preferences: Preferences = NO_PREFERENCES
     tokens_in: int = 0
+    extras: tuple[str, ...] = ()  # beside what is priced, for a key with limited money
 
     @classmethod
     def by(
@@ -181,7 +182,7 @@ async def fallbacks(
         except Fault:
             continue
         for candidate in more:
-            if standing.key.n or candidate.free:
+            if (standing.key.n or candidate.free) and candidate.route.gives(wanted.extras):
                 found.setdefault(candidate.route.slug, structs.replace(candidate, asked=asked))
     found.pop(first.route.slug, None)
     return list(found.values())

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -63,8 +63,10 @@ def _streams(exchange: Exchange) -> bool:
 
 
 @asynccontextmanager
-async def everyone(tmp_path: Path) -> AsyncIterator[Everyone]:
-    """Serve every family; each answers with what `HELLO` says."""
+async def everyone(
+    tmp_path: Path, edited: Callable[[str], str] = str
+) -> AsyncIterator[Everyone]:
+    """Serve every family; each answers with what `HELLO` says. The catalog may be edited."""
     async with AsyncExitStack() as stack:
         fakes = {
             name: await stack.enter_async_context(_says_hello(family))
@@ -79,5 +81,6 @@ async def everyone(tmp_path: Path) -> AsyncIterator[Everyone]:
             'version: 1\nsurfaces: {"/v1": {style: openai}}\n'
             f"providers:{''.join(providers)}\nmodels:{''.join(models)}\n"
         )
-        gateway = await stack.enter_async_context(running(tmp_path, text=text))
+        served = running(tmp_path, text=edited(text), adapter_wait=30.0, adapter_limit=30.0)
+        gateway = await stack.enter_async_context(served)
         yield Everyone(gateway, fakes)

@@ -23,6 +23,7 @@ from gateway.pipeline.attempt import (
 from gateway.pipeline.candidates import Wanted, candidates, decoded, usual_model
 from gateway.pipeline.mishaps import sound_request
 from gateway.pipeline.services import Candidate, Services
+from gateway.pipeline.unpriced import within_price
 from gateway.pipeline.wishes import wishes_of, without_ours
 from gateway.web.endpoints.account import holder
 from gateway.web.endpoints.quote import DECODERS, operation_of, priced
@@ -50,6 +51,7 @@ async def explain(exchange: Exchange) -> None:
     wanted = Wanted.by(standing, operation, body, wishes.preferences, input_tokens(raw))
     model = known.model or usual_model(catalog, operation)
     found = await candidates(services, standing, wanted, model)
+    wanted, found = within_price(standing, wanted, found)
     candidate = found[0]
     order = Order(
         operation,
