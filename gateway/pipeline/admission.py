@@ -9,13 +9,14 @@ import msgspec
 from msgspec import Struct
 
 from gateway.core.body import JsonBody
-from gateway.core.estimate import input_tokens
+from gateway.core.estimate import may_have_parts, weighed
 from gateway.core.limits import Ticket
 from gateway.core.limits import headers as limit_headers
 from gateway.core.purse import NO_END, Purse
 from gateway.core.routing.affinity import conversation_keys
 from gateway.core.routing.preferences import NO_PREFERENCES
 from gateway.core.task import Task
+from gateway.core.unseen import unseen_pieces
 from gateway.domain import Key, Usage
 from gateway.errors import AUTHENTICATION_ERROR, INSUFFICIENT_SCOPE, NO_UPSTREAM, Fault
 from gateway.pipeline.admit import authenticate, limited, reading_files, recognised
@@ -116,7 +117,7 @@ async def admitted(services: Services, ask: Ask, record: Record) -> Admitted:
     if not isinstance(given, bytes):
         given = await (_read_files(services, standing, given) if ask.files else read(given))
     body, wishes = _read(services, given, ask, record)
-    tokens_in = input_tokens(body.raw)
+    tokens_in, media = weighed(body.raw)
     if standing.preferences is NO_PREFERENCES:
         wanted = Wanted(operation, body, wishes.preferences, tokens_in)
     else:
@@ -127,7 +128,7 @@ async def admitted(services: Services, ask: Ask, record: Record) -> Admitted:
     if not standing.unlimited:
         wanted, found = within_price(standing, wanted, found)
     candidate = found[0]
-    job = _job(services, standing, found, wanted, wishes, record)
+    job = _job(services, standing, found, wanted, wishes, record, media)
     if not candidate.talks:
         job.model, job.shown = record.model, ask.shown
         _measure(services, job, operation, given, record)
@@ -219,6 +220,7 @@ def _job(
     wanted: Wanted,
     wishes: Wishes,
     record: Record,
+    media: bool,
 ) -> Admitted:
     candidate, body, tokens_in = found[0], wanted.body, wanted.tokens_in
     most = ceiling(wishes, candidate)
@@ -236,6 +238,8 @@ def _job(
         purses,
         most,
     )
+    if not standing.unlimited or wishes.max_cost is not None:
+        till.unseen = _unseen(wanted, media)
     if wishes.answers > 1:  # each has a token at least
         till.least = max(till.least, wishes.answers)
     return Admitted(
@@ -249,6 +253,13 @@ def _job(
         tokens_in + (usual if usual < most else most),
         wishes.strict or standing.key.strict,
     )
+
+
+def _unseen(wanted: Wanted, media: bool) -> int:
+    """How much it brings that is of any length; looked for where anything speaks for it."""
+    body = wanted.body
+    template = wanted.operation == "responses" and "prompt" in body  # it may be filled with files
+    return unseen_pieces(body.raw) if media or template or may_have_parts(body.raw) else 0
 
 
 def _measure(

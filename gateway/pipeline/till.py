@@ -15,9 +15,10 @@ from gateway import errors
 from gateway.core.estimate import output_tokens
 from gateway.core.money.amounts import dollars
 from gateway.core.money.pricing import price_usage
-from gateway.core.money.quote import affordable_output, quote, quotes, units_of
+from gateway.core.money.quote import affordable_output, quote, quote_unseen, quotes, units_of
 from gateway.core.money.receipt import encode_receipt
 from gateway.core.purse import NO_END, Purse
+from gateway.core.unseen import most_tokens
 from gateway.domain import FLAGS, Usage
 from gateway.errors import Fault, storage_fault
 from gateway.pipeline.desk import Standing
@@ -29,6 +30,10 @@ FIRST_SLICE = 1_024
 LARGEST_SLICE = 16_384
 # Fewer tokens than these are no answer, unless the client asked for so few.
 SHORT_ANSWER = 16
+# Purses that callers make for themselves, as many as they like. What one of these does not pay for
+# is lost to the house with every call, so it must be enough for whatever the call may cost.
+_OWN = ("call", "child")
+_OWN_OF_MADE = (*_OWN, "key")  # of keys that were made with a key
 _NO_RECEIPT = bytearray(b"{}")
 
 _NOUNS = {
@@ -60,6 +65,8 @@ class Till(Struct):
     charged: int = 0
     flag: int = 0
     settled: bool = False
+    unseen: int = 0  # pieces whose length nobody knows (`core/unseen.py`)
+    lacking: int = 0  # what they may cost beyond what is held: the next money that comes free
     later: bool = False  # its work goes on by itself, and is charged when it is done
 
     async def open(self, stream: bool) -> None:
@@ -109,6 +116,7 @@ class Till(Struct):
         self.expect(expected)
         self.watch_at = NO_END
         self.slice = FIRST_SLICE
+        self._lack(0)
         amount, _ = self._wanted(stream)
         extra = amount - self.held
         if extra > 0:
@@ -154,12 +162,29 @@ class Till(Struct):
     def _within_room(self, wanted: int, amount: int, estimate: int) -> tuple[int, int]:
         """As many tokens as there is money for, and what they cost."""
         room = self._room() + self.held
-        if amount <= room:
+        if amount <= room and not self.unseen:
             return wanted, amount
         wanted = self._affordable(room, wanted)
         if wanted < min(self.least, self.ceiling):
             raise self._refusal(room, estimate)
+        if self.unseen:
+            amount = self._covering(wanted, room)
+            self._lack(self._whole(wanted) - max(amount, self.held))
+            return wanted, amount
         return wanted, self._quote(wanted)
+
+    def _covering(self, tokens_out: int, room: int) -> int:
+        """What is set aside for an input that may be far more than its estimate: what it may cost
+        at the most; all there is, where there is less and the estimate fits."""
+        return max(self._quote(tokens_out), min(self._whole(tokens_out), room))
+
+    def _lack(self, amount: int) -> None:
+        """Claim what is not there yet, so that until it is, nobody else finds any room: of calls
+        with less set aside than they may cost there is one at a time."""
+        amount = max(0, amount)
+        for purse in self.purses:
+            purse.held += amount - self.lacking
+        self.lacking = amount
 
     def _watch(self, affords: int) -> None:
         """Ask for more when half of what was last set aside is used, unless all is there."""
@@ -172,14 +197,19 @@ class Till(Struct):
         tokens = output_tokens(events, produced)
         self.slice = min(self.slice * 2, LARGEST_SLICE)
         wanted = min(self.ceiling, max(tokens, self.affords) + self.slice)
+        if self.lacking:
+            self._lack(0)
         room = self._room() + self.held
-        if self._quote(wanted) > room:
+        if self.unseen or self._quote(wanted) > room:
             wanted = self._affordable(room, wanted)
         if wanted > self.affords:
-            extra = self._quote(wanted) - self.held
+            due = self._covering(wanted, room) if self.unseen else self._quote(wanted)
+            extra = due - self.held
             if extra > 0:
                 self._take(extra)
             self._watch(wanted)
+        if self.unseen:
+            self._lack(self._whole(self.affords) - self.held)
         if tokens >= self.affords:
             return self.affords >= self.ceiling
         if self.watch_at <= tokens:
@@ -227,6 +257,8 @@ class Till(Struct):
 
     def _at_most(self, charge: int) -> int:
         """Take what was not set aside, as far as it is there."""
+        if self.lacking:
+            self._lack(0)
         more = min(charge - self.held, self._room())
         if more > 0:
             self._take(more)
@@ -236,6 +268,8 @@ class Till(Struct):
         self, status: int, flag: int, charge: int, usage: Usage, receipt: bytearray
     ) -> Awaitable[Exception | None]:
         self.settled = True
+        if self.lacking:
+            self._lack(0)
         now = self.services.clock.time()
         held, self.held = self.held, 0
         for purse in self.purses:
@@ -262,6 +296,7 @@ class Till(Struct):
 
     def unheld(self) -> Fault:
         """The hold could not be written: what it had set aside is free again."""
+        self._lack(0)
         held, self.held = self.held, 0
         now = self.services.clock.time()
         for purse in self.purses:
@@ -276,20 +311,45 @@ class Till(Struct):
                 least = min(least, purse.room(now))
         return least
 
+    def _own_room(self) -> int:
+        """The same, of what the caller has set by themselves."""
+        now = self.services.clock.time()
+        return min((purse.room(now) for purse in self._own_purses()), default=NO_END)
+
+    def _own_purses(self) -> list[Purse]:
+        own = _OWN if self.standing.key.parent is None else _OWN_OF_MADE
+        return [purse for purse in self.purses if purse.name in own]
+
     def _quote(self, tokens_out: int) -> int:
         rows, scale = self.candidate.rows, self.standing.scale
         return quote(rows, self.tokens_in, tokens_out, scale, self.units)
 
+    def _whole(self, tokens_out: int) -> int:
+        """What it may cost with the longest input that its pieces can come to."""
+        rows, scale = self.candidate.rows, self.standing.scale
+        return quote_unseen(rows, self._longest(), tokens_out, scale, self.units)
+
+    def _longest(self) -> int:
+        return most_tokens(self.tokens_in, self.unseen, self.candidate.route.window)
+
     def _affordable(self, room: int, most: int) -> int:
         rows, scale = self.candidate.rows, self.standing.scale
+        if self.unseen:
+            own = self._own_room() + self.held
+            most = affordable_output(rows, self._longest(), own, most, scale, self.units, True)
         return affordable_output(rows, self.tokens_in, room, most, scale, self.units)
 
     def _refusal(self, room: int, estimate: int) -> Fault:
-        now = self.services.clock.time()
-        tightest = min(self.purses, key=lambda purse: purse.room(now))
+        now, purses = self.services.clock.time(), self.purses
         needs = f"needs about ${dollars(estimate)} for its input and more for an answer"
         if self.least > SHORT_ANSWER:
             needs = f"may cost ${dollars(self._quote(self.ceiling))}"
+        if self.unseen and self._affordable(NO_END, self.ceiling) < min(self.least, self.ceiling):
+            purses = tuple(self._own_purses())
+            room = self._own_room() + self.held
+            most = dollars(self._whole(0))
+            needs = f"may need ${most} for the files it links or brings, and more for an answer"
+        tightest = min(purses, key=lambda purse: purse.room(now))
         return Fault(
             errors.BUDGET_EXHAUSTED,
             f"This call {needs}; {_NOUNS[tightest.name]} has ${dollars(room)} left.",

@@ -40,12 +40,28 @@ def quotes(
     return rounded(fine, scale), rounded(both, scale)
 
 
+def quote_unseen(
+    rows: Rows, input_tokens: int, output_tokens: int, scale: int = PLAIN, units: int = 0
+) -> int:
+    """The same where nobody knows what the input is: each of its tokens at the dearest, too."""
+    row = rows.at(input_tokens, "")
+    fine = row.dearest_input * input_tokens + row.request_fine + row.dearest_output * output_tokens
+    return rounded(fine + units, scale)
+
+
 def affordable_output(
-    rows: Rows, input_tokens: int, nanos: int, most: int, scale: int = PLAIN, units: int = 0
+    rows: Rows,
+    input_tokens: int,
+    nanos: int,
+    most: int,
+    scale: int = PLAIN,
+    units: int = 0,
+    unseen: bool = False,
 ) -> int:
     """The most output tokens, up to `most`, whose quote is within `nanos`; -1 if none is."""
     row = rows.at(input_tokens, "")
-    fixed = row.input_fine * input_tokens + row.request_fine + units
+    each = row.dearest_input if unseen else row.input_fine
+    fixed = each * input_tokens + row.request_fine + units
     left = nanos * FINE * PLAIN - fixed * scale
     if left < 0:
         return -1

@@ -57,6 +57,7 @@ class Row(Struct, frozen=True):
     output_fine: int
     request_fine: int
     dearest_output: int
+    dearest_input: int  # of what a model reads, sees or hears; not of what it keeps for later
     whole: bytes  # a receipt's lines where input and output tokens are all there is to price
     # Where they are whole and all there is to a quote, as nearly every price is: quick to add up.
     nanos: Nanos | None
@@ -159,6 +160,7 @@ def _row(lines: Mapping[str, Decimal]) -> Row:
     rates = {name: _rate(name, amount) for name, amount in lines.items()}
     answers = ("output_per_mtok", "reasoning_per_mtok", "audio_output_per_mtok",
         "image_output_per_mtok")  # fmt: skip
+    questions = ("input_per_mtok", "audio_input_per_mtok", "image_input_per_mtok")
     input_rate, output_rate = rates.get("input_per_mtok"), rates.get("output_per_mtok")
     request = rates.get("per_request")
     whole = b""
@@ -176,6 +178,7 @@ def _row(lines: Mapping[str, Decimal]) -> Row:
         output_fine=output_fine,
         request_fine=request_fine,
         dearest_output=dearest,
+        dearest_input=max((rates[name].fine for name in questions if name in rates), default=0),
         whole=whole,
         nanos=nanos if even and not request_fine else None,
     )
