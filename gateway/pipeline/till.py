@@ -15,7 +15,7 @@ from gateway import errors
 from gateway.core.estimate import output_tokens
 from gateway.core.money.amounts import dollars
 from gateway.core.money.pricing import price_usage
-from gateway.core.money.quote import affordable_output, quote, quote_unseen, quotes, units_of
+from gateway.core.money.quote import affordable_output, quote, quotes, units_of
 from gateway.core.money.receipt import encode_receipt
 from gateway.core.purse import NO_END, Purse
 from gateway.core.unseen import most_tokens
@@ -327,7 +327,7 @@ class Till(Struct):
     def _whole(self, tokens_out: int) -> int:
         """What it may cost with the longest input that its pieces can come to."""
         rows, scale = self.candidate.rows, self.standing.scale
-        return quote_unseen(rows, self._longest(), tokens_out, scale, self.units)
+        return quote(rows, self._longest(), tokens_out, scale, self.units, unseen=True)
 
     def _longest(self) -> int:
         return most_tokens(self.tokens_in, self.unseen, self.candidate.route.window)

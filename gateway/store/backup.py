@@ -10,6 +10,7 @@ from pathlib import Path
 from urllib.parse import quote
 
 from gateway.store.database import APPLICATION_ID, NOT_OURS, StoreError
+from gateway.store.disk import sync_folder
 
 
 def back_up(path: Path, target: Path) -> int:
@@ -28,7 +29,7 @@ def back_up(path: Path, target: Path) -> int:
         _copy(path, part)
         os.fsync(handle)
         part.rename(target)
-        _sync_folder(target.parent)
+        sync_folder(target.parent)
     except OSError as error:
         raise StoreError(f"{target} cannot be written: {error.strerror}.") from None
     finally:
@@ -54,12 +55,3 @@ def _copy(path: Path, part: Path) -> None:
         raise StoreError(f"{path} cannot be copied: {error}.") from None
     if found != "ok":
         raise StoreError(f"{path} is damaged ({found}). Nothing was kept of the copy.")
-
-
-def _sync_folder(folder: Path) -> None:
-    """A name that is only in memory would go with the machine's power."""
-    handle = os.open(folder, os.O_RDONLY | os.O_CLOEXEC)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)

@@ -18,3 +18,12 @@ def check_spare(file: int | Path) -> None:
     disk = os.statvfs(file) if isinstance(file, Path) else os.fstatvfs(file)
     if disk.f_bavail < min(_SPARE // disk.f_frsize, disk.f_blocks // _SHARE):
         raise OSError(errno.ENOSPC, "What room is left on this disk is kept for the database")
+
+
+def sync_folder(folder: Path) -> None:
+    """Make a file's new name durable: one that is only in memory goes with the machine's power."""
+    handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)

@@ -11,7 +11,7 @@ import re
 from contextlib import suppress
 from pathlib import Path
 
-from gateway.store.disk import check_spare
+from gateway.store.disk import check_spare, sync_folder
 from gateway.store.threads import to_its_end
 
 _PART = ".part"
@@ -97,11 +97,7 @@ class SpoolFile:
         os.fsync(self._file)
         self._close()
         self._part.replace(self._path)
-        folder = os.open(self._path.parent, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-        try:
-            os.fsync(folder)
-        finally:
-            os.close(folder)
+        sync_folder(self._path.parent)
 
     def drop(self) -> None:
         """Nothing of it is kept; nothing happens to one that is done."""

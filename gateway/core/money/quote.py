@@ -19,11 +19,20 @@ def units_of(rows: Rows, expected: Usage) -> int:
 
 
 def quote(
-    rows: Rows, input_tokens: int, output_tokens: int, scale: int = PLAIN, units: int = 0
+    rows: Rows,
+    input_tokens: int,
+    output_tokens: int,
+    scale: int = PLAIN,
+    units: int = 0,
+    unseen: bool = False,
 ) -> int:
-    """Nanodollars for this much input and output, each output token at the dearest it can be."""
+    """Nanodollars for this much input and output, each output token at the dearest it can be.
+
+    So is each token of an input that is `unseen`: nobody knows what it is.
+    """
     row = rows.at(input_tokens, "")
-    fine = row.input_fine * input_tokens + row.request_fine + row.dearest_output * output_tokens
+    each = row.dearest_input if unseen else row.input_fine
+    fine = each * input_tokens + row.request_fine + row.dearest_output * output_tokens
     return rounded(fine + units, scale)
 
 
@@ -38,15 +47,6 @@ def quotes(
     fine = row.input_fine * input_tokens + row.request_fine
     both = fine + row.dearest_output * output_tokens + units
     return rounded(fine, scale), rounded(both, scale)
-
-
-def quote_unseen(
-    rows: Rows, input_tokens: int, output_tokens: int, scale: int = PLAIN, units: int = 0
-) -> int:
-    """The same where nobody knows what the input is: each of its tokens at the dearest, too."""
-    row = rows.at(input_tokens, "")
-    fine = row.dearest_input * input_tokens + row.request_fine + row.dearest_output * output_tokens
-    return rounded(fine + units, scale)
 
 
 def affordable_output(
