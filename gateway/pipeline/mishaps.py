@@ -15,6 +15,7 @@ from msgspec import Struct, structs
 from gateway.domain import UpstreamRequest, Usage
 from gateway.errors import UPSTREAM_ERROR, Fault, Kind
 from gateway.sdk import Frames, Progress, Reply
+from gateway.sdk.adapter import is_one_line
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -149,7 +150,7 @@ def sound_type(told: object) -> str | None:
 
 
 def _is_type(told: object) -> TypeGuard[str]:
-    return isinstance(told, str) and told.isascii() and told.isprintable()
+    return isinstance(told, str) and is_one_line(told)
 
 
 def sound_usage(usage: object) -> Usage | None:

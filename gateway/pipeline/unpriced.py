@@ -22,7 +22,7 @@ def within_price(
     standing: Standing, wanted: Wanted, found: list[Candidate]
 ) -> tuple[Wanted, list[Candidate]]:
     """Those of the candidates that give a limited key what it asks for; a refusal if none does."""
-    if standing.unlimited or not wanted.body.has_any(TELLING):
+    if not wanted.body.has_any(TELLING):
         return wanted, found
     places = places_of(wanted.operation, wanted.body)
     if not places:

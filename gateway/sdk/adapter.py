@@ -100,6 +100,13 @@ class _PassThrough(Enum):
 
 
 PASSTHROUGH: Final = _PassThrough.PASSTHROUGH
+
+
+def is_one_line(content_type: str) -> bool:
+    """Whether a content type can be said in a header."""
+    return content_type.isascii() and content_type.isprintable()
+
+
 PassThrough: TypeAlias = Literal[_PassThrough.PASSTHROUGH]
 
 Build: TypeAlias = Callable[[Call, Credential], UpstreamRequest]

@@ -15,7 +15,7 @@ from gateway.core.talk.model import Losses
 from gateway.core.usage import is_object, openai_usage
 from gateway.domain import Credential, File, UpstreamRequest, Usage
 from gateway.errors import UPSTREAM_ERROR, Fault, invalid
-from gateway.sdk.adapter import Call, Operation, Reply
+from gateway.sdk.adapter import Call, Operation, Reply, is_one_line
 from gateway.sdk.forms import form
 
 PATHS: Final[Mapping[str, str]] = {
@@ -162,8 +162,8 @@ def written(call: Call, headers: Mapping[str, str]) -> str | None:
         return None
     if kind.endswith("json") or kind == "text/event-stream":
         return None
-    sayable = given.isascii() and given.isprintable()  # what stands behind it may be anything
-    return given if kind in _TEXTS and sayable else TEXT
+    # What stands behind it may be anything.
+    return given if kind in _TEXTS and is_one_line(given) else TEXT
 
 
 class _Answer(Struct):

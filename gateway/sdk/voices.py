@@ -12,7 +12,7 @@ from gateway.core.sound.riff import header as wav_header
 from gateway.core.talk.model import Losses
 from gateway.domain import Usage
 from gateway.errors import Fault, invalid
-from gateway.sdk.adapter import Build, Call, Operation, Parse
+from gateway.sdk.adapter import Build, Call, Operation, Parse, is_one_line
 from gateway.sdk.long_events import Coded, in_base64, in_hex
 from gateway.sdk.speaking import (
     EVENTS,
@@ -196,8 +196,9 @@ def _own_type(call: Call, headers: Mapping[str, str]) -> str | None:
         return None
     if call.body.value("stream_format") == "sse":
         return EVENTS
-    sayable = given.isascii() and given.isprintable()  # what stands behind it may be anything
-    return given if kind.startswith("audio/") and sayable else manner_of(call).content_type
+    # What stands behind it may be anything.
+    own = kind.startswith("audio/") and is_one_line(given)
+    return given if own else manner_of(call).content_type
 
 
 def _text(value: object) -> str:

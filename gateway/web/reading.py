@@ -64,9 +64,7 @@ def secret_of(request: Request) -> bytes | None:
     return None
 
 
-async def read_json(
-    request: Request, connection: Connection, limit: int, bodies: Bodies
-) -> bytes:
+async def read_json(request: Request, connection: Connection, limit: int, bodies: Bodies) -> bytes:
     """A JSON body within `limit` bytes, decoded from its content encoding."""
     content = connection.content
     if isinstance(content, Whole):

@@ -144,7 +144,7 @@ def _operation(path: str, method: str, row: _Row) -> dict[str, Any]:
         parameters.append(
             {"name": "Idempotency-Key", "in": "header", "required": False, "schema": _TEXT}
         )
-    made = method == "post" and answer is not None and not path.endswith("/revoke")
+    made = method == "post" and body is not None and answer is not None
     operation: dict[str, Any] = {
         "summary": summary,
         "operationId": method + _IN_PATH.sub("one", path).replace("/", "_").replace(".", "_"),

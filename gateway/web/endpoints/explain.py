@@ -51,7 +51,8 @@ async def explain(exchange: Exchange) -> None:
     wanted = Wanted.by(standing, operation, body, wishes.preferences, input_tokens(raw))
     model = known.model or usual_model(catalog, operation)
     found = await candidates(services, standing, wanted, model)
-    wanted, found = within_price(standing, wanted, found)
+    if not standing.unlimited:
+        wanted, found = within_price(standing, wanted, found)
     candidate = found[0]
     order = Order(
         operation,

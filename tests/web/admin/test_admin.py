@@ -242,6 +242,8 @@ async def test_the_catalog_read_again(gateway: Gateway, admin: str) -> None:
     good = gateway.catalog_path.read_text()
     gateway.catalog_path.write_text(good.replace("name: Fake", "name: Other"))
     after = await do(gateway, "POST", "/admin/v1/catalog/reload", admin)
+    told = describe("1")["paths"]["/admin/v1/catalog/reload"]["post"]["responses"]
+    assert set(told) == {"200", "default"}
     assert (after.status, after.json()["object"]) == (200, "catalog")
     assert after.json()["revision"] != before["revision"]
     gateway.catalog_path.write_text("surprise: 1\n" + good)
